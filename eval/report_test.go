@@ -1,0 +1,85 @@
+package eval
+
+import (
+	"encoding/json"
+	"reflect"
+	"testing"
+)
+
+func exampleReport() *Report {
+	score := func(utterances, hits, substitutions, insertions int) Score {
+		c := Counts{Hits: hits, Substitutions: substitutions, Insertions: insertions}
+		return Score{Utterances: utterances, Words: c, Characters: Counts{Hits: 10 * hits, Substitutions: substitutions}}
+	}
+	return NewReport([]Result{
+		{Lang: "cs", Score: score(20, 40, 60, 5)},
+		{Lang: "cs", Adapter: "cs|flora", Score: score(20, 85, 15, 0)},
+		{Lang: "en", Score: score(30, 290, 10, 5)},
+	})
+}
+
+// TestReportJSON pins the field names and units, which programs read.
+func TestReportJSON(t *testing.T) {
+	out, err := exampleReport().JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got, want any
+	if err := json.Unmarshal(out, &got); err != nil {
+		t.Fatal(err)
+	}
+	const text = `{"rows": [
+		{"lang": "cs", "adapter": null, "utterances": 20, "words": 100, "wer": 0.65, "cer": 0.13043478260869565},
+		{"lang": "cs", "adapter": "cs|flora", "utterances": 20, "words": 100, "wer": 0.15, "cer": 0.017341040462427744},
+		{"lang": "en", "adapter": null, "utterances": 30, "words": 300, "wer": 0.05, "cer": 0.003436426116838488}],
+		"total": {"utterances": 50, "words": 400, "wer": 0.075, "cer": 0.006622516556291391}}`
+	if err := json.Unmarshal([]byte(text), &want); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("JSON = %s", out)
+	}
+	var back Report
+	if err := json.Unmarshal(out, &back); err != nil || !reflect.DeepEqual(&back, exampleReport()) {
+		t.Errorf("read back: %+v, %v", back, err)
+	}
+}
+
+func TestReportOfNothing(t *testing.T) {
+	out, err := NewReport(nil).JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Rows  []Row
+		Total *Total
+	}
+	if err := json.Unmarshal(out, &got); err != nil || got.Rows == nil || got.Total == nil || *got.Total != (Total{}) {
+		t.Errorf("JSON = %s, %v, want an empty list and zeros", out, err)
+	}
+}
+
+func TestReportText(t *testing.T) {
+	const want = `lang   adapter   utterances  words    WER    CER
+cs     -                 20    100  65.0%  13.0%
+cs     cs|flora          20    100  15.0%   1.7%
+en     -                 30    300   5.0%   0.3%
+total                    50    400   7.5%   0.7%
+`
+	if got := exampleReport().Text(); got != want {
+		t.Errorf("Text =\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestReportMarkdown(t *testing.T) {
+	const want = `| lang  | adapter   | utterances | words |   WER |   CER |
+|:------|:----------|-----------:|------:|------:|------:|
+| cs    | -         |         20 |   100 | 65.0% | 13.0% |
+| cs    | cs\|flora |         20 |   100 | 15.0% |  1.7% |
+| en    | -         |         30 |   300 |  5.0% |  0.3% |
+| total |           |         50 |   400 |  7.5% |  0.7% |
+`
+	if got := exampleReport().Markdown(); got != want {
+		t.Errorf("Markdown =\n%s\nwant\n%s", got, want)
+	}
+}
