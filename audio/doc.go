@@ -1,0 +1,39 @@
+// Package audio turns the bytes of a sound file into what Whisper listens to:
+//
+//	bytes -> Decode -> PCM (16 kHz mono) -> LogMel -> Mel (frames of 10 ms) -> Mel.Window
+//
+// # Units
+//
+//   - sample: one float32 at SampleRate (16 kHz), mono, full scale ±1 (an integer sample of b bits is divided by 2^(b-1)).
+//   - frame: one row of a Mel, HopLength samples = 10 ms apart. (A WAV or FLAC specification calls one sample of every
+//     channel a frame too; here that is a "sample frame".)
+//   - log-mel value: (max(log10 power, peak-8) + 4)/4, dimensionless, about -1.5 to 2.
+//   - Source.Rate is in Hz, Source.Channels counts channels, durations are time.Duration.
+//
+// Decode sniffs by content, never by name, and knows two containers: RIFF/WAVE (with its relatives RF64 and BW64; wav.go)
+// and native FLAC (flac.go). Anything else is ErrFormat, with the name of what was found where it can be told.
+// Input is untrusted: no header makes it allocate or panic, and Limits bounds what one input may cost.
+//
+// The log-mel spectrogram follows Whisper (Radford et al. 2022, section 2.2, and whisper/audio.py of openai/whisper).
+package audio
+
+import "errors"
+
+// SampleRate is the rate in Hz of all samples outside the file decoders.
+const SampleRate = 16000
+
+// The reasons for which audio is refused. Errors of this package wrap one of them, or the reader's own error.
+var (
+	// ErrFormat: the input is not audio, or of a container or codec that this package does not read, or malformed.
+	ErrFormat = errors.New("audio: unsupported or malformed format")
+	// ErrTruncated: the input ends before what its own header promises.
+	ErrTruncated = errors.New("audio: truncated")
+	// ErrEmpty: the input holds no bytes, or no samples, or fewer than the operation needs.
+	ErrEmpty = errors.New("audio: empty")
+	// ErrTooLong: the input lasts longer than Limits.MaxDuration.
+	ErrTooLong = errors.New("audio: too long")
+	// ErrTooLarge: the input has more bytes than Limits.MaxBytes.
+	ErrTooLarge = errors.New("audio: too large")
+	// ErrNotFinite: a sample is NaN or infinite.
+	ErrNotFinite = errors.New("audio: sample is NaN or infinite")
+)

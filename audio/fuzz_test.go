@@ -1,0 +1,103 @@
+package audio
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"math"
+	"testing"
+	"time"
+)
+
+var sentinels = []error{ErrFormat, ErrTruncated, ErrEmpty, ErrTooLong, ErrTooLarge, ErrNotFinite}
+
+// checkDecode decodes hostile bytes under small limits: they must give either finite samples or an error of this package.
+func checkDecode(t *testing.T, b []byte) (PCM, bool) {
+	limits := Limits{MaxDuration: 10 * time.Second, MaxBytes: 1 << 20}
+	pcm, err := Decode(bytes.NewReader(b), limits)
+	if err != nil {
+		for _, sentinel := range sentinels {
+			if errors.Is(err, sentinel) {
+				if pcm.Samples != nil {
+					t.Fatalf("samples beside %v", err)
+				}
+				return PCM{}, false
+			}
+		}
+		t.Fatalf("not an error of this package: %v", err)
+	}
+	if n := len(pcm.Samples); n == 0 || pcm.Duration() > limits.MaxDuration+time.Second/SampleRate {
+		t.Fatalf("%d samples under a limit of %v", n, limits.MaxDuration)
+	}
+	for i, v := range pcm.Samples {
+		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+			t.Fatalf("sample %d is %g", i, v)
+		}
+	}
+	return pcm, true
+}
+
+// wavSeeds are valid WAV files of every coding, cut ones, and ones whose sizes lie.
+func wavSeeds() [][]byte {
+	var seeds [][]byte
+	for _, c := range []struct{ tag, channels, rate, bits int }{
+		{tagPCM, 1, 16000, 8}, {tagPCM, 1, 16000, 16}, {tagPCM, 2, 48000, 24}, {tagPCM, 3, 8000, 32}, {tagFloat, 1, 44100, 32},
+		{tagFloat, 2, 11025, 64}, {tagALaw, 1, 8000, 8}, {tagMuLaw, 1, 8000, 8}, {0x0011, 1, 16000, 4},
+	} {
+		data := chunk("data", make([]byte, 24*c.channels*c.bits/8))
+		plain := riffFile(chunk("fmt ", fmtBody(c.tag, c.channels, c.rate, c.bits)), data)
+		seeds = append(seeds, plain, plain[:len(plain)-3], plain[:30],
+			riffFile(chunk("JUNK", make([]byte, 5)), chunk("fmt ", extensibleBody(c.tag, c.channels, c.rate, c.bits, c.bits)), data))
+		for _, size := range []uint32{0, 1, 0x7ffff000, 0x7fffffff, 0xfffffffe, 0xffffffff} {
+			for _, at := range []int{4, 16, 40} { // sizes of the file, the fmt chunk and the data chunk
+				lying := bytes.Clone(plain)
+				binary.LittleEndian.PutUint32(lying[at:], size)
+				seeds = append(seeds, lying)
+			}
+		}
+	}
+	rf64 := append([]byte("RF64\xff\xff\xff\xffWAVE"), chunk("ds64", make([]byte, 28))...)
+	rf64 = append(rf64, chunk("fmt ", fmtBody(tagPCM, 1, 16000, 16))...)
+	return append(seeds, append(rf64, "data\xff\xff\xff\xff\x01\x02"...))
+}
+
+// FuzzWAV feeds whatever follows "RIFF" to the WAV reader. A file cannot hold more sample frames than it has bytes.
+func FuzzWAV(f *testing.F) {
+	for _, seed := range wavSeeds() {
+		f.Add(seed[4:])
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		pcm, ok := checkDecode(t, append([]byte("RIFF"), b...))
+		if !ok {
+			return
+		}
+		frames := int64(pcm.Source.Duration.Seconds()*float64(pcm.Source.Rate) + 0.5)
+		if frames*int64(pcm.Source.Channels) > int64(len(b)) {
+			t.Fatalf("%d sample frames of %d channels in %d bytes", frames, pcm.Source.Channels, len(b))
+		}
+	})
+}
+
+// FuzzDecode feeds anything to Decode.
+func FuzzDecode(f *testing.F) {
+	for _, seed := range wavSeeds() {
+		f.Add(seed)
+	}
+	for _, channels := range []int{1, 2, 3} {
+		b := flacFile(f, 16000, channels, 16, 300, channels > 1)
+		lying := bytes.Clone(b)
+		binary.BigEndian.PutUint64(lying[18:], binary.BigEndian.Uint64(lying[18:])|1<<35)
+		f.Add(b)
+		f.Add(b[:len(b)-7])
+		f.Add(b[:20])
+		f.Add(lying)
+		f.Add(append([]byte("ID3\x04\x00\x00\x00\x00\x00\x03abc"), b...))
+	}
+	for _, s := range foreign {
+		f.Add(append(make([]byte, s.offset), s.bytes...))
+	}
+	f.Add([]byte{})
+	f.Add([]byte("plain text"))
+	f.Add([]byte("\xff\xfb\x90\x64"))
+	f.Fuzz(func(t *testing.T, b []byte) { checkDecode(t, b) })
+}
