@@ -1,0 +1,105 @@
+package tensor
+
+// Backend is the device: kernels that write their first argument, never allocate, never fail and
+// never check (Ops has). Methods may be called from several goroutines at once.
+//
+// Each element of a result is one fixed sequence of operations over the inner dimension, in its
+// order, whatever the number of rows: see the determinism law in the package comment.
+type Backend interface {
+	// Name says which kernels run, such as "ref" or "cpu/avx512".
+	Name() string
+
+	// Pack lays a weight w (nOut, nIn) out for Linear. It fails where the backend has no kernel
+	// for dtype. The result does not alias w.
+	Pack(w Mat, dtype DType) (Packed, error)
+
+	// Linear computes y = x wᵀ + bias for x (nRow, nIn), y (nRow, nOut), bias (1, nOut) or zero
+	// Mat. The bias is added to the finished product.
+	Linear(y, x Mat, w Packed, bias Mat)
+
+	// MatMul computes c = op(a) op(b), or c += op(a) op(b): op transposes where t says so.
+	MatMul(c, a, b Mat, t Transpose, accumulate bool)
+
+	// Add computes y = a + b. y may be a or b.
+	Add(y, a, b Mat)
+
+	// Scale computes y[i] = x[i] ∘ s[row[i]]; a nil row stands for zeros. y may be x.
+	Scale(y, x, s Mat, row []int32)
+
+	// AddBias computes y[i] = x[i] + bias for bias (1, nCol). y may be x.
+	AddBias(y, x, bias Mat)
+
+	// LayerNorm computes y[i] = gamma ∘ (x[i] - mean(x[i])) / sqrt(var(x[i]) + LayerNormEps) + beta.
+	LayerNorm(y, x, gamma, beta Mat)
+
+	// GELU computes y = x Φ(x), Φ the normal distribution function (the erf form).
+	GELU(y, x Mat)
+
+	// LogSoftmax computes y[i] = x[i] - log Σ exp(x[i]). y may be x.
+	LogSoftmax(y, x Mat)
+
+	// Attention computes, for each sequence s with query rows q[seg s] and keys and values kv[s],
+	// and each head (a range of nCol/nHead columns),
+	//
+	//	y = softmax(q kᵀ / sqrt(nCol/nHead)) v
+	//
+	// With causal, query i of nQuery sees the keys 0 … nKey-nQuery+i.
+	Attention(y, q Mat, seg Segments, kv []KeyValue, nHead int, causal bool)
+
+	// Embed computes y[i] = table[id[i]].
+	Embed(y, table Mat, id []int32)
+
+	// Unfold lays the neighbourhoods of a convolution of width kernel, stride and zero padding
+	// (kernel-1)/2 side by side: output row t of a sequence holds its input rows
+	// t*stride-pad … t*stride-pad+kernel-1, and zeros where the sequence has none.
+	Unfold(y, x Mat, ySeg, xSeg Segments, kernel, stride int)
+}
+
+// Gradients are the kernels of the backward pass. Each adds to its destinations; a zero Mat as a
+// destination means that its gradient is not wanted.
+type Gradients interface {
+	// SumRows adds Σ_i x[i] to y (1, nCol).
+	SumRows(y, x Mat)
+
+	// ScaleBackward adds the gradients of y[i] = x[i] ∘ s[row[i]].
+	ScaleBackward(dx, ds, dy, x, s Mat, row []int32)
+
+	// LayerNormBackward adds the gradients of LayerNorm.
+	LayerNormBackward(dx, dgamma, dbeta, dy, x, gamma Mat)
+
+	// GELUBackward adds dy ∘ GELU'(x) to dx.
+	GELUBackward(dx, dy, x Mat)
+
+	// AttentionBackward adds the gradients of Attention to dq and dkv.
+	AttentionBackward(dq Mat, dkv []KeyValue, dy, q Mat, seg Segments, kv []KeyValue, nHead int, causal bool)
+
+	// EmbedBackward adds dy[i] to dtable[id[i]].
+	EmbedBackward(dtable, dy Mat, id []int32)
+
+	// UnfoldBackward adds the gradients of Unfold.
+	UnfoldBackward(dx, dy Mat, ySeg, xSeg Segments, kernel, stride int)
+}
+
+// Packed is a weight in the layout of the backend that packed it.
+type Packed interface {
+	// Shape returns the shape (nOut, nIn) of the weight.
+	Shape() (nOut, nIn int)
+
+	// DType returns the number format that the weight is stored in.
+	DType() DType
+}
+
+// KeyValue are the keys and values (nKey, nCol) that the queries of one sequence attend to.
+type KeyValue struct{ K, V Mat }
+
+// Transpose says which operands of MatMul are transposed.
+type Transpose uint8
+
+const (
+	NoTrans Transpose = 0 // a (m, k), b (k, n)
+	TransA  Transpose = 1 // a (k, m)
+	TransB  Transpose = 2 // b (n, k)
+)
+
+// LayerNormEps is the epsilon of torch.nn.LayerNorm.
+const LayerNormEps = 1e-5

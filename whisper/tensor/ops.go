@@ -1,0 +1,234 @@
+package tensor
+
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrDevice is wrapped by the errors that [Ops.Read] returns for a fault of the device.
+var ErrDevice = errors.New("tensor: device fault")
+
+// Ops is the expression layer over a [Backend]: each method checks its operands' shapes (a wrong
+// one is a programmer's fault and panics), takes its result from the arena, runs the kernel, and
+// records itself where a tape is on. An Ops serves one goroutine; a Backend may serve many Ops.
+type Ops struct {
+	backend   Backend
+	gradients Gradients // nil: inference only
+	arena     arena
+	recording bool
+	tape      []func()
+	err       error
+}
+
+// NewOps returns the operations over b with an empty arena.
+func NewOps(b Backend) *Ops {
+	g, _ := b.(Gradients)
+	return &Ops{backend: b, gradients: g}
+}
+
+// Backend returns the backend that the operations run on.
+func (o *Ops) Backend() Backend { return o.backend }
+
+// Reset takes back every matrix made since the last Reset, and ends the tape.
+func (o *Ops) Reset() {
+	o.arena.reset()
+	clear(o.tape)
+	o.tape = o.tape[:0]
+	o.recording = false
+}
+
+// Scope returns the result of f and takes back whatever else f made, so that a deep network holds
+// the memory of one layer. With a tape on, it takes nothing back.
+func (o *Ops) Scope(f func() Mat) Mat {
+	if o.recording {
+		return f()
+	}
+	m := o.arena.mark()
+	y := f()
+	o.arena.release(m)
+	kept := o.New(y.Rows, y.Cols)
+	copy(kept.Data, y.Data) // the two may overlap, which copy allows
+	return kept
+}
+
+// Bytes returns the memory that the arena holds.
+func (o *Ops) Bytes() int { return o.arena.bytes() }
+
+// New returns a matrix (rows, cols) of unspecified values from the arena.
+func (o *Ops) New(rows, cols int) Mat {
+	return Mat{Rows: rows, Cols: cols, Data: o.arena.take(rows * cols)}
+}
+
+// Upload returns a copy of data as a matrix (rows, cols).
+func (o *Ops) Upload(rows, cols int, data []float32) Mat {
+	m := o.New(rows, cols)
+	check(len(data) == rows*cols, "upload of %d numbers as (%d, %d)", len(data), rows, cols)
+	copy(m.Data, data)
+	return m
+}
+
+// Read copies m to dst and returns the first error of the device since the last Read. Kernels
+// return none, so that model code stays an expression; the first failure comes out here.
+func (o *Ops) Read(dst []float32, m Mat) error {
+	check(len(dst) == m.Rows*m.Cols, "read of (%d, %d) into %d numbers", m.Rows, m.Cols, len(dst))
+	if err := o.err; err != nil {
+		o.err = nil
+		return fmt.Errorf("%w: %w", ErrDevice, err)
+	}
+	copy(dst, m.Data)
+	return nil
+}
+
+// Weight is the matrix of a linear: plain while it is trained, packed for the backend to serve.
+type Weight struct {
+	Mat           // (nOut, nIn)
+	Packed Packed // nil: not packed, the product reads Mat
+}
+
+// Linear returns x wᵀ + bias (nRow, nOut) for x (nRow, nIn), w (nOut, nIn), and bias (1, nOut)
+// or the zero Mat.
+func (o *Ops) Linear(x Mat, w *Weight, bias Mat) Mat {
+	checkShape("weight of a linear", w.Mat, w.Rows, x.Cols)
+	y := o.New(x.Rows, w.Rows)
+	if !bias.IsZero() {
+		checkShape("bias of a linear", bias, 1, w.Rows)
+	}
+	if w.Packed != nil {
+		o.backend.Linear(y, x, w.Packed, bias)
+	} else {
+		o.backend.MatMul(y, x, w.Mat, TransB, false)
+		if !bias.IsZero() {
+			o.backend.AddBias(y, y, bias)
+		}
+	}
+	o.Record(&y, func() {
+		dy := o.grad(y)
+		if dx := o.grad(x); !dx.IsZero() {
+			o.backend.MatMul(dx, dy, w.Mat, NoTrans, true)
+		}
+		if dw := o.grad(w.Mat); !dw.IsZero() {
+			o.backend.MatMul(dw, dy, x, TransA, true)
+		}
+		if db := o.grad(bias); !db.IsZero() {
+			o.gradients.SumRows(db, dy)
+		}
+	}, x, w.Mat, bias)
+	return y
+}
+
+// Sum returns a + b.
+func (o *Ops) Sum(a, b Mat) Mat {
+	checkShape("second term of a sum", b, a.Rows, a.Cols)
+	y := o.New(a.Rows, a.Cols)
+	o.backend.Add(y, a, b)
+	o.Record(&y, func() {
+		dy := o.grad(y)
+		for _, x := range []Mat{a, b} {
+			if dx := o.grad(x); !dx.IsZero() {
+				o.backend.Add(dx, dx, dy)
+			}
+		}
+	}, a, b)
+	return y
+}
+
+// AddTo adds x to y in place. y must not be an operand of an operation recorded before.
+func (o *Ops) AddTo(y *Mat, x Mat) {
+	checkShape("term added in place", x, y.Rows, y.Cols)
+	o.backend.Add(*y, *y, x)
+	m := *y
+	o.Record(&m, func() {
+		if dx := o.grad(x); !dx.IsZero() {
+			o.backend.Add(dx, dx, o.grad(m))
+		}
+	}, x)
+	*y = m
+}
+
+// Scale returns y[i] = x[i] ∘ s[row[i]]; a nil row means s has one row, which scales all.
+func (o *Ops) Scale(x, s Mat, row []int32) Mat {
+	check(s.Cols == x.Cols, "scales (%d, %d) of a matrix (%d, %d)", s.Rows, s.Cols, x.Rows, x.Cols)
+	checkIndex("scale", row, x.Rows, s.Rows)
+	y := o.New(x.Rows, x.Cols)
+	o.backend.Scale(y, x, s, row)
+	o.Record(&y, func() { o.gradients.ScaleBackward(o.grad(x), o.grad(s), o.grad(y), x, s, row) }, x, s)
+	return y
+}
+
+// AddBias returns x[i] + bias for bias (1, nCol).
+func (o *Ops) AddBias(x, bias Mat) Mat {
+	checkShape("bias", bias, 1, x.Cols)
+	y := o.New(x.Rows, x.Cols)
+	o.backend.AddBias(y, x, bias)
+	o.Record(&y, func() {
+		if dx := o.grad(x); !dx.IsZero() {
+			o.backend.Add(dx, dx, o.grad(y))
+		}
+		if db := o.grad(bias); !db.IsZero() {
+			o.gradients.SumRows(db, o.grad(y))
+		}
+	}, x, bias)
+	return y
+}
+
+// LayerNorm returns gamma ∘ (x - mean) / sqrt(var + LayerNormEps) + beta, row by row
+// (Ba et al. 2016, eq. 4), for gamma and beta (1, nCol).
+func (o *Ops) LayerNorm(x, gamma, beta Mat) Mat {
+	checkShape("gamma of a layer norm", gamma, 1, x.Cols)
+	checkShape("beta of a layer norm", beta, 1, x.Cols)
+	y := o.New(x.Rows, x.Cols)
+	o.backend.LayerNorm(y, x, gamma, beta)
+	o.Record(&y, func() {
+		o.gradients.LayerNormBackward(o.grad(x), o.grad(gamma), o.grad(beta), o.grad(y), x, gamma)
+	}, x, gamma, beta)
+	return y
+}
+
+// GELU returns x Φ(x) (Hendrycks & Gimpel 2016), Φ the normal distribution function.
+func (o *Ops) GELU(x Mat) Mat {
+	y := o.New(x.Rows, x.Cols)
+	o.backend.GELU(y, x)
+	o.Record(&y, func() { o.gradients.GELUBackward(o.grad(x), o.grad(y), x) }, x)
+	return y
+}
+
+// Embed returns the rows id of table: y (len(id), nCol).
+func (o *Ops) Embed(table Mat, id []int32) Mat {
+	if len(id) > 0 {
+		checkIndex("embedding", id, len(id), table.Rows)
+	}
+	y := o.New(len(id), table.Cols)
+	o.backend.Embed(y, table, id)
+	o.Record(&y, func() { o.gradients.EmbedBackward(o.grad(table), o.grad(y), id) }, table)
+	return y
+}
+
+// LogSoftmax returns log softmax(x), row by row. It is not differentiable; see [Ops.CrossEntropy].
+func (o *Ops) LogSoftmax(x Mat) Mat {
+	y := o.New(x.Rows, x.Cols)
+	o.backend.LogSoftmax(y, x)
+	return y
+}
+
+func check(ok bool, format string, args ...any) {
+	if !ok {
+		panic("tensor: " + fmt.Sprintf(format, args...))
+	}
+}
+
+func checkShape(what string, m Mat, rows, cols int) {
+	if m.Rows != rows || m.Cols != cols {
+		panic(fmt.Sprintf("tensor: %s is (%d, %d), want (%d, %d)", what, m.Rows, m.Cols, rows, cols))
+	}
+}
+
+func checkIndex(what string, index []int32, n, limit int) {
+	if index == nil {
+		check(limit == 1, "%s by one row, of %d", what, limit)
+		return
+	}
+	check(len(index) == n, "%s of %d rows by %d indices", what, n, len(index))
+	for _, i := range index {
+		check(i >= 0 && int(i) < limit, "%s index %d of %d", what, i, limit)
+	}
+}

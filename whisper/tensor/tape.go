@@ -1,0 +1,97 @@
+package tensor
+
+// gradient is ∂loss/∂m of a matrix m, made at its first use and zero then. A slice of a matrix
+// has a view of the gradient of the whole.
+type gradient struct {
+	parent *gradient
+	offset int
+	size   int
+	data   []float32
+}
+
+func (g *gradient) buffer(alloc func(int) []float32) []float32 {
+	if g.parent != nil {
+		return g.parent.buffer(alloc)[g.offset : g.offset+g.size : g.offset+g.size]
+	}
+	if g.data == nil {
+		g.data = alloc(g.size)
+		clear(g.data)
+	}
+	return g.data
+}
+
+// NewParam returns a parameter (rows, cols) over data with a gradient of its own, which outlives
+// the arena and is zeroed by [Mat.ZeroGrad] alone.
+func NewParam(rows, cols int, data []float32) Mat {
+	m := NewMat(rows, cols, data)
+	m.grad = &gradient{size: len(data), data: make([]float32, len(data))}
+	return m
+}
+
+// Grad returns ∂loss/∂m after [Ops.Backward], shaped like m, or the zero Mat where m has none.
+func (m Mat) Grad() Mat {
+	if m.grad == nil {
+		return Mat{}
+	}
+	return NewMat(m.Rows, m.Cols, m.grad.buffer(func(n int) []float32 { return make([]float32, n) }))
+}
+
+// ZeroGrad sets the gradient of a parameter to zero.
+func (m Mat) ZeroGrad() { clear(m.Grad().Data) }
+
+// Differentiable reports whether a gradient flows to m.
+func (m Mat) Differentiable() bool { return m.grad != nil }
+
+// StartTape makes the following operations record themselves for [Ops.Backward], until the next
+// [Ops.Reset]. It panics where the backend has no kernels for gradients.
+func (o *Ops) StartTape() {
+	if o.gradients == nil {
+		panic("tensor: backend " + o.backend.Name() + " has no gradients")
+	}
+	o.recording = true
+}
+
+// Backward runs the tape in reverse from loss, a result of a recorded operation whose gradient
+// is set to one everywhere.
+func (o *Ops) Backward(loss Mat) {
+	g := o.grad(loss)
+	if g.IsZero() {
+		panic("tensor: Backward of a matrix that nothing differentiable leads to")
+	}
+	for i := range g.Data {
+		g.Data[i] = 1
+	}
+	for i := len(o.tape) - 1; i >= 0; i-- {
+		o.tape[i]()
+	}
+}
+
+// Record makes y depend on xs, with backward called by [Ops.Backward] at y's place in reverse
+// order; it must add to the gradients (see [Ops.Grad]) of those xs that have one. It does
+// nothing, and backward is never called, where no tape is on or no gradient flows to any of xs.
+// A caller outside this package adds a loss or another operation of its own with it.
+func (o *Ops) Record(y *Mat, backward func(), xs ...Mat) {
+	if !o.recording {
+		return
+	}
+	for _, x := range xs {
+		if x.grad != nil {
+			if y.grad == nil {
+				y.grad = &gradient{size: y.Rows * y.Cols}
+			}
+			o.tape = append(o.tape, backward)
+			return
+		}
+	}
+}
+
+// Grad returns the gradient of m to read or add to within a backward function, and the zero Mat
+// where none flows to m.
+func (o *Ops) Grad(m Mat) Mat { return o.grad(m) }
+
+func (o *Ops) grad(m Mat) Mat {
+	if m.grad == nil {
+		return Mat{}
+	}
+	return Mat{Rows: m.Rows, Cols: m.Cols, Data: m.grad.buffer(o.arena.take)}
+}
