@@ -1,0 +1,27 @@
+package cpu_test
+
+import (
+	"errors"
+	"testing"
+
+	"glossa/whisper/tensor/cpu"
+	"glossa/whisper/tensor/tensortest"
+)
+
+// TestConformance holds every instruction set to the contract of a backend, with more threads
+// than small machines have cores.
+func TestConformance(t *testing.T) {
+	for _, isa := range []string{"avx512", "avx2", "go"} {
+		t.Run(isa, func(t *testing.T) {
+			b, err := cpu.New(cpu.Options{ISA: isa, Threads: 3})
+			if errors.Is(err, cpu.ErrISA) {
+				t.Skipf("SKIP: instruction set %s absent: %v", isa, err)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer b.Close()
+			tensortest.Run(t, b, tensortest.Float32())
+		})
+	}
+}

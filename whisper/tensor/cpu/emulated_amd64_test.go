@@ -1,0 +1,124 @@
+//go:build amd64 && !purego
+
+package cpu
+
+import (
+	"encoding/binary"
+	"math"
+	"math/rand/v2"
+	"os"
+	"reflect"
+	"runtime"
+	"strings"
+	"testing"
+
+	"glossa/whisper/tensor/tensortest"
+)
+
+// emulated returns the kernels of an instruction set that the machine lacks, run instruction by
+// instruction, and whether there are any. Kernels without a routine of the set's own stay as
+// they are: Go around those of AVX2.
+func emulated(t *testing.T, name string) (kernels, bool) {
+	k, ok := map[string]kernels{"avx512": avx512Kernels, "avx2": avx2Kernels}[name]
+	if !ok {
+		return k, false
+	}
+	k.name += " emulated"
+	suffix := strings.ToUpper(name)
+	emulate(t, &k.panel, "panel_amd64.s", "panel"+suffix)
+	emulate(t, &k.transpose, "transpose_amd64.s", "transposeAVX2")
+	const rows = "elementwise_amd64.s"
+	text, err := os.ReadFile(rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := reflect.ValueOf(&k.rowKernels).Elem()
+	for i := range v.NumField() {
+		if name := v.Type().Field(i).Name + suffix; strings.Contains(string(text), "TEXT ·"+name+"(SB)") {
+			f := reflect.NewAt(v.Field(i).Type(), v.Field(i).Addr().UnsafePointer())
+			emulate(t, f.Interface(), rows, name)
+		}
+	}
+	return k, true
+}
+
+// emulate sets the function that f points at to the emulation of a routine of its signature.
+func emulate(t *testing.T, f any, file, name string) {
+	t.Helper()
+	r, err := loadRoutine(file, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := reflect.ValueOf(f).Elem()
+	v.Set(reflect.MakeFunc(v.Type(), func(in []reflect.Value) []reflect.Value {
+		var frame []byte
+		for _, a := range in {
+			frame = appendArgument(frame, a)
+		}
+		frame = append(frame, make([]byte, -len(frame)&7)...)
+		results := len(frame)
+		frame = append(frame, make([]byte, 8*v.Type().NumOut())...)
+		r.call(frame)
+		runtime.KeepAlive(in)
+		out := make([]reflect.Value, v.Type().NumOut())
+		for i := range out {
+			out[i] = reflect.ValueOf(math.Float32frombits(binary.NativeEndian.Uint32(frame[results+4*i:])))
+		}
+		return out
+	}))
+}
+
+// appendArgument lays a out as the stack does: each number at a multiple of its size.
+func appendArgument(frame []byte, a reflect.Value) []byte {
+	if a.Kind() == reflect.Float32 {
+		return binary.NativeEndian.AppendUint32(frame, math.Float32bits(float32(a.Float())))
+	}
+	word := binary.NativeEndian.AppendUint64
+	frame = append(frame, make([]byte, -len(frame)&7)...)
+	switch a.Kind() {
+	case reflect.Int:
+		return word(frame, uint64(a.Int()))
+	case reflect.Pointer:
+		return word(frame, uint64(a.Pointer()))
+	case reflect.Slice:
+		return word(word(word(frame, uint64(a.Pointer())), uint64(a.Len())), uint64(a.Cap()))
+	}
+	panic("argument of type " + a.Type().String())
+}
+
+// TestEmulationIsExact holds the emulation to the machine, bit for bit, where the machine has the
+// instruction set.
+func TestEmulationIsExact(t *testing.T) {
+	for _, name := range []string{"avx2", "avx512"} {
+		t.Run(name, func(t *testing.T) {
+			b, err := New(Options{ISA: name})
+			if err != nil {
+				t.Skipf("SKIP: instruction set %s absent: %v", name, err)
+			}
+			defer b.Close()
+			k, _ := emulated(t, name)
+			e := newBackend(1, k)
+			r := rand.New(rand.NewPCG(17, 18))
+			for _, s := range [][3]int{{1, 40, 33}, {31, 40, 33}, {11, 70, 16}} {
+				x, w := operands(r, s[0], s[1], s[2], allTransposes)
+				y, z := randomMat(r, s[0], s[1]), randomMat(r, s[0], s[1])
+				copy(z.Data, y.Data)
+				b.MatMul(y, x, w, allTransposes, true)
+				e.MatMul(z, x, w, allTransposes, true)
+				requireBits(t, "emulated", y.Data, z.Data)
+			}
+		})
+	}
+}
+
+// TestEmulatedConformance holds the emulated instruction set to the contract of a backend. It
+// takes minutes, and runs where the environment variable GLOSSA_EMULATE is set.
+func TestEmulatedConformance(t *testing.T) {
+	if os.Getenv("GLOSSA_EMULATE") == "" {
+		t.Skip("SKIP: conformance of emulated kernels: GLOSSA_EMULATE absent")
+	}
+	k, _ := emulated(t, "avx512")
+	b := newBackend(1, k)
+	defer b.Close()
+	tensortest.Run(t, b, tensortest.Float32(), tensortest.MayAllocate)
+}

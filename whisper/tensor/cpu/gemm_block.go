@@ -1,0 +1,132 @@
+package cpu
+
+// gemm computes c (m, n) = op(a) op(b), or c += op(a) op(b), on the calling goroutine: each chain
+// of additions then begins with the element of c. a, b and c may be parts of larger matrices: row
+// i of one begins at i*ld. op(a) is (m, k): with transA, a is (k, m); with transB, b is (n, k). It
+// uses the scratch buffers A, B and C of w.
+func (w *worker) gemm(m, n, k int, a []float32, lda int, transA bool, b []float32, ldb int, transB bool, c []float32, ldc int, accumulate bool) {
+	p := &w.product
+	*p = product{
+		m: m, n: n, k: k, a: a, b: b, c: c, lda: lda, ldb: ldb, ldc: ldc,
+		transA: transA, transB: transB, accumulate: accumulate,
+	}
+	for i := 0; i < m; i += blockM {
+		w.block(p, i, min(i+blockM, m), 0, n)
+	}
+	p.a, p.b, p.c = nil, nil, nil
+}
+
+// block computes rows i0:i1 and columns j0:j1 of p; j0 is a multiple of nr.
+func (w *worker) block(p *product, i0, i1, j0, j1 int) {
+	if p.k == 0 {
+		p.withoutTerms(i0, i1, j0, j1)
+		return
+	}
+	nr := w.kernels.nr
+	kc := p.depth(i1-i0, w.kernels.mr)
+	for k0 := 0; k0 < p.k; k0 += kc {
+		k1 := min(k0+kc, p.k)
+		w.first(p, i0, i1, k0, k1)
+		for j := j0; j < j1; j += nr {
+			w.second(p, j, k0, k1, i1-i0)
+			w.panel.load = 0
+			if p.accumulate || k0 > 0 {
+				w.panel.load = 1
+			}
+			w.panel.bias = nil
+			bias := k1 == p.k && len(p.bias) > 0
+			if j+nr > j1 {
+				w.lastColumns(p, i0, j, j1, bias)
+				continue
+			}
+			if bias {
+				w.panel.bias = &p.bias[j]
+			}
+			_ = p.c[(i1-1)*p.ldc+j+nr-1]
+			w.panel.c, w.panel.cRow = &p.c[i0*p.ldc+j], int64(4*p.ldc)
+			w.kernels.panel(&w.panel)
+		}
+	}
+	w.panel = panel{}
+}
+
+// depth returns how many terms of the inner dimension are added at a time. A few rows take all of
+// it, so that the second factor is read as one stream.
+func (p *product) depth(rows, mr int) int {
+	if rows <= 4*mr {
+		return p.k
+	}
+	n := (p.k + blockK - 1) / blockK
+	return roundUp((p.k+n-1)/n, transposeWidth)
+}
+
+// first points the kernel at op(a)[i0:i1, k0:k1], transposed now where a is (k, m).
+func (w *worker) first(p *product, i0, i1, k0, k1 int) {
+	w.panel.m, w.panel.k = int64(i1-i0), int64(k1-k0)
+	if p.transA {
+		ld := roundUp(k1-k0, transposeWidth)
+		a := w.floats(scratchA, (i1-i0)*ld)
+		w.transpose(a, ld, p.a[k0*p.lda+i0:], p.lda, k1-k0, i1-i0)
+		w.panel.a = &a[0]
+		w.panel.aRow, w.panel.aCol = int64(4*ld), 4
+		return
+	}
+	_ = p.a[(i1-1)*p.lda+k1-1]
+	w.panel.a = &p.a[i0*p.lda+k0]
+	w.panel.aRow, w.panel.aCol = int64(4*p.lda), 4
+}
+
+// second points the kernel at op(b)[k0:k1, j:j+nr], packed now where it is not yet and rows are
+// enough to pay for it.
+func (w *worker) second(p *product, j, k0, k1, rows int) {
+	nr := w.kernels.nr
+	w.panel.bRow = int64(4 * nr)
+	if p.packed != nil {
+		_ = p.packed[(j-p.packedFrom)*p.k+k1*nr-1]
+		w.panel.b = &p.packed[(j-p.packedFrom)*p.k+k0*nr]
+		return
+	}
+	if !p.transB && rows <= 2*w.kernels.mr && j+nr <= p.n {
+		_ = p.b[(k1-1)*p.ldb+j+nr-1]
+		w.panel.b, w.panel.bRow = &p.b[k0*p.ldb+j], int64(4*p.ldb)
+		return
+	}
+	b := w.floats(scratchB, (k1-k0)*nr)
+	w.packColumns(b, p.b, p.ldb, p.transB, j, min(nr, p.n-j), k0, k1-k0)
+	w.panel.b = &b[0]
+}
+
+// lastColumns computes the panel of the columns j:j1, fewer than nr, beside the matrix.
+func (w *worker) lastColumns(p *product, i0, j, j1 int, bias bool) {
+	nr, n, m := w.kernels.nr, j1-j, int(w.panel.m)
+	tile := w.floats(scratchC, (m+1)*nr)
+	if w.panel.load != 0 {
+		for i := range m {
+			copy(tile[i*nr:i*nr+n], p.c[(i0+i)*p.ldc+j:])
+		}
+	}
+	if bias {
+		copy(tile[m*nr:m*nr+n], p.bias[j:j1])
+		w.panel.bias = &tile[m*nr]
+	}
+	w.panel.c, w.panel.cRow = &tile[0], int64(4*nr)
+	w.kernels.panel(&w.panel)
+	for i := range m {
+		copy(p.c[(i0+i)*p.ldc+j:(i0+i)*p.ldc+j1], tile[i*nr:])
+	}
+}
+
+// withoutTerms is block for an inner dimension of zero.
+func (p *product) withoutTerms(i0, i1, j0, j1 int) {
+	for i := i0; i < i1; i++ {
+		row := p.c[i*p.ldc+j0 : i*p.ldc+j1]
+		if !p.accumulate {
+			clear(row)
+		}
+		if len(p.bias) > 0 {
+			for j := range row {
+				row[j] += p.bias[j0+j]
+			}
+		}
+	}
+}
