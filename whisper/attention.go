@@ -1,0 +1,45 @@
+package whisper
+
+import "glossa/whisper/tensor"
+
+// Attention is multi-head attention (Vaswani et al. 2017, §3.2), the one layer that mixes
+// information across rows, and so the one that reads segments and caches.
+type Attention struct {
+	Query, Key, Value, Out Linear
+	NHead                  int
+	Layer                  int
+}
+
+// Self returns self-attention over rows x (nRow, nState): all rows of a sequence see each other,
+// or with causal each row sees itself and what came before it, from the cache on.
+func (a *Attention) Self(s *Step, x tensor.Mat, causal bool) tensor.Mat {
+	q := a.Query.Forward(s, x)
+	kv := a.KeyValue(s, x)
+	if causal && s.Cache != nil {
+		for i, c := range s.Cache {
+			kv[i] = c.extend(a.Layer, kv[i])
+		}
+	}
+	return a.Out.Forward(s, s.Attention(q, s.Seg, kv, a.NHead, causal))
+}
+
+// CrossAttend returns the attention of rows x (nRow, nState) to their utterance's encoder states.
+func (a *Attention) CrossAttend(s *Step, x tensor.Mat) tensor.Mat {
+	q := a.Query.Forward(s, x)
+	kv := make([]tensor.KeyValue, len(s.Cross))
+	for i, c := range s.Cross {
+		kv[i] = c.layer[a.Layer]
+	}
+	return a.Out.Forward(s, s.Attention(q, s.Seg, kv, a.NHead, false))
+}
+
+// KeyValue returns the keys and values of the rows x (nRow, nState), a pair for each sequence.
+func (a *Attention) KeyValue(s *Step, x tensor.Mat) []tensor.KeyValue {
+	k, v := a.Key.Forward(s, x), a.Value.Forward(s, x)
+	kv := make([]tensor.KeyValue, s.Seg.Len())
+	for i := range kv {
+		from, to := s.Seg.Range(i)
+		kv[i] = tensor.KeyValue{K: k.Slice(from, to), V: v.Slice(from, to)}
+	}
+	return kv
+}

@@ -1,0 +1,49 @@
+package whisper_test
+
+import (
+	"context"
+	"testing"
+
+	"glossa/audio"
+	"glossa/whisper"
+	"glossa/whisper/goldentest"
+	"glossa/whisper/tensor"
+)
+
+// TestGoldenGreedy decodes all greedy cases of the kit in one batch of rows.
+func TestGoldenGreedy(t *testing.T) {
+	k := openKit(t)
+	k.Each(t, func(t *testing.T, name string, m *whisper.Model) {
+		var cases []goldentest.DecodeCase
+		k.JSON(t, name+"/decode.json", &cases)
+		o := tensor.NewOps(k.Backend)
+		encoded := make(map[string]*whisper.CrossKV)
+		var us []whisper.Utterance
+		var ran []goldentest.DecodeCase
+		for _, c := range cases {
+			options, ok := c.DecodeOptions(t, m.Tokenizer)
+			if !ok {
+				continue
+			}
+			if encoded[c.Clip] == nil {
+				cross, err := m.Encode(o, nil, []audio.Mel{k.Mel(t, c.Clip, m.Dims)}, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				encoded[c.Clip] = cross[0]
+			}
+			us, ran = append(us, whisper.Utterance{Cross: encoded[c.Clip], Options: options}), append(ran, c)
+		}
+		if len(ran) == 0 {
+			t.Fatal("no greedy case in decode.json")
+		}
+		got, err := m.Decode(context.Background(), o, nil, us)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, c := range ran {
+			c.Check(t, got[i])
+		}
+		t.Logf("%d greedy cases of %d; the others are of searches that are not greedy", len(ran), len(cases))
+	})
+}

@@ -1,0 +1,65 @@
+package whisper
+
+import "glossa/whisper/tensor"
+
+// convKernel and the stride of the second convolution: two frames of 10 ms make one row of 20 ms.
+const (
+	convKernel = 3
+	convStride = 2
+)
+
+// Conv is a one-dimensional convolution over the rows of each sequence, zero padded, as a linear
+// over unfolded neighbourhoods.
+type Conv struct {
+	Weight tensor.Weight // (nOut, convKernel*nIn): tap by tap
+	Bias   tensor.Mat    // (1, nOut)
+	Stride int
+}
+
+// Forward returns the convolution of x (nRow, nIn) packed by seg, and the segments of the result.
+func (c *Conv) Forward(s *Step, x tensor.Mat, seg tensor.Segments) (tensor.Mat, tensor.Segments) {
+	u, seg := s.Unfold(x, seg, convKernel, c.Stride)
+	return s.Linear(u, &c.Weight, c.Bias), seg
+}
+
+// Encoder turns log-mel frames into states (Radford et al. 2022, figure 1, left).
+type Encoder struct {
+	Conv1, Conv2 Conv
+	Positions    tensor.Mat // (NAudioCtx, nState): sinusoids
+	Blocks       []Block
+	Norm         LayerNorm
+}
+
+// Forward returns the states (nRow, nState), one for 20 ms, of the frames mel (nFrame, nMels), one
+// for 10 ms, packed by s.Seg. It leaves in s.Seg the segments of the states.
+func (e *Encoder) Forward(s *Step, mel tensor.Mat) tensor.Mat {
+	x := e.Embed(s, mel)
+	for i := range e.Blocks {
+		x = s.Scope(func() tensor.Mat { return e.Blocks[i].Forward(s, x) })
+	}
+	return e.Norm.Forward(s, x)
+}
+
+// Embed returns the convolved frames with their positions added, the input of the first block.
+func (e *Encoder) Embed(s *Step, mel tensor.Mat) tensor.Mat {
+	x, seg := e.Conv1.Forward(s, mel, s.Seg)
+	x, seg = e.Conv2.Forward(s, s.GELU(x), seg)
+	s.Seg = seg
+	return s.Sum(s.GELU(x), s.Embed(e.Positions, positions(seg, nil)))
+}
+
+// positions returns the position of each row: the first row of sequence i has start[i], or 0.
+func positions(seg tensor.Segments, start []int) []int32 {
+	p := make([]int32, 0, seg.Rows())
+	for i := range seg.Len() {
+		from, to := seg.Range(i)
+		first := 0
+		if start != nil {
+			first = start[i]
+		}
+		for j := range to - from {
+			p = append(p, int32(first+j))
+		}
+	}
+	return p
+}

@@ -1,0 +1,158 @@
+package goldentest
+
+import (
+	"encoding/json"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"glossa/whisper"
+)
+
+// DecodeCase is one call of whisper.decode() in a kit's decode.json.
+type DecodeCase struct {
+	Name    string
+	Clip    string
+	Options map[string]json.RawMessage
+	Result  struct {
+		Language         string
+		Tokens           []int32
+		Text             string
+		AvgLogProb       float64 `json:"avg_logprob"`
+		NoSpeechProb     float64 `json:"no_speech_prob"`
+		CompressionRatio float64 `json:"compression_ratio"`
+	}
+	Margins struct {
+		Top []float64
+		TS  []*float64
+	}
+	Stable bool `json:"same_with_noise_0.0001"`
+}
+
+// numericError bounds how far our logits are from the reference's: see the kit's tolerances.
+const numericError = 2e-3
+
+// DecodeOptions translates upstream's DecodingOptions; !ok where the case asks for more than greedy search.
+func (c DecodeCase) DecodeOptions(t *testing.T, tok *whisper.Tokenizer) (o whisper.DecodeOptions, ok bool) {
+	t.Helper()
+	read := func(raw json.RawMessage, v any) {
+		if err := json.Unmarshal(raw, v); err != nil {
+			t.Fatalf("%s: option %s: %v", c.Name, raw, err)
+		}
+	}
+	tokens := func(raw json.RawMessage) (ids []int32) {
+		if raw[0] == '"' {
+			var text string
+			read(raw, &text)
+			return tok.Encode(" " + strings.TrimSpace(text))
+		}
+		read(raw, &ids)
+		return ids
+	}
+	for name, raw := range c.Options {
+		null := string(raw) == "null"
+		switch name {
+		case "language":
+			read(raw, &o.Language)
+		case "task":
+			read(raw, &o.Task)
+		case "without_timestamps":
+			read(raw, &o.WithoutTimestamps)
+		case "prompt":
+			o.Prompt = tokens(raw)
+		case "prefix":
+			o.Prefix = tokens(raw)
+		case "sample_len":
+			read(raw, &o.SampleLen)
+		case "suppress_blank":
+			var suppress bool
+			read(raw, &suppress)
+			o.AllowBlank = !suppress
+		case "suppress_tokens":
+			o.AllowSymbols, o.Suppress = suppressOption(t, raw)
+		case "max_initial_timestamp":
+			if o.AnyFirstTime = null; !null {
+				read(raw, &o.MaxInitialStamp)
+			}
+		case "temperature":
+			if string(raw) != "0.0" && string(raw) != "0" {
+				return o, false
+			}
+		default:
+			return o, false
+		}
+	}
+	return o, true
+}
+
+func suppressOption(t *testing.T, raw json.RawMessage) (allowSymbols bool, ids []int32) {
+	t.Helper()
+	var list []int32
+	var text string
+	if json.Unmarshal(raw, &text) == nil && string(raw) != "null" {
+		for field := range strings.SplitSeq(text, ",") {
+			if field == "" {
+				continue
+			}
+			n, err := strconv.Atoi(field)
+			if err != nil {
+				t.Fatal(err)
+			}
+			list = append(list, int32(n))
+		}
+	} else if err := json.Unmarshal(raw, &list); err != nil {
+		t.Fatal(err)
+	}
+	allowSymbols = !slices.Contains(list, -1)
+	return allowSymbols, slices.DeleteFunc(list, func(id int32) bool { return id < 0 })
+}
+
+// certain returns the number of leading tokens whose choice no numeric error of ours can change.
+func (c DecodeCase) certain() int {
+	if c.Stable {
+		return len(c.Result.Tokens)
+	}
+	for i, m := range c.Margins.Top {
+		if m < numericError || i < len(c.Margins.TS) && c.Margins.TS[i] != nil && math.Abs(*c.Margins.TS[i]) < numericError {
+			return min(i, len(c.Result.Tokens))
+		}
+	}
+	return len(c.Result.Tokens)
+}
+
+// Check compares a result with the reference's.
+func (c DecodeCase) Check(t *testing.T, got whisper.Decoded) {
+	t.Helper()
+	if got.Err != nil {
+		t.Errorf("%s: %v", c.Name, got.Err)
+		return
+	}
+	want := c.Result
+	n := c.certain()
+	if len(got.Tokens) < n || !slices.Equal(got.Tokens[:n], want.Tokens[:n]) {
+		t.Errorf("%s (%s): tokens\n%d, want\n%d", c.Name, c.Clip, got.Tokens, want.Tokens)
+		return
+	}
+	if got.Language != want.Language {
+		t.Errorf("%s: language %s, want %s", c.Name, got.Language, want.Language)
+	}
+	if d := math.Abs(got.NoSpeechProb - want.NoSpeechProb); !(d <= 1e-3) {
+		t.Errorf("%s: no_speech_prob %v, want %v", c.Name, got.NoSpeechProb, want.NoSpeechProb)
+	}
+	if n < len(want.Tokens) || len(got.Tokens) != n {
+		return
+	}
+	if d := math.Abs(got.AvgLogProb - want.AvgLogProb); !(d <= 2e-3) {
+		t.Errorf("%s: avg_logprob %v, want %v", c.Name, got.AvgLogProb, want.AvgLogProb)
+	}
+	if got.Text != want.Text {
+		t.Errorf("%s: text %q, want %q", c.Name, got.Text, want.Text)
+	}
+	// Go's compressor finds other matches than zlib's in a few bytes of these short texts.
+	size := func(ratio float64) float64 { return float64(len(want.Text)) / ratio }
+	if d := math.Abs(size(got.CompressionRatio) - size(want.CompressionRatio)); want.Text != "" && !(d <= max(4, 0.05*size(want.CompressionRatio))) {
+		t.Errorf("%s: compression_ratio %v, want %v", c.Name, got.CompressionRatio, want.CompressionRatio)
+	}
+}

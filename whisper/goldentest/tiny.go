@@ -1,0 +1,48 @@
+package goldentest
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"glossa/audio"
+	"glossa/whisper"
+	"glossa/whisper/tensor"
+)
+
+// Tiny returns a random model on unpadded windows of up to 128 frames, with a vocabulary of bytes.
+func Tiny(t testing.TB, b tensor.Backend, seed uint64) *whisper.Model {
+	t.Helper()
+	const nAudioCtx = 64
+	tok, err := whisper.NewTokenizer(whisper.TrainBPE(slices.Values([]string{"a b"}), 0), 99, nAudioCtx+1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := whisper.New(whisper.Dims{
+		NMels: 80, NAudioCtx: nAudioCtx, NAudioState: 48, NAudioHead: 3, NAudioLayer: 2,
+		NVocab: tok.NVocab(), NTextCtx: 32, NTextState: 48, NTextHead: 3, NTextLayer: 2, Unpadded: true,
+	})
+	m.Tokenizer = tok
+	m.Generation = whisper.DefaultGeneration(m.Dims, tok)
+	rng := rand.New(rand.NewPCG(seed, 1))
+	for _, p := range m.Params() {
+		scale := 1.5 / math.Sqrt(float64(p.Mat.Cols))
+		for i := range p.Mat.Data {
+			p.Mat.Data[i] = float32(rng.NormFloat64() * scale)
+		}
+	}
+	if err := m.Pack(b, tensor.F32); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// RandomMel returns a random log-mel of 80 bands.
+func RandomMel(rng *rand.Rand, frames int) audio.Mel {
+	m := audio.Mel{NMels: 80, Frames: frames, Data: make([]float32, 80*frames)}
+	for i := range m.Data {
+		m.Data[i] = float32(rng.NormFloat64())
+	}
+	return m
+}

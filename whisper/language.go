@@ -1,0 +1,93 @@
+package whisper
+
+import (
+	"fmt"
+	"math"
+
+	"glossa/whisper/tensor"
+)
+
+// LanguageProbs are the probabilities of the languages that a model knows, by code.
+type LanguageProbs map[string]float64
+
+// Best returns the likeliest language and its probability.
+func (p LanguageProbs) Best() (code string, prob float64) {
+	for c, q := range p {
+		if q > prob || q == prob && c < code {
+			code, prob = c, q
+		}
+	}
+	return code, prob
+}
+
+// DetectLanguage returns, for each window, the probabilities of the languages as the first token
+// after <|startoftranscript|> (upstream detect_language). Where allowed is not empty, they are
+// among the languages listed in it. adapterOf may be nil: all under adapter 0.
+func (m *Model) DetectLanguage(o *tensor.Ops, adapter Adapter, cross []*CrossKV, adapterOf []int32, allowed []string) ([]LanguageProbs, error) {
+	if len(cross) == 0 {
+		return nil, nil
+	}
+	codes := allowed
+	if len(codes) == 0 {
+		codes = m.Tokenizer.LanguageCodes()
+	}
+	ids := make([]int32, len(codes))
+	for i, c := range codes {
+		id, ok := m.Tokenizer.LanguageToken(c)
+		if !ok {
+			return nil, fmt.Errorf("%w: %q", ErrLanguage, c)
+		}
+		ids[i] = id
+	}
+	o.Reset()
+	s := &Step{Ops: o, Adapter: adapter, AdapterOf: adapterOf, Cross: cross, Seg: make(tensor.Segments, len(cross)+1)}
+	start := make([]int32, len(cross))
+	for i := range start {
+		start[i] = m.Tokenizer.SOT()
+		s.Seg[i+1] = int32(i + 1)
+	}
+	y := m.Decoder.Logits(s, m.Decoder.Forward(s, start))
+	logits := make([]float32, y.Rows*y.Cols)
+	if err := o.Read(logits, y); err != nil {
+		return nil, err
+	}
+	probs := make([]LanguageProbs, len(cross))
+	own := make([]float32, len(ids))
+	for i := range probs {
+		row := logits[i*y.Cols : (i+1)*y.Cols]
+		for j, id := range ids {
+			own[j] = row[id]
+		}
+		total := logSumExp(own)
+		probs[i] = make(LanguageProbs, len(ids))
+		for j, c := range codes {
+			probs[i][c] = math.Exp(float64(own[j]) - total)
+		}
+	}
+	return probs, nil
+}
+
+// detectMissing sets the language of each result: the option's, or the detected.
+func (m *Model) detectMissing(o *tensor.Ops, adapter Adapter, us []Utterance, out []Decoded) error {
+	var at []int
+	var cross []*CrossKV
+	var adapterOf []int32
+	for i, u := range us {
+		out[i].Language = u.Options.Language
+		switch {
+		case u.Options.Language != "":
+		case !m.Tokenizer.Multilingual():
+			out[i].Language = "en"
+		default:
+			at, cross, adapterOf = append(at, i), append(cross, u.Cross), append(adapterOf, u.Adapter)
+		}
+	}
+	probs, err := m.DetectLanguage(o, adapter, cross, adapterOf, nil)
+	if err != nil {
+		return err
+	}
+	for j, i := range at {
+		out[i].Language, out[i].LanguageProb = probs[j].Best()
+	}
+	return nil
+}
