@@ -1,0 +1,15 @@
+// Package flora holds low-rank adapters of a Whisper model and applies a different one to each
+// utterance of a batch, after Wen & Chaudhuri, "Batched Low-Rank Adaptation of Foundation Models",
+// ICLR 2024 (arXiv 2312.05677).
+//
+// Every kind is a case of one form of a linear's weight W (nOut, nIn), scaling and adding:
+//
+//	y = Σ_k a_k ∘ ((b_k ∘ x) Wᵀ) + (x Vᵀ) Uᵀ + bias
+//
+// fLoRA of rank r has r terms in the sum, a_k and b_k the rows of A (r, nOut) and B (r, nIn), so
+// that the weight of an utterance is W ∘ (Aᵀ B) (the paper's eqs. 3 and 4, with a sum where the
+// paper takes a mean). LoRA (Hu et al. 2022) has one term of ones, V = A (r, nIn) and U = α/r B
+// (nOut, r), or α/√r B (rsLoRA, Kalajdzievski 2023).
+//
+// An [Adapter] is read from a PEFT directory by [Open]; a [Batch] is what a model's linears call.
+package flora

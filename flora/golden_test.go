@@ -1,0 +1,209 @@
+package flora_test
+
+import (
+	"context"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"glossa/audio"
+	"glossa/flora"
+	"glossa/whisper"
+	"glossa/whisper/goldentest"
+	"glossa/whisper/tensor"
+	"glossa/whisper/tensor/cpu"
+)
+
+func openKit(t *testing.T) *goldentest.Kit {
+	t.Helper()
+	return goldentest.Open(t, backend(t), "..", "..", "shared", "golden", "public")
+}
+
+func backend(t testing.TB) tensor.Backend {
+	t.Helper()
+	b, err := cpu.New(cpu.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// goldenAdapters is adapters/golden.json of a kit.
+type goldenAdapters struct {
+	Model string
+	Rows  map[string]struct {
+		Adapter string
+		Clips   map[string]struct{ Greedy []goldentest.DecodeCase }
+	}
+}
+
+// open opens the kit's adapters, all in one batch; those of kinds that are not implemented must be
+// refused as such.
+func openAdapters(t *testing.T, k *goldentest.Kit, g goldenAdapters, m *whisper.Model) *flora.Batch {
+	t.Helper()
+	var adapters []*flora.Adapter
+	for name := range g.Rows {
+		dir := filepath.Join(k.Dir, "adapters", name)
+		if _, err := os.Stat(dir); err != nil {
+			continue // the base model's row
+		}
+		a, err := flora.Open(dir)
+		if errors.Is(err, flora.ErrUnsupported) {
+			t.Logf("%v", err)
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		adapters = append(adapters, a)
+	}
+	if len(adapters) == 0 {
+		t.Fatal("no adapter of the kit could be opened")
+	}
+	b, err := flora.NewBatch(m, adapters...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestGoldenAdapters runs each clip under every adapter of the kit in one packed batch, and
+// compares encoder states, logits and greedy decodes.
+func TestGoldenAdapters(t *testing.T) {
+	k := openKit(t)
+	var g goldenAdapters
+	k.JSON(t, "adapters/golden.json", &g)
+	m := k.Model(t, g.Model)
+	b := openAdapters(t, k, g, m)
+	names := append([]string{""}, b.Names()...)
+	o := tensor.NewOps(k.Backend)
+	for clip := range g.Rows["none"].Clips {
+		mel := k.Mel(t, clip, m.Dims)
+		var windows []audio.Mel
+		var index []int32
+		for i := range names {
+			windows, index = append(windows, mel), append(index, int32(i))
+		}
+		o.Reset()
+		s := &whisper.Step{Ops: o, Adapter: b, AdapterOf: index}
+		states, err := m.EncodeStates(s, windows)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, name := range names {
+			file := goldenFile(name)
+			f := k.Tensors(t, file)
+			from, to := s.Seg.Range(i)
+			want, _ := goldentest.Floats(t, f, clip+".encoder")
+			goldentest.CompareRows(t, name+" "+clip+" encoder", states.Slice(from, to), goldentest.Integers(t, f, "frames"), want, k.Tolerance(t, file))
+		}
+		cross, err := m.Encode(o, b, windows, index)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkLogits(t, k, m, o, b, names, clip, cross)
+		checkGreedy(t, m, o, b, names, clip, cross, g)
+	}
+}
+
+func goldenFile(name string) string {
+	if name == "" {
+		name = "base"
+	}
+	return "adapters/" + name + ".golden.safetensors"
+}
+
+func checkLogits(t *testing.T, k *goldentest.Kit, m *whisper.Model, o *tensor.Ops, b *flora.Batch, names []string, clip string, cross []*whisper.CrossKV) {
+	t.Helper()
+	o.Reset()
+	s := &whisper.Step{Ops: o, Adapter: b, Cross: cross, Seg: tensor.Segments{0}}
+	var tokens []int32
+	for i := range names {
+		for _, id := range goldentest.Integers(t, k.Tensors(t, goldenFile(names[i])), "prefix") {
+			tokens = append(tokens, int32(id))
+		}
+		s.Seg, s.AdapterOf = append(s.Seg, int32(len(tokens))), append(s.AdapterOf, int32(i))
+	}
+	y := m.Decoder.Logits(s, m.Decoder.Forward(s, tokens))
+	for i, name := range names {
+		f := k.Tensors(t, goldenFile(name))
+		row, picked := y.Row(int(s.Seg[i+1])-1), []float32{}
+		for _, j := range goldentest.Integers(t, f, "columns") {
+			picked = append(picked, row[j])
+		}
+		want, _ := goldentest.Floats(t, f, clip+".logits")
+		goldentest.CompareRows(t, name+" "+clip+" logits", tensor.Vector(picked), []int{0}, want, k.Tolerance(t, goldenFile(name)))
+	}
+}
+
+func checkGreedy(t *testing.T, m *whisper.Model, o *tensor.Ops, b *flora.Batch, names []string, clip string, cross []*whisper.CrossKV, g goldenAdapters) {
+	t.Helper()
+	var us []whisper.Utterance
+	var cases []goldentest.DecodeCase
+	for i, name := range names {
+		if name == "" {
+			name = "none"
+		}
+		for _, c := range g.Rows[name].Clips[clip].Greedy {
+			options, ok := c.DecodeOptions(t, m.Tokenizer)
+			if !ok {
+				t.Fatalf("%s: not a greedy case", c.Name)
+			}
+			c.Name = name + ", " + c.Name
+			us, cases = append(us, whisper.Utterance{Cross: cross[i], Adapter: int32(i), Options: options}), append(cases, c)
+		}
+	}
+	got, err := m.Decode(context.Background(), o, b, us)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range cases {
+		c.Check(t, got[i])
+	}
+}
+
+// TestGoldenMerged holds W ∘ (Aᵀ B) and W + U V against the weights that the reference merged.
+func TestGoldenMerged(t *testing.T) {
+	k := openKit(t)
+	var g goldenAdapters
+	k.JSON(t, "adapters/golden.json", &g)
+	m := k.Model(t, g.Model)
+	linears := make(map[string]*whisper.Linear)
+	for _, l := range m.Linears() {
+		linears[l.Site.String()+".weight"] = l
+	}
+	b := openAdapters(t, k, g, m)
+	o := tensor.NewOps(k.Backend)
+	for i, name := range b.Names() {
+		f := k.Tensors(t, goldenFile(name))
+		for _, full := range f.Names() {
+			weight, ok := strings.CutPrefix(full, "merged.")
+			if !ok {
+				continue
+			}
+			// The rows of the unit matrix bring out the columns of the adapted weight.
+			l := *linears[weight]
+			l.Bias = tensor.Mat{}
+			o.Reset()
+			s := &whisper.Step{Ops: o, Adapter: b, AdapterOf: []int32{int32(i + 1)}, Seg: tensor.NewSegments(l.Weight.Cols)}
+			unit := tensor.Zeros(l.Weight.Cols, l.Weight.Cols)
+			for j := range unit.Rows {
+				unit.Row(j)[j] = 1
+			}
+			y := l.Forward(s, unit)
+			want, shape := goldentest.Floats(t, f, full)
+			worst := 0.0
+			for out := range shape[0] {
+				for in := range shape[1] {
+					worst = max(worst, math.Abs(float64(y.Row(in)[out]-want[out*shape[1]+in])))
+				}
+			}
+			if !(worst <= 1e-5) {
+				t.Errorf("%s: %s differs by %.3g", name, weight, worst)
+			}
+		}
+	}
+}
