@@ -1,0 +1,88 @@
+package asr
+
+import (
+	"math"
+	"testing"
+
+	"glossa/audio"
+	"glossa/whisper"
+	"glossa/whisper/tensor/ref"
+)
+
+// TestCutFollowsUpstream checks where a window's tokens are cut, by the cases of the loop in
+// upstream's transcribe(). Numbers from 100 on are timestamps of 20 ms behind 100, others words.
+func TestCutFollowsUpstream(t *testing.T) {
+	const stamps = 100
+	type times [][2]float64
+	m := newModel(t, ref.New(), false)
+	words := m.Tokenizer.Encode(" red green")
+	for _, c := range []struct {
+		name     string
+		tokens   []int
+		segments times
+		advance  int // frames
+	}{
+		{"no timestamps", []int{1, 1}, times{{1, 3}}, 200},
+		{"no end", []int{100, 1, 1}, times{{1, 3}}, 200},
+		{"one end", []int{100, 1, 130}, times{{1, 1.6}}, 200},
+		{"a pair, and an open segment", []int{100, 1, 120, 120, 1}, times{{1, 1.4}}, 40},
+		{"a pair at the end", []int{100, 1, 120, 125, 1, 150, 150}, times{{1, 1.4}, {1.5, 2}}, 100},
+		{"a pair, and one end", []int{100, 1, 120, 125, 1, 160}, times{{1, 1.4}, {1.5, 2.2}}, 200},
+		{"nothing", nil, times{{1, 3}}, 200},
+	} {
+		d := whisper.Decoded{AvgLogProb: -0.5}
+		for _, token := range c.tokens {
+			if token >= stamps {
+				d.Tokens = append(d.Tokens, m.Tokenizer.TimestampBegin()+int32(token-stamps))
+			} else {
+				d.Tokens = append(d.Tokens, words[0])
+			}
+		}
+		r := &recording{model: m, seek: framesPerSecond, content: 10 * framesPerSecond}
+		segments, advance := r.cut(d)
+		if advance != c.advance || len(segments) != len(c.segments) {
+			t.Errorf("%s: %d segments, advance %d, want %d, %d", c.name, len(segments), advance, len(c.segments), c.advance)
+			continue
+		}
+		for i, s := range segments {
+			if math.Abs(s.Start-c.segments[i][0]) > 1e-9 || math.Abs(s.End-c.segments[i][1]) > 1e-9 {
+				t.Errorf("%s: segment %d from %v to %v, want %v", c.name, i, s.Start, s.End, c.segments[i])
+			}
+		}
+	}
+}
+
+// TestSilenceIsSkipped checks that a window that is no speech by upstream's thresholds adds
+// nothing, and that one with sure words does all the same.
+func TestSilenceIsSkipped(t *testing.T) {
+	m := newModel(t, ref.New(), false)
+	for _, c := range []struct {
+		noSpeech, logProb float64
+		skipped           bool
+	}{{0.7, -1.1, true}, {0.7, -0.9, false}, {0.5, -1.1, false}} {
+		r := &recording{model: m, content: framesPerSecond}
+		r.take(whisper.Decoded{Tokens: m.Tokenizer.Encode(" red"), NoSpeechProb: c.noSpeech, AvgLogProb: c.logProb})
+		r.close()
+		if skipped := r.result.Text == ""; skipped != c.skipped || !r.finished() {
+			t.Errorf("%+v: text %q, finished %v", c, r.result.Text, r.finished())
+		}
+	}
+}
+
+// TestWindowLength checks that windows have the length that the model wants.
+func TestWindowLength(t *testing.T) {
+	for _, unpadded := range []bool{false, true} {
+		m := newModel(t, ref.New(), unpadded)
+		r := &recording{model: m}
+		if err := r.load(make([]float32, audio.SampleRate/2)); err != nil {
+			t.Fatal(err)
+		}
+		want := m.Dims.WindowFrames()
+		if unpadded {
+			want = framesPerSecond / 2
+		}
+		if got := r.window().Frames; got != want || r.content != framesPerSecond/2 {
+			t.Errorf("unpadded %v: window of %d frames, want %d; content of %d", unpadded, got, want, r.content)
+		}
+	}
+}

@@ -1,0 +1,65 @@
+package asr
+
+import "errors"
+
+// Errors that transports tell apart.
+var (
+	ErrInvalid  = errors.New("asr: invalid request")
+	ErrNotFound = errors.New("asr: not found")
+)
+
+// Values of Request.Adapter and Request.Language.
+const (
+	Auto = "auto" // language: detected; adapter: that of the language, or none where it has none
+	None = "none" // adapter: the base model
+)
+
+// Request is one recording to transcribe.
+type Request struct {
+	// Audio returns the recording as samples at 16 kHz. It is called once, when the engine has
+	// room for the recording.
+	Audio func() ([]float32, error)
+
+	// Language is a code such as "cs", or Auto. The default value is "", Auto.
+	Language string
+
+	// Adapter is the name of an adapter, Auto or None. The default value is "", Auto.
+	Adapter string
+
+	// Task is "transcribe", or "translate" into English. The default value is "", transcribe.
+	Task string
+
+	// Timestamps asks for the times of segments. The default value is false: a recording that
+	// fits a window becomes one segment, and a longer one is cut at the times anyway.
+	Timestamps bool
+
+	// Unconditioned decodes each window without the text before it. The default value is false.
+	Unconditioned bool
+}
+
+// Segment is a stretch of speech and its text.
+type Segment struct {
+	ID               int     `json:"id"`
+	Seek             int     `json:"seek"`  // first frame of its window, in 10 ms
+	Start            float64 `json:"start"` // seconds
+	End              float64 `json:"end"`
+	Text             string  `json:"text"`
+	Tokens           []int32 `json:"tokens"`
+	Temperature      float64 `json:"temperature"`
+	AvgLogProb       float64 `json:"avg_logprob"`
+	CompressionRatio float64 `json:"compression_ratio"`
+	NoSpeechProb     float64 `json:"no_speech_prob"`
+}
+
+// Result is the text of one recording.
+type Result struct {
+	Text         string    `json:"text"`
+	Segments     []Segment `json:"segments"`
+	Language     string    `json:"language"`
+	LanguageProb float64   `json:"language_probability,omitempty"` // where it was detected
+	Adapter      string    `json:"adapter,omitempty"`              // "" for the base model
+	Duration     float64   `json:"duration"`                       // seconds
+
+	// Err is the reason why this recording alone has no text.
+	Err error `json:"-"`
+}
