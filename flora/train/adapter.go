@@ -1,0 +1,35 @@
+package train
+
+import (
+	"glossa/flora"
+	"glossa/whisper"
+	"glossa/whisper/safetensors"
+)
+
+// adapter trains the factors of an adapter over a frozen model.
+type adapter struct {
+	adapter *flora.Adapter
+	batch   *flora.Batch
+	params  []NamedParam
+}
+
+// NewAdapter makes the factors of a, which flora.New made for m, trainable. Scales are not
+// decayed: their neutral value is not zero. The error is flora.ErrBase.
+func NewAdapter(m *whisper.Model, a *flora.Adapter) (Trainable, error) {
+	batch, err := flora.NewBatch(m, a)
+	if err != nil {
+		return nil, err
+	}
+	t := &adapter{adapter: a, batch: batch}
+	names, mats := a.Params()
+	for i, name := range names {
+		t.params = append(t.params, NamedParam{Name: name, Mat: mats[i], Decay: a.Kind == flora.LoRA})
+	}
+	return t, nil
+}
+
+func (t *adapter) Params() []NamedParam { return t.params }
+
+func (t *adapter) Adapter() whisper.Adapter { return t.batch }
+
+func (t *adapter) Save(dir string) error { return t.adapter.Write(dir, safetensors.F32) }

@@ -1,0 +1,111 @@
+package train
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"glossa/audio"
+	"glossa/flora"
+	"glossa/whisper"
+	"glossa/whisper/tensor"
+	"glossa/whisper/tensor/ref"
+)
+
+// smallBatch returns two utterances of noise with targets, one with timestamps.
+func smallBatch(m *whisper.Model) *batch {
+	rng := rand.New(rand.NewPCG(4, 4))
+	var examples []*example
+	for i, frames := range []int{18, 12} {
+		g := targeter{tokenizer: m.Tokenizer, timestamps: float64(i)}
+		mel := audio.Mel{NMels: m.Dims.NMels, Frames: frames, Data: make([]float32, frames*m.Dims.NMels)}
+		for j := range mel.Data {
+			mel.Data[j] = float32(rng.NormFloat64())
+		}
+		examples = append(examples, &example{target: g.transcript([]string{"do re", "mi"}[i], "en", 0.02, 0.1, rng), mel: mel})
+	}
+	return pack(examples)
+}
+
+// checkGradients compares the gradient of each parameter of n along a random direction with the
+// difference of the loss.
+func checkGradients(t *testing.T, n *network, params []NamedParam, b *batch) {
+	t.Helper()
+	tokens, text := b.weights()
+	value := func() float64 {
+		_, s := n.forward(b, tokens, text, false)
+		if n.head.weight.IsZero() {
+			return s.entropy / tokens
+		}
+		return (1-n.ctcWeight)*s.entropy/tokens + n.ctcWeight*s.ctc/text
+	}
+	for _, p := range params {
+		p.Mat.ZeroGrad()
+	}
+	loss, _ := n.forward(b, tokens, text, true)
+	n.ops.Backward(loss)
+	if got, want := float64(loss.Data[0]), value(); math.Abs(got-want) > 1e-5*want {
+		t.Fatalf("the loss is %v, its parts make %v", got, want)
+	}
+	rng := rand.New(rand.NewPCG(5, 5))
+	for _, p := range params {
+		w, before := p.Mat.Data, append([]float32(nil), p.Mat.Data...)
+		direction := make([]float64, len(w))
+		var got, square float64
+		for i, g := range p.Mat.Grad().Data {
+			// Mostly along the gradient, so that the difference is not lost in rounding.
+			direction[i] = float64(g) + 0.3*rng.NormFloat64()*math.Abs(float64(g))
+			got += float64(g) * direction[i]
+			square += direction[i] * direction[i]
+		}
+		if square == 0 {
+			t.Errorf("%s has no gradient", p.Name)
+			continue
+		}
+		step := 0.005 / math.Sqrt(square)
+		at := func(distance float64) float64 {
+			for i := range w {
+				w[i] = before[i] + float32(distance*direction[i])
+			}
+			return value()
+		}
+		want := (at(step) - at(-step)) / (2 * step)
+		copy(w, before)
+		// A change of the loss by 1e-6 is rounding.
+		if tolerance := 0.01*math.Abs(want) + 1e-6/step; math.Abs(got-want) > tolerance {
+			t.Errorf("%s: along a direction the gradient is %v, by differences %v", p.Name, got, want)
+		}
+	}
+}
+
+func TestGradientsOfTheModelAreFiniteDifferences(t *testing.T) {
+	m := newModel(t, 6, 12, 1)
+	params := NewFull(m).Params()
+	n := &network{ops: tensor.NewOps(ref.New()), model: m, ctcWeight: 0.3, smoothing: 0}
+	n.head = newCTCHead(int(m.Tokenizer.EOT()), m.Dims.NAudioState, 1)
+	checkGradients(t, n, append(params, n.head.params()...), smallBatch(m))
+}
+
+func TestGradientsOfAdaptersAreFiniteDifferences(t *testing.T) {
+	for _, kind := range []flora.Kind{flora.FLoRA, flora.LoRA} {
+		t.Run(string(kind), func(t *testing.T) {
+			m := newModel(t, 6, 12, 1)
+			rng := rand.New(rand.NewPCG(6, 6))
+			a, err := flora.New(m, "test", kind, 2, flora.All, rng)
+			if err != nil {
+				t.Fatal(err)
+			}
+			trainable, err := NewAdapter(m, a)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range trainable.Params() {
+				for i := range p.Mat.Data {
+					p.Mat.Data[i] += float32(0.1 * rng.NormFloat64())
+				}
+			}
+			n := &network{ops: tensor.NewOps(ref.New()), model: m, adapter: trainable.Adapter()}
+			checkGradients(t, n, trainable.Params(), smallBatch(m))
+		})
+	}
+}

@@ -1,0 +1,96 @@
+package train
+
+import (
+	"math/rand/v2"
+	"strings"
+
+	"glossa/whisper"
+)
+
+// target is what the decoder is to say about an example.
+type target struct {
+	input  []int32   // tokens that the decoder sees
+	output []int32   // the token that follows each
+	weight []float32 // of each output in the loss: 0 for what the prompt gives at decode time
+	text   []int32   // what CTC is to find, empty for none
+}
+
+// push appends the step from the last token to the next.
+func (t *target) push(from, to int32, weight float32) {
+	t.input = append(t.input, from)
+	t.output = append(t.output, to)
+	t.weight = append(t.weight, weight)
+}
+
+// timestampStep is the resolution of timestamps: one token for 20 ms, in seconds.
+const timestampStep = 1.0 / whisper.TokensPerSecond
+
+// targeter makes targets.
+type targeter struct {
+	tokenizer  *whisper.Tokenizer
+	timestamps float64 // probability of timestamps
+	dropout    float64 // of BPE merges
+}
+
+// transcript returns the target of an utterance in language lang whose speech lasts from start to
+// end (seconds),
+//
+//	<|startoftranscript|><|lang|><|transcribe|><|notimestamps|> text <|endoftext|>
+//	<|startoftranscript|><|lang|><|transcribe|><|start|> text <|end|><|endoftext|>
+//
+// the second with the probability of timestamps. The language must have a token.
+func (g *targeter) transcript(text, lang string, start, end float64, rng *rand.Rand) target {
+	k := g.tokenizer
+	language, _ := k.LanguageToken(lang)
+	spoken := strings.TrimSpace(text)
+	var words []int32
+	if spoken != "" {
+		words = k.EncodeDropout(" "+spoken, g.dropout, rng)
+	}
+	t := target{text: words}
+	t.push(k.SOT(), language, 1)
+	t.push(language, k.Transcribe(), 0)
+	last := k.NoTimestamps()
+	timed := rng.Float64() < g.timestamps && g.stamp(end) >= 0
+	if timed {
+		last = g.stamp(start)
+		t.push(k.Transcribe(), last, 1)
+	} else {
+		t.push(k.Transcribe(), last, 0)
+	}
+	for _, w := range words {
+		t.push(last, w, 1)
+		last = w
+	}
+	if timed {
+		t.push(last, g.stamp(end), 1)
+		last = g.stamp(end)
+	}
+	t.push(last, k.EOT(), 1)
+	return t
+}
+
+// stamp returns the timestamp token of a time in seconds, -1 where the model has none so late.
+func (g *targeter) stamp(seconds float64) int32 {
+	n := int(seconds/timestampStep + 0.5)
+	if n >= g.tokenizer.NTimestamps() {
+		return -1
+	}
+	return g.tokenizer.TimestampBegin() + int32(n)
+}
+
+// language returns the target of an utterance of which only the language is to be learnt.
+func (g *targeter) language(lang string) target {
+	id, _ := g.tokenizer.LanguageToken(lang)
+	var t target
+	t.push(g.tokenizer.SOT(), id, 1)
+	return t
+}
+
+// noSpeech returns the target of sound without speech: <|nospeech|> in the language's place
+// (Radford et al. 2022, §2.3).
+func (g *targeter) noSpeech() target {
+	var t target
+	t.push(g.tokenizer.SOT(), g.tokenizer.NoSpeech(), 1)
+	return t
+}
