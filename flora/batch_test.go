@@ -43,29 +43,6 @@ func randomAdapters(t testing.TB, m *whisper.Model, seed uint64) []*flora.Adapte
 	return as
 }
 
-// logits returns the logits of each utterance under its adapter, all packed into one batch.
-func logits(t testing.TB, m *whisper.Model, o *tensor.Ops, a whisper.Adapter, mels []audio.Mel, index []int32, tokens [][]int32) [][]float32 {
-	t.Helper()
-	cross, err := m.Encode(o, a, mels, index)
-	if err != nil {
-		t.Fatal(err)
-	}
-	o.Reset()
-	s := &whisper.Step{Ops: o, Adapter: a, AdapterOf: index, Cross: cross, Seg: tensor.Segments{0}}
-	var all []int32
-	for _, ts := range tokens {
-		all = append(all, ts...)
-		s.Seg = append(s.Seg, int32(len(all)))
-	}
-	y := m.Decoder.Logits(s, m.Decoder.Forward(s, all))
-	out := make([][]float32, len(tokens))
-	for i := range out {
-		from, to := s.Seg.Range(i)
-		out[i] = slices.Clone(y.Slice(from, to).Data)
-	}
-	return out
-}
-
 // TestBatchedIsAlone is the determinism law under adapters: in any batch, order and neighbourhood,
 // an utterance's logits are bitwise those of the utterance alone. The compositions are punica's.
 func TestBatchedIsAlone(t *testing.T) {
@@ -101,14 +78,14 @@ func TestBatchedIsAlone(t *testing.T) {
 				}
 				tokens = append(tokens, ts)
 			}
-			together := logits(t, m, o, batch, mels, index, tokens)
+			together := goldentest.Logits(t, m, o, batch, mels, index, tokens)
 			for i := range n {
-				alone := logits(t, m, o, batch, mels[i:i+1], index[i:i+1], tokens[i:i+1])
+				alone := goldentest.Logits(t, m, o, batch, mels[i:i+1], index[i:i+1], tokens[i:i+1])
 				if !slices.Equal(alone[0], together[i]) {
 					t.Fatalf("%s: utterance %d of %d, adapter %d: its logits depend on its neighbours", name, i, n, index[i])
 				}
 				if index[i] == 0 {
-					if base := logits(t, m, o, nil, mels[i:i+1], nil, tokens[i:i+1]); !slices.Equal(base[0], together[i]) {
+					if base := goldentest.Logits(t, m, o, nil, mels[i:i+1], nil, tokens[i:i+1]); !slices.Equal(base[0], together[i]) {
 						t.Fatalf("%s: utterance %d of %d: the identity differs from the base model", name, i, n)
 					}
 				}
@@ -160,7 +137,7 @@ func TestNewIsIdentity(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 7))
 	o := tensor.NewOps(b)
 	mels, tokens := []audio.Mel{goldentest.RandomMel(rng, 40)}, [][]int32{{1, 2, 3}}
-	base := logits(t, m, o, nil, mels, nil, tokens)
+	base := goldentest.Logits(t, m, o, nil, mels, nil, tokens)
 	for _, kind := range []flora.Kind{flora.FLoRA, flora.LoRA} {
 		for _, rank := range []int{1, 4} {
 			a, err := flora.New(m, "new", kind, rank, flora.All, rng)
@@ -171,7 +148,7 @@ func TestNewIsIdentity(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := logits(t, m, o, batch, mels, []int32{1}, tokens); !slices.Equal(got[0], base[0]) {
+			if got := goldentest.Logits(t, m, o, batch, mels, []int32{1}, tokens); !slices.Equal(got[0], base[0]) {
 				t.Errorf("%s of rank %d: differs from the base model", kind, rank)
 			}
 		}

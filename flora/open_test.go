@@ -155,7 +155,7 @@ func TestWriteOpen(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got[i] = logits(t, m, o, batch, mels, []int32{1}, tokens)
+			got[i] = goldentest.Logits(t, m, o, batch, mels, []int32{1}, tokens)
 		}
 		if !slices.Equal(got[0][0], got[1][0]) {
 			t.Errorf("%s: logits differ after writing and reading", a.Name)

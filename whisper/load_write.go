@@ -13,6 +13,15 @@ import (
 	"glossa/whisper/safetensors"
 )
 
+// WriteDir writes the model to the directory dir by the function of that name.
+func (m *Model) WriteDir(dir string, dtype safetensors.DType) error {
+	var values []safetensors.Values
+	for _, p := range m.Params() {
+		values = append(values, safetensors.Values{Name: p.Name, Shape: p.Shape(), Data: p.Float32()})
+	}
+	return WriteDir(dir, m.Dims, m.Tokenizer, m.Generation, values, dtype)
+}
+
 // WriteDir writes a model to the directory dir, which it makes if it is absent, as OpenDir and Hugging Face's transformers read
 // it. The tensors have the names of such checkpoints ("model.encoder.conv1.weight"); dtype is F32, F16 or BF16. Each file is
 // complete before it takes its name, config.json last, so that an interrupted call leaves no directory that opens and is wrong.

@@ -60,14 +60,7 @@ func (f *full) Params() []NamedParam { return f.params }
 
 func (f *full) Adapter() whisper.Adapter { return nil }
 
-func (f *full) Save(dir string) error {
-	var values []safetensors.Values
-	for _, p := range f.model.Params() {
-		values = append(values, safetensors.Values{Name: p.Name, Shape: p.Shape(), Data: p.Float32()})
-	}
-	m := f.model
-	return whisper.WriteDir(dir, m.Dims, m.Tokenizer, m.Generation, values, safetensors.F32)
-}
+func (f *full) Save(dir string) error { return f.model.WriteDir(dir, safetensors.F32) }
 
 // embeddingDeviation and positionDeviation are the standard deviations of the decoder's embeddings
 // at the start (Radford et al. 2018, §4.1, and Whisper's own).

@@ -46,3 +46,27 @@ func RandomMel(rng *rand.Rand, frames int) audio.Mel {
 	}
 	return m
 }
+
+// Logits returns the logits of each text given its window, each under its adapter, all packed into
+// one batch.
+func Logits(t testing.TB, m *whisper.Model, o *tensor.Ops, a whisper.Adapter, mels []audio.Mel, index []int32, tokens [][]int32) [][]float32 {
+	t.Helper()
+	cross, err := m.Encode(o, a, mels, index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Reset()
+	s := &whisper.Step{Ops: o, Adapter: a, AdapterOf: index, Cross: cross, Seg: tensor.Segments{0}}
+	var all []int32
+	for _, ts := range tokens {
+		all = append(all, ts...)
+		s.Seg = append(s.Seg, int32(len(all)))
+	}
+	y := m.Decoder.Logits(s, m.Decoder.Forward(s, all))
+	out := make([][]float32, len(tokens))
+	for i := range out {
+		from, to := s.Seg.Range(i)
+		out[i] = slices.Clone(y.Slice(from, to).Data)
+	}
+	return out
+}
