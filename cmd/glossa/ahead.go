@@ -1,0 +1,125 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime"
+	"sync"
+
+	"glossa/audio"
+)
+
+// maxUnread is the number of samples that may lie decoded and unread before no further file is
+// begun: half an hour, 115 MB.
+const maxUnread = 30 * 60 * audio.SampleRate
+
+// ahead decodes sound files before they are asked for.
+type ahead struct {
+	mu     sync.Mutex
+	room   sync.Cond
+	files  []decoding
+	next   int // first file that was not begun
+	unread int // samples in files
+	closed bool
+
+	maxUnread int
+}
+
+// decoding is a file on its way.
+type decoding struct {
+	once sync.Once
+	name string
+	pcm  []float32
+	err  error
+}
+
+// newAhead begins to decode files, none while more than so many samples are unread. It must be
+// closed.
+func newAhead(names []string, maxUnread int) *ahead {
+	a := &ahead{files: make([]decoding, len(names)), maxUnread: maxUnread}
+	a.room.L = &a.mu
+	for i, name := range names {
+		a.files[i].name = name
+	}
+	for range min(runtime.GOMAXPROCS(0), len(names)) {
+		go a.work()
+	}
+	return a
+}
+
+// close lets the workers end.
+func (a *ahead) close() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.closed = true
+	a.room.Broadcast()
+}
+
+func (a *ahead) work() {
+	for {
+		a.mu.Lock()
+		for a.unread > a.maxUnread && !a.closed {
+			a.room.Wait()
+		}
+		i := a.next
+		a.next++
+		done := a.closed || i >= len(a.files)
+		a.mu.Unlock()
+		if done {
+			return
+		}
+		a.decode(&a.files[i])
+	}
+}
+
+// decode decodes a file unless that is done, and waits where another does it.
+func (a *ahead) decode(d *decoding) {
+	d.once.Do(func() {
+		d.pcm, d.err = readAudio(d.name)
+		a.mu.Lock()
+		a.unread += len(d.pcm)
+		a.mu.Unlock()
+	})
+}
+
+// take returns the samples of file i and forgets them.
+func (a *ahead) take(i int) ([]float32, error) {
+	d := &a.files[i]
+	a.decode(d)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	pcm := d.pcm
+	d.pcm = nil
+	a.unread -= len(pcm)
+	a.room.Broadcast()
+	return pcm, d.err
+}
+
+// readAudio returns the samples of a sound file at 16 kHz. Its errors do not name the file.
+func readAudio(name string) ([]float32, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, reason(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, reason(err)
+	}
+	if info.IsDir() {
+		return nil, errors.New("is a directory; pass the files in it")
+	}
+	pcm, err := audio.Decode(f, audio.Limits{})
+	return pcm.Samples, err
+}
+
+// reason returns what is wrong with a path, without the path.
+func reason(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return fmt.Errorf("%s: %w", p.Op, p.Err)
+	}
+	return err
+}

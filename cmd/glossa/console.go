@@ -1,0 +1,96 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+// console is where a command writes: results on out, all else on err, where a progress bar may
+// stand. It is safe for concurrent use.
+type console struct {
+	mu       sync.Mutex
+	out, err io.Writer
+	terminal bool // err is a terminal
+	bar      *progressbar.ProgressBar
+	drawn    time.Time // when the bar last was
+}
+
+func newConsole(stdout, stderr io.Writer) *console {
+	f, ok := stderr.(*os.File)
+	return &console{out: stdout, err: stderr, terminal: ok && term.IsTerminal(int(f.Fd()))}
+}
+
+// report writes an error, each of its lines behind the name of the program.
+func (c *console) report(err error) {
+	c.note("%s", strings.ReplaceAll("glossa: "+err.Error(), "\n", "\nglossa: "))
+}
+
+// note writes a line to err.
+func (c *console) note(format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.clear()
+	fmt.Fprintf(c.err, format+"\n", args...)
+}
+
+// print writes a result.
+func (c *console) print(text string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.clear()
+	_, err := io.WriteString(c.out, text)
+	return err
+}
+
+// barWidth is the width of the bar proper, in columns.
+const barWidth = 24
+
+// start draws a progress bar where err is a terminal, for a count up to max.
+func (c *console) start(max int64, options ...progressbar.Option) {
+	if !c.terminal {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.bar = progressbar.NewOptions64(max, append([]progressbar.Option{
+		progressbar.OptionSetWriter(c.err),
+		progressbar.OptionSetWidth(barWidth),
+		progressbar.OptionClearOnFinish(),
+	}, options...)...)
+}
+
+// barInterval is the least time between two drawings of the bar.
+const barInterval = 100 * time.Millisecond
+
+// advance moves the bar to a place and describes it.
+func (c *console) advance(to int64, format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.bar == nil || time.Since(c.drawn) < barInterval && to < c.bar.GetMax64() {
+		return
+	}
+	c.drawn = time.Now()
+	c.bar.Set64(to) // fails where nothing can be drawn, which is no reason to stop
+	c.bar.Describe(fmt.Sprintf(format, args...))
+}
+
+// stop takes the bar away.
+func (c *console) stop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.clear()
+	c.bar = nil
+}
+
+func (c *console) clear() {
+	if c.bar != nil {
+		c.bar.Clear() // what cannot be cleared on err cannot be reported there either
+	}
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit statuses.
+const (
+	statusOK          = 0
+	statusFailed      = 1
+	statusUsage       = 2
+	statusInterrupted = 130 // 128 + SIGINT, as a shell has it
+)
+
+// errReported ends a command whose errors are already on stderr.
+var errReported = errors.New("some of the work failed")
+
+// commands are the command line of glossa.
+type commands struct {
+	Transcribe transcribeCommand `cmd:"" help:"Turn sound files into text."`
+	Eval       evalCommand       `cmd:"" help:"Measure word and character error rates on a manifest."`
+	Train      trainCommand      `cmd:"" help:"Train a model, or an adapter over a frozen one."`
+	Version    versionCommand    `cmd:"" help:"Print the version."`
+	Help       helpCommand       `cmd:"" help:"Print help on a command."`
+}
+
+const description = `Multilingual speech recognition with Whisper models and low-rank adapters.
+
+Examples:
+
+    glossa transcribe talk.wav interview.flac
+    glossa transcribe --model whisper-small --language cs --format srt --output-dir out *.flac
+    glossa eval testdata/multilingual/manifest.jsonl
+    glossa train --kind flora --data cs.jsonl --out cs`
+
+// run parses args, runs the command that they name and returns the exit status. Results go to
+// stdout, all else to stderr. Once ctx is done the command ends soon.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status int) {
+	type exit int // what a flag such as --help unwinds with
+	defer func() {
+		if code, ok := recover().(exit); ok {
+			status = int(code)
+		}
+	}()
+	parser := kong.Must(&commands{},
+		kong.Name("glossa"),
+		kong.Description(description),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { panic(exit(code)) }),
+		trainVars(),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
+	)
+	c := newConsole(stdout, stderr)
+	parsed, err := parser.Parse(args)
+	if err != nil {
+		c.report(err)
+		fmt.Fprintln(stderr, `Run "glossa help" for help.`)
+		return statusUsage
+	}
+	switch err := parsed.Run(c); {
+	case err == nil:
+		return statusOK
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		c.report(errors.New("interrupted"))
+		return statusInterrupted
+	case !errors.Is(err, errReported):
+		c.report(err)
+	}
+	return statusFailed
+}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"glossa": func() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) },
+	})
+}
+
+// TestScripts runs the command lines in testdata/script.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join("testdata", "script"),
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"model":   scriptModel,
+			"adapter": scriptAdapter,
+			"tone":    scriptTone,
+			"cut":     scriptCut,
+			"claim":   scriptClaim,
+		},
+	})
+}
+
+// scriptModel writes a model: model DIR [WIDTH | missing | shape | nan].
+func scriptModel(ts *testscript.TestScript, _ bool, args []string) {
+	width, fault := 16, ""
+	if len(args) > 1 {
+		n, err := strconv.Atoi(args[1])
+		if err != nil {
+			fault = args[1]
+		} else {
+			width = n
+		}
+	}
+	ts.Check(writeModel(ts.MkAbs(args[0]), width, fault))
+}
+
+// scriptAdapter writes an adapter of the model in BASE: adapter DIR BASE.
+func scriptAdapter(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(writeAdapter(ts.MkAbs(args[0]), ts.MkAbs(args[1])))
+}
+
+// scriptTone writes a WAV file of a sine: tone FILE HERTZ SECONDS.
+func scriptTone(ts *testscript.TestScript, _ bool, args []string) {
+	hertz, err := strconv.ParseFloat(args[1], 64)
+	ts.Check(err)
+	seconds, err := strconv.ParseFloat(args[2], 64)
+	ts.Check(err)
+	ts.Check(writeTone(ts.MkAbs(args[0]), hertz, seconds))
+}
+
+// scriptCut cuts a file: cut FILE BYTES.
+func scriptCut(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	ts.Check(os.Truncate(ts.MkAbs(args[0]), n))
+}
+
+// scriptClaim makes the header of a file that tone wrote promise samples: claim FILE BYTES.
+func scriptClaim(ts *testscript.TestScript, _ bool, args []string) {
+	const dataSize = 40 // offset in a header of 44 bytes
+	n, err := strconv.ParseUint(args[1], 10, 32)
+	ts.Check(err)
+	data := []byte(ts.ReadFile(args[0]))
+	binary.LittleEndian.PutUint32(data[dataSize:], uint32(n))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o666))
+}

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"glossa/asr"
+	"glossa/eval"
+	"glossa/flora"
+	"glossa/flora/train"
+	"glossa/whisper"
+)
+
+// lineInterval is the time between lines of progress where there is no terminal to draw a bar on.
+const lineInterval = 10 * time.Second
+
+// stepsToEstimate is the number of steps after which the time of all is told.
+const stepsToEstimate = 20
+
+// trainWatch tells how a training goes.
+type trainWatch struct {
+	console *console
+	out     string
+	begin   time.Time
+	steps   int // seen
+	last    train.Progress
+	line    time.Time // of the last line of progress
+}
+
+// newTrainWatch says what is about to be trained.
+func newTrainWatch(c *console, o *train.Options) *trainWatch {
+	trained, total := 0, 0
+	for _, p := range o.Trainable.Params() {
+		trained += len(p.Mat.Data)
+	}
+	for _, p := range o.Model.Params() {
+		total += len(p.Mat.Data)
+	}
+	what := fmt.Sprintf("a model of %d parameters", total)
+	if o.Trainable.Adapter() != nil {
+		what = fmt.Sprintf("an adapter of %d parameters over %s", trained, what)
+	}
+	c.note("training %s for %d steps on %s", what, o.Steps, o.Backend.Name())
+	c.start(int64(o.Steps))
+	return &trainWatch{console: c, out: o.Out, begin: time.Now(), line: time.Now()}
+}
+
+// step is called after each step.
+func (w *trainWatch) step(p train.Progress) {
+	if w.steps++; w.steps == 1 && p.Step > 1 {
+		w.console.note("going on after step %d", p.Step-1)
+	}
+	if w.steps == stepsToEstimate {
+		w.console.note("%d steps to go will take about %s", p.Steps-p.Step, p.ETA.Round(time.Second))
+	}
+	w.last = p
+	state := fmt.Sprintf("step %d/%d loss %.3f accuracy %.1f%% lr %.2g %.1f examples/s ETA %s",
+		p.Step, p.Steps, p.Loss, 100*p.TokenAccuracy, p.LR, p.ExamplesPerSecond, p.ETA.Round(time.Second))
+	w.console.advance(int64(p.Step), "%s", state)
+	if !w.console.terminal && time.Since(w.line) >= lineInterval {
+		w.line = time.Now()
+		w.console.note("%s", state)
+	}
+	if e := p.Evaluation; e != nil {
+		wer := ""
+		if e.WER != nil {
+			wer = fmt.Sprintf(", WER %.1f%%", 100**e.WER)
+		}
+		w.console.note("step %d: evaluation: loss %.3f, accuracy %.1f%%%s", p.Step, e.Loss, 100*e.TokenAccuracy, wer)
+	}
+}
+
+// end says how a training ended, which returned err.
+func (w *trainWatch) end(ctx context.Context, err error) error {
+	w.console.stop()
+	took := time.Since(w.begin).Round(time.Second)
+	switch {
+	case err == nil:
+		w.console.note("trained in %s; the result is in %s", took, filepath.Join(w.out, "model"))
+	case ctx.Err() != nil && err.Error() == ctx.Err().Error():
+		w.console.note("stopped after step %d and %s; a checkpoint is in %s, and --resume goes on from it", w.last.Step, took, w.out)
+	case ctx.Err() != nil:
+		return fmt.Errorf("interrupted, without a checkpoint: %s", err) // more than an interruption
+	}
+	return err
+}
+
+// devSet returns the utterances to measure word error rates on: of each --dev manifest those in
+// the languages that are trained, at most DevLimit, evenly spread.
+func devSet(o *train.Options) ([]eval.Utterance, error) {
+	trained := make(map[string]bool)
+	for _, s := range o.Data {
+		utterances, err := readUtterances(s.Path)
+		if err != nil {
+			return nil, err
+		}
+		for _, u := range utterances {
+			trained[u.Lang] = !slices.Contains(o.IdentifyOnly, u.Lang)
+		}
+	}
+	var dev []eval.Utterance
+	for _, path := range o.Dev {
+		utterances, err := readUtterances(path)
+		if err != nil {
+			return nil, err
+		}
+		utterances = slices.DeleteFunc(utterances, func(u eval.Utterance) bool { return !trained[u.Lang] })
+		n := len(utterances)
+		if o.DevLimit > 0 {
+			n = min(n, o.DevLimit)
+		}
+		for i := range n {
+			dev = append(dev, utterances[i*len(utterances)/n])
+		}
+	}
+	return dev, nil
+}
+
+// evaluation returns what computes the word error rate of a model, under adapter a unless it is
+// nil, on the manifests to evaluate on; nil where they hold nothing to transcribe.
+func evaluation(ctx context.Context, o *train.Options, a *flora.Adapter) (func(*whisper.Model, whisper.Adapter) (float64, error), error) {
+	if len(o.Dev) == 0 {
+		return nil, nil
+	}
+	dev, err := devSet(o)
+	if err != nil {
+		return nil, err
+	}
+	if len(dev) == 0 {
+		return nil, nil
+	}
+	return func(m *whisper.Model, _ whisper.Adapter) (float64, error) {
+		var adapters []*flora.Adapter
+		name := asr.None
+		if a != nil {
+			adapters, name = append(adapters, a), a.Name
+		}
+		engine, err := asr.New(m, o.Backend, adapters, nil, asr.Options{})
+		if err != nil {
+			return 0, err
+		}
+		return wordErrorRate(ctx, engine, dev, name)
+	}, nil
+}
+
+// wordErrorRate returns the word error rate of utterances in languages that are told, under the
+// named adapter. One that fails counts as an empty text.
+func wordErrorRate(ctx context.Context, engine *asr.Engine, dev []eval.Utterance, adapter string) (float64, error) {
+	names := make([]string, len(dev))
+	for i, u := range dev {
+		names[i] = u.AudioFilepath
+	}
+	files := newAhead(names, maxUnread)
+	defer files.close()
+	requests := make([]asr.Request, len(dev))
+	for i, u := range dev {
+		requests[i] = asr.Request{Audio: func() ([]float32, error) { return files.take(i) }, Language: u.Lang, Adapter: adapter}
+	}
+	var sum eval.Score
+	err := engine.Transcribe(ctx, requests, func(i int, r *asr.Result) {
+		sum.Add(eval.ScoreUtterance(dev[i].Text, r.Text, dev[i].Lang))
+	})
+	return sum.WER(), err
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"glossa/asr"
+	"glossa/whisper"
+)
+
+type transcribeCommand struct {
+	Files []string `arg:"" name:"file" help:"Sound files: WAV or FLAC, of any rate and number of channels."`
+	modelFlags
+	Language   string `default:"auto" placeholder:"auto|CODE" help:"The language spoken, or auto to detect it. (${default})"`
+	Task       string `enum:"transcribe,translate" default:"transcribe" help:"Write what is said, or translate it into English. (${enum})"`
+	Format     string `enum:"txt,json,srt,vtt,tsv" default:"txt" help:"The format of the output. (${enum})"`
+	Timestamps bool   `help:"Find the times of segments. srt, vtt and tsv always do."`
+	OutputDir  string `placeholder:"DIR" help:"Write the text of x/NAME.wav to DIR/NAME.FORMAT instead of the standard output."`
+}
+
+// Run transcribes the files in shared batches and writes their texts in the order of the files,
+// each as soon as those before it are done. What is wrong with one file does not stop the others.
+func (t *transcribeCommand) Run(ctx context.Context, c *console) error {
+	if err := t.check(); err != nil {
+		return err
+	}
+	engine, err := t.engine()
+	if err != nil {
+		return err
+	}
+	if err := checkLanguage(t.Language, engine.Model()); err != nil {
+		return err
+	}
+	if t.OutputDir != "" {
+		if err := os.MkdirAll(t.OutputDir, 0o777); err != nil {
+			return err
+		}
+	}
+	files := newAhead(t.Files, maxUnread)
+	defer files.close()
+	requests := make([]asr.Request, len(t.Files))
+	for i := range requests {
+		requests[i] = asr.Request{
+			Audio:      func() ([]float32, error) { return files.take(i) },
+			Language:   t.Language,
+			Adapter:    t.Adapter,
+			Task:       t.Task,
+			Timestamps: t.Timestamps || timed[t.Format],
+		}
+	}
+	failed := 0
+	progress := newProgress(c, len(requests), "files")
+	err = transcribe(ctx, engine, requests, progress, func(i int, r *asr.Result) error {
+		if r.Err != nil {
+			failed++
+			c.report(fmt.Errorf("%s: %w", t.Files[i], r.Err))
+			return nil
+		}
+		return t.write(c, t.Files[i], r)
+	})
+	if err == nil && failed > 0 {
+		err = errReported
+	}
+	return err
+}
+
+// timed are the formats that hold times.
+var timed = map[string]bool{"srt": true, "vtt": true, "tsv": true}
+
+// check finds what is wrong with the flags before any work is done.
+func (t *transcribeCommand) check() error {
+	if t.OutputDir == "" {
+		if timed[t.Format] && len(t.Files) > 1 {
+			return fmt.Errorf("--format %s of several files needs --output-dir", t.Format)
+		}
+		return nil
+	}
+	source := make(map[string]string) // file by the name of its output
+	for _, file := range t.Files {
+		out := t.outputName(file)
+		if other, ok := source[out]; ok {
+			return fmt.Errorf("%s and %s would both be written to %s", other, file, out)
+		}
+		source[out] = file
+	}
+	return nil
+}
+
+// checkLanguage reports whether a model can be asked for a language.
+func checkLanguage(name string, m *whisper.Model) error {
+	if name == asr.Auto {
+		return nil
+	}
+	code, ok := whisper.LanguageCode(name)
+	if !ok {
+		return fmt.Errorf("unknown language %q", name)
+	}
+	if _, ok := m.Tokenizer.LanguageToken(code); !ok && (m.Tokenizer.Multilingual() || code != "en") {
+		return fmt.Errorf("the model does not know the language %q", name)
+	}
+	return nil
+}
+
+// outputName returns the path that the text of a file is written to.
+func (t *transcribeCommand) outputName(file string) string {
+	base := filepath.Base(file)
+	return filepath.Join(t.OutputDir, strings.TrimSuffix(base, filepath.Ext(base))+"."+t.Format)
+}
+
+// fileResult is a line of JSON.
+type fileResult struct {
+	File string `json:"file"`
+	*asr.Result
+}
+
+// write writes the text of a file to where the flags say.
+func (t *transcribeCommand) write(c *console, file string, r *asr.Result) error {
+	var b strings.Builder
+	switch {
+	case t.Format == "json":
+		if r.Segments == nil {
+			r.Segments = []asr.Segment{} // a list in JSON too
+		}
+		if err := encodeLine(&b, fileResult{file, r}); err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+	case t.Format == "txt" && t.OutputDir == "" && len(t.Files) > 1:
+		fmt.Fprintf(&b, "%s: %s\n", file, r.Text)
+	default:
+		if err := asr.Write(&b, t.Format, r); err != nil {
+			return err
+		}
+	}
+	if t.OutputDir == "" {
+		return c.print(b.String())
+	}
+	return os.WriteFile(t.outputName(file), []byte(b.String()), 0o666)
+}
