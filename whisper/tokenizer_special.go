@@ -81,6 +81,9 @@ func newTokenizer(v *Vocabulary, special map[string]int32, nVocab int) (*Tokeniz
 			t.special[name] = id
 		}
 	}
+	if t.noSpeech < t.TimestampBegin() {
+		t.bytes[t.noSpeech] = []byte(nameNoSpeech) // upstream's text has it by this name whatever the file calls it
+	}
 	t.findLanguages()
 	t.multilingual = t.eot != gpt2EOT && len(t.languages) > 0
 	return t, nil

@@ -152,7 +152,7 @@ func (c DecodeCase) Check(t *testing.T, got whisper.Decoded) {
 	}
 	// Go's compressor finds other matches than zlib's in a few bytes of these short texts.
 	size := func(ratio float64) float64 { return float64(len(want.Text)) / ratio }
-	if d := math.Abs(size(got.CompressionRatio) - size(want.CompressionRatio)); want.Text != "" && !(d <= max(4, 0.05*size(want.CompressionRatio))) {
+	if d := math.Abs(size(got.CompressionRatio) - size(want.CompressionRatio)); want.Text != "" && !(d <= max(4, 0.02*size(want.CompressionRatio))) {
 		t.Errorf("%s: compression_ratio %v, want %v", c.Name, got.CompressionRatio, want.CompressionRatio)
 	}
 }
