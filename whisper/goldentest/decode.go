@@ -150,9 +150,9 @@ func (c DecodeCase) Check(t *testing.T, got whisper.Decoded) {
 	if got.Text != want.Text {
 		t.Errorf("%s: text %q, want %q", c.Name, got.Text, want.Text)
 	}
-	// Go's compressor finds other matches than zlib's in a few bytes of these short texts.
+	// The compressor of Go finds matches of four bytes and more, zlib of three.
 	size := func(ratio float64) float64 { return float64(len(want.Text)) / ratio }
-	if d := math.Abs(size(got.CompressionRatio) - size(want.CompressionRatio)); want.Text != "" && !(d <= max(4, 0.02*size(want.CompressionRatio))) {
+	if d := math.Abs(size(got.CompressionRatio) - size(want.CompressionRatio)); want.Text != "" && !(d <= max(4, 0.03*size(want.CompressionRatio))) {
 		t.Errorf("%s: compression_ratio %v, want %v", c.Name, got.CompressionRatio, want.CompressionRatio)
 	}
 }
