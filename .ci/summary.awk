@@ -2,11 +2,11 @@
 # skipped and why, and the counts of tests.
 
 /^=== (RUN|NAME|CONT) / { test = $3 }
-/_test\.go:[0-9]+: / { said[test] = $0 }
+/^ +[a-z0-9_]+\.go:[0-9]+: / { said[test] = $0 }
 
 /^ *--- SKIP: / {
 	reason = said[$3]
-	sub(/^.*_test\.go:[0-9]+: /, "", reason)
+	sub(/^ +[a-z0-9_]+\.go:[0-9]+: /, "", reason)
 	skips[++nSkip] = $3 ": " reason
 }
 /^--- PASS: / { nPass++ }
