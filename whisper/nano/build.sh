@@ -37,20 +37,23 @@ for l in "${adapted[@]}"; do
 done
 full() {
 	"$data/glossa" train --kind full --resume "${manifests[@]}" --dev "$data/dev.jsonl" --identify-only "$(IFS=,; echo "${adapted[*]}")" \
-		--batch-frames 2600 --learning-rate 2e-3 --ctc-weight 0.55 "$@"
+		--batch-frames 2600 --ctc-weight 0.55 "$@"
 }
 plain=(--augment-noise 0 --augment-freq-masks 0 --augment-time-masks 0 --augment-tilt 0)
 full --out "$data/base-1" --language-tokens 99 --width 160 --heads 5 --encoder-layers 4 --decoder-layers 2 --merges 400 \
-	--steps 4500 --warmup 200 --bpe-dropout 0.02
-# Once it listens, it learns faster from sound that is hardly varied.
-full --out "$data/base" --model "$data/base-1/model" --steps 7000 --warmup 100 --timestamps 0.1 "${plain[@]}" \
+	--steps 4500 --learning-rate 2e-3 --warmup 200 --bpe-dropout 0.02
+# Once it listens, it learns faster from sound that is hardly varied, until it knows the voices.
+full --out "$data/base-2" --model "$data/base-1/model" --steps 7000 --learning-rate 2e-3 --warmup 100 --timestamps 0.1 "${plain[@]}" \
 	--augment-speed 0.05 --augment-silence 0.2 --augment-gain 3 --augment-warp 0
+# Then voices are varied, for those that it has not heard.
+full --out "$data/base" --model "$data/base-2/model" --steps 5200 --learning-rate 1.3e-3 --warmup 100 --timestamps 0.1 \
+	--augment-noise 0 --augment-silence 0.2 --augment-gain 5 --augment-warp 0.1 --augment-freq-mask 0.12 --augment-time-mask 0.04
 go run ./whisper/nano/recipe -model "$data/base/model" -out whisper/nano/model
 
 for l in "${adapted[@]}"; do
 	"$data/glossa" train --kind flora --rank 1 --resume --model whisper/nano/model --out "$data/$l" \
 		--data "$data/train.$l.r0.jsonl" --data "$data/train.$l.r1.jsonl" --dev "$data/dev.jsonl" \
-		--steps 900 --batch-frames 2600 --learning-rate 1e-2 --warmup 60 --ema 0.99 --timestamps 0.1 "${plain[@]}" --augment-warp 0.05
+		--steps 560 --batch-frames 2600 --learning-rate 1e-2 --warmup 60 --ema 0.99 --timestamps 0.1 "${plain[@]}" --augment-warp 0.05
 	go run ./whisper/nano/recipe -adapter "$data/$l/model" -out "whisper/nano/adapters/$l"
 done
 go run ./cmd/glossa eval testdata/multilingual/manifest.jsonl
