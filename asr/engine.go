@@ -2,7 +2,6 @@ package asr
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"glossa/audio"
@@ -120,7 +119,7 @@ func (e *Engine) open(index int, q Request) (*recording, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrNotFound, err)
 		}
-		r.adapter, r.routed = i, true
+		r.named = i
 	}
 	pcm, err := q.Audio()
 	if err != nil {
@@ -134,18 +133,12 @@ func (e *Engine) step(ctx context.Context, live []*recording) error {
 	if err := e.route(ctx, live); err != nil {
 		return err
 	}
-	windows := make([]audio.Mel, len(live))
-	adapterOf := make([]int32, len(live))
-	for i, r := range live {
-		windows[i], adapterOf[i] = r.window(), r.adapter
-	}
-	cross, err := e.encode(ctx, windows, adapterOf)
-	if err != nil {
+	if err := e.encode(ctx, live); err != nil {
 		return err
 	}
 	us := make([]whisper.Utterance, len(live))
 	for i, r := range live {
-		us[i] = whisper.Utterance{Cross: cross[i], Adapter: r.adapter, Options: r.decodeOptions()}
+		us[i] = whisper.Utterance{Cross: r.cross, Adapter: r.adapter, Options: r.decodeOptions()}
 	}
 	decoded, err := e.model.Decode(ctx, e.ops, e.adapters, us)
 	if err != nil {
@@ -157,57 +150,57 @@ func (e *Engine) step(ctx context.Context, live []*recording) error {
 	return nil
 }
 
-// encode runs the encoder on the windows, as many at once as Options.MaxEncoderFrames allows.
-func (e *Engine) encode(ctx context.Context, windows []audio.Mel, adapterOf []int32) ([]*whisper.CrossKV, error) {
-	var cross []*whisper.CrossKV
-	for from := 0; from < len(windows); {
+// encode runs the encoder on the windows that are not encoded yet, each under its recording's
+// adapter, as many at once as Options.MaxEncoderFrames allows.
+func (e *Engine) encode(ctx context.Context, live []*recording) error {
+	for i := 0; i < len(live); {
 		if err := ctx.Err(); err != nil {
-			return nil, fmt.Errorf("asr: encode: %w", err)
+			return fmt.Errorf("asr: encode: %w", err)
 		}
-		to, frames := from, 0
-		for to < len(windows) && (to == from || frames+windows[to].Frames <= e.options.MaxEncoderFrames) {
-			frames += windows[to].Frames
-			to++
+		var batch []*recording
+		var windows []audio.Mel
+		var adapterOf []int32
+		for frames := 0; i < len(live); i++ {
+			if live[i].cross != nil {
+				continue
+			}
+			w := live[i].window()
+			if frames += w.Frames; len(batch) > 0 && frames > e.options.MaxEncoderFrames {
+				break
+			}
+			batch, windows, adapterOf = append(batch, live[i]), append(windows, w), append(adapterOf, live[i].adapter)
 		}
-		kv, err := e.model.Encode(e.ops, e.adapters, windows[from:to], adapterOf[from:to])
+		if len(batch) == 0 {
+			return nil
+		}
+		cross, err := e.model.Encode(e.ops, e.adapters, windows, adapterOf)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		cross, from = append(cross, kv...), to
+		for j, r := range batch {
+			r.cross = cross[j]
+		}
 	}
-	return cross, nil
+	return nil
 }
 
 // route finds language and adapter of the recordings that are new: the language by the base
-// model where it is not given, the adapter by the language where it is not given.
+// model where it is not given, the adapter by the language where it is not given. A window that
+// the base model has encoded for its language stays encoded where no adapter is taken.
 func (e *Engine) route(ctx context.Context, live []*recording) error {
-	var unknown []*recording
-	var windows []audio.Mel
-	for _, r := range live {
-		if r.result.Language == "" {
-			unknown, windows = append(unknown, r), append(windows, r.window())
-		}
-	}
-	if len(unknown) > 0 {
-		cross, err := e.encode(ctx, windows, make([]int32, len(windows)))
-		if err != nil {
-			return err
-		}
-		probs, err := e.model.DetectLanguage(e.ops, nil, cross, nil, e.options.Languages)
-		if err != nil {
-			return err
-		}
-		for i, r := range unknown {
-			r.result.Language, r.result.LanguageProb = probs[i].Best()
-		}
+	if err := e.detect(ctx, live); err != nil {
+		return err
 	}
 	for _, r := range live {
 		if r.routed {
 			continue
 		}
 		r.routed = true
-		if r.request.Adapter != None {
+		if r.adapter = r.named; r.adapter == 0 && r.request.Adapter != None {
 			r.adapter, _ = e.adapters.Index(e.byLang[r.result.Language]) // New has checked the names
+		}
+		if r.adapter != 0 {
+			r.cross = nil
 		}
 	}
 	for _, r := range live {
@@ -216,5 +209,27 @@ func (e *Engine) route(ctx context.Context, live []*recording) error {
 	return nil
 }
 
-// IsDevice reports whether err is a fault of the device, after which the engine is of no use.
-func IsDevice(err error) bool { return errors.Is(err, tensor.ErrDevice) }
+// detect finds the languages that are not known by the base model.
+func (e *Engine) detect(ctx context.Context, live []*recording) error {
+	var unknown []*recording
+	for _, r := range live {
+		if r.result.Language == "" {
+			unknown = append(unknown, r)
+		}
+	}
+	if err := e.encode(ctx, unknown); err != nil {
+		return err
+	}
+	cross := make([]*whisper.CrossKV, len(unknown))
+	for i, r := range unknown {
+		cross[i] = r.cross
+	}
+	probs, err := e.model.DetectLanguage(e.ops, nil, cross, nil, e.options.Languages)
+	if err != nil {
+		return err
+	}
+	for i, r := range unknown {
+		r.result.Language, r.result.LanguageProb = probs[i].Best()
+	}
+	return nil
+}

@@ -30,10 +30,12 @@ type recording struct {
 	request Request
 	model   *whisper.Model
 	mel     audio.Mel
-	content int // frames of audio in mel, without padding
-	seek    int // first frame of the next window
-	adapter int32
-	routed  bool // adapter is final
+	content int              // frames of audio in mel, without padding
+	seek    int              // first frame of the next window
+	cross   *whisper.CrossKV // of the window at seek under adapter, nil until it is encoded
+	named   int32            // adapter that the request names, 0 where it names none
+	adapter int32            // the base model's until routed
+	routed  bool
 	past    []int32
 	result  Result
 }
@@ -101,6 +103,7 @@ func (r *recording) decodeOptions() whisper.DecodeOptions {
 // take adds the segments of a decoded window and moves seek behind it (the loop's body in
 // upstream's transcribe).
 func (r *recording) take(d whisper.Decoded) {
+	r.cross = nil
 	if d.Err != nil {
 		r.result.Err = d.Err
 		return

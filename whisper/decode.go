@@ -169,16 +169,14 @@ func (m *Model) filters(o DecodeOptions, begin int) []Filter {
 	t := m.Tokenizer
 	var fs []Filter
 	if !o.AllowBlank {
-		fs = append(fs, suppressBlank{begin, append(t.Encode(" "), t.EOT())})
+		fs = append(fs, suppressBlank{begin, t.BeginSuppressTokens()})
 	}
 	suppress := append(suppressTokens(nil), o.Suppress...)
 	if !o.AllowSymbols {
 		suppress = append(suppress, t.NonSpeechTokens()...)
 	}
 	if len(suppress) > 0 {
-		suppress = append(suppress, t.Transcribe(), t.Translate(), t.SOT(), t.SOTPrev(), t.SOTLM(), t.NoSpeech())
-		suppress = slices.DeleteFunc(suppress, func(id int32) bool { return id < 0 }) // absent in this vocabulary
-		fs = append(fs, suppress)
+		fs = append(fs, append(suppress, t.promptTokens()...))
 	}
 	if !o.WithoutTimestamps {
 		r := timestampRules{begin: begin, eot: t.EOT(), none: t.NoTimestamps(), first: t.TimestampBegin(), maxInitial: -1}
@@ -230,9 +228,7 @@ func (m *Model) decodeStep(o *tensor.Ops, adapter Adapter, us []Utterance, live 
 	for i, h := range live {
 		if first[i] {
 			row := next()
-			if id := m.Tokenizer.NoSpeech(); id >= 0 {
-				h.noSpeech = math.Exp(float64(row[id]) - logSumExp(row))
-			}
+			h.noSpeech = math.Exp(float64(row[m.Tokenizer.NoSpeech()]) - logSumExp(row))
 		}
 		if err := h.choose(next(), m.Tokenizer.EOT(), m.Dims.NTextCtx); err != nil {
 			out[h.at].Err = err

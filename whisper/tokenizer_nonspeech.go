@@ -47,9 +47,14 @@ func (t *Tokenizer) NonSpeechTokens() []int32 {
 // SuppressTokens is what upstream never lets a search choose by default, sorted: NonSpeechTokens and the special tokens that only
 // prompts hold.
 func (t *Tokenizer) SuppressTokens() []int32 {
-	tokens := append(t.NonSpeechTokens(), t.transcribe, t.translate, t.sot, t.sotPrev, t.sotLM, t.noSpeech)
+	tokens := append(t.NonSpeechTokens(), t.promptTokens()...)
 	slices.Sort(tokens)
 	return slices.Compact(tokens)
+}
+
+// promptTokens are the special tokens that only prompts hold.
+func (t *Tokenizer) promptTokens() []int32 {
+	return []int32{t.transcribe, t.translate, t.sot, t.sotPrev, t.sotLM, t.noSpeech}
 }
 
 // BeginSuppressTokens is what upstream does not let a transcript begin with: a space and the end of text (SuppressBlank).
