@@ -2,7 +2,7 @@
 """Makes the speech corpus of the nano model with the synthesisers of Debian packages.
 
     corpus.py held-out --out DIR             dev and test utterances of all languages
-    corpus.py train --out DIR --round K --count N [--languages en,de] [--recorded 0.2]
+    corpus.py train --out DIR --round K --count N [--languages en,de] [--recorded 0.2] [--invented 0.8]
     corpus.py texts --out DIR                the training texts of the base languages, one a line
     corpus.py test --data DIR --out DIR      the test set as FLAC with its manifest
     corpus.py summary --out DIR              a table of what DIR holds, with checks of the audio
@@ -84,9 +84,9 @@ def speak_chunk(job):
     global _espeak
     if _espeak is None:
         _espeak = speak.Espeak()
-    out, part, lang, share, seed, pairs = job
+    out, part, lang, shares, seed, pairs = job
     rngs = [random.Random(f"{seed}/{name}") for name, _ in pairs]
-    voices = [speak.choose_voice(text, lang, part, share, rng) for (_, text), rng in zip(pairs, rngs)]
+    voices = [speak.choose_voice(text, lang, part, shares, rng) for (_, text), rng in zip(pairs, rngs)]
     raw = [None] * len(pairs)
     recorded = collections.defaultdict(list)
     for i, (_, program, variant, _) in enumerate(voices):
@@ -127,11 +127,11 @@ def synthesise(manifests, jobs, processes):
         name.with_suffix(".part").rename(name)
 
 
-def make_jobs(out, part, lang, share, seed, prefix, sentences):
+def make_jobs(out, part, lang, shares, seed, prefix, sentences):
     """The sentences of one language as jobs of CHUNK utterances, and their folder."""
     pathlib.Path(out, part, lang).mkdir(parents=True, exist_ok=True)
     pairs = [(f"{part}/{lang}/{prefix}{i:05d}.wav", text) for i, text in enumerate(sentences)]
-    return [(out, part, lang, share, seed, pairs[i : i + CHUNK]) for i in range(0, len(pairs), CHUNK)]
+    return [(out, part, lang, shares, seed, pairs[i : i + CHUNK]) for i in range(0, len(pairs), CHUNK)]
 
 
 def held_out(args):
@@ -140,13 +140,13 @@ def held_out(args):
         jobs = []
         for lang in args.languages:
             sentences = held_out_texts(lang, args.seed)[part]
-            jobs += make_jobs(args.out, part, lang, TEST_RECORDED, args.seed, "", sentences)
+            jobs += make_jobs(args.out, part, lang, (TEST_RECORDED, 0), args.seed, "", sentences)
         synthesise(dict.fromkeys(args.languages, pathlib.Path(args.out, f"{part}.jsonl")), jobs, args.processes)
 
 
 def train(args):
     """Makes one round of training data."""
-    by_language = [make_jobs(args.out, "train", lang, args.recorded, args.seed, f"r{args.round}-",
+    by_language = [make_jobs(args.out, "train", lang, (args.recorded, args.invented), args.seed, f"r{args.round}-",
                              train_texts(lang, args.seed, args.round, args.count)) for lang in args.languages]
     jobs = [job for same in zip(*by_language) for job in same]
     manifests = {lang: pathlib.Path(args.out, f"train.{lang}.r{args.round}.jsonl") for lang in args.languages}
@@ -251,6 +251,7 @@ def main():
     parser.add_argument("--round", type=int, default=0)
     parser.add_argument("--count", type=int, default=2500, help="utterances of each language in the round")
     parser.add_argument("--recorded", type=float, default=0.2, help="share of the Festival and Flite voices")
+    parser.add_argument("--invented", type=float, default=0, help="share of invented voices among the others")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--every", type=int, default=10, help="summary reads one in so many training files")
     parser.add_argument("--languages", type=lambda s: s.split(","), default=list(texts.LANGUAGES))

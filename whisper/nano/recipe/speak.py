@@ -2,6 +2,7 @@
 
 import ctypes
 import pathlib
+import shutil
 import subprocess
 import tempfile
 import unicodedata
@@ -24,6 +25,8 @@ ESPEAK = {
     "dev": ["m6", "f2", "Marco"],
     "test": ["m4", "f4", "Annie", "pedro", "steph", "benjamin"],
 }
+# A variant that is drawn anew for each utterance. It stands for training's wealth of voices alone.
+INVENTED = "invented"
 # eSpeak NG's name of a language where it is not the code.
 ESPEAK_LANGUAGE = {"en": "en-us"}
 
@@ -65,12 +68,17 @@ _FESTIVAL = """
 
 
 class Espeak:
-    """eSpeak NG through its C library; one instance a process."""
+    """eSpeak NG through its C library; one instance a process.
+
+    It runs on a data folder of its own, which holds the variant INVENTED beside those of the package.
+    """
 
     def __init__(self):
         self._c = ctypes.CDLL(None)
         self._lib = ctypes.CDLL("libespeak-ng.so.1")
-        self.rate = self._lib.espeak_Initialize(_SYNCHRONOUS, 0, None, 0)
+        self._folder = tempfile.TemporaryDirectory()
+        self._invented = _copy_data(pathlib.Path(self._folder.name)) / INVENTED
+        self.rate = self._lib.espeak_Initialize(_SYNCHRONOUS, 0, self._folder.name.encode(), 0)
         if self.rate <= 0:
             raise RuntimeError("speak: espeak_Initialize failed")
         self._chunks = []
@@ -84,9 +92,11 @@ class Espeak:
         return 0
 
     def speak(self, text, lang, variant, rng):
-        """Samples in [-1, 1] at self.rate; pace, pitch and its range are drawn from rng."""
+        """Samples in [-1, 1] at self.rate; pace, pitch and its range are drawn from rng, and so is INVENTED."""
         voice = ESPEAK_LANGUAGE.get(lang, lang) + (f"+{variant}" if variant else "")
-        if voice != self._voice:
+        if variant == INVENTED:
+            self._invented.write_text(invent_variant(rng))
+        if voice != self._voice or variant == INVENTED:
             if self._lib.espeak_SetVoiceByName(voice.encode()) != 0:
                 raise RuntimeError(f"speak: eSpeak NG has no voice {voice}")
             self._voice = voice
@@ -99,6 +109,56 @@ class Espeak:
         if self._lib.espeak_Synth(data, len(data) + 1, 0, 1, 0, _UTF8, None, None) != 0:
             raise RuntimeError(f"speak: eSpeak NG failed on {text!r}")
         return numpy.frombuffer(b"".join(self._chunks), numpy.int16) / 32768.0
+
+
+def _copy_data(folder):
+    """Links eSpeak NG's data into folder, its variants singly; returns the folder of the variants."""
+    found = sorted(pathlib.Path("/usr/lib").glob("*/espeak-ng-data")) + [pathlib.Path("/usr/share/espeak-ng-data")]
+    source, copy = next(f for f in found if f.is_dir()), folder / "espeak-ng-data"
+    shutil.copytree(source / "voices" / "!v", copy / "voices" / "!v", symlinks=True)
+    for name in source.iterdir():
+        if name.name != "voices":
+            (copy / name.name).symlink_to(name)
+    for name in (source / "voices").iterdir():
+        if name.name != "!v":
+            (copy / "voices" / name.name).symlink_to(name)
+    return copy / "voices" / "!v"
+
+
+def invent_variant(rng):
+    """The text of a voice variant file with random settings, in and a little past the range of the package's own.
+
+    The settings are those of eSpeak NG's docs/voices.md: formant N takes percents of frequency, height and
+    width and Hz to add; stressAdd, stressAmp and breath take eight numbers.
+    """
+    def some(share, line):
+        return [line] if rng.random() < share else []
+
+    def draw(low, high, count=1):
+        return " ".join(str(rng.randint(low, high)) for _ in range(count))
+
+    low = int(60 * 3 ** rng.random())
+    lines = ["language variant", f"name {INVENTED}", f"pitch {low} {int(low * rng.uniform(1.1, 2.2))}"]
+    tract, spread = min(1.3, max(0.85, rng.gauss(1.05, 0.09))), rng.choice((0.01, 0.04, 0.08))
+    height, width = rng.uniform(75, 125), rng.uniform(70, 130)
+    for n in range(9):
+        frequency = 100 * tract * rng.gauss(1, spread)
+        if n >= 4 and rng.random() < 0.15:
+            frequency = rng.uniform(0, 100)
+        add = int(rng.gauss(0, 90)) if 1 <= n <= 3 and rng.random() < 0.2 else 0
+        lines.append(f"formant {n} {frequency:.0f} {height * rng.uniform(0.8, 1.25):.0f} "
+                     f"{width * rng.uniform(0.8, 1.25):.0f} {add}")
+    lines += some(0.15, f"klatt {rng.choice((2, 3, 4, 5, 6, 6, 6))}")
+    lines += some(0.3, f"flutter {draw(0, 20)}") + some(0.3, f"roughness {draw(0, 6)}")
+    lines += some(0.3, f"voicing {draw(30, 130)}") + some(0.5, f"consonants {draw(50, 150, 2)}")
+    lines += some(0.15, f"breath {draw(0, 10, 8)}") + some(0.15, f"echo {draw(10, 140)} {draw(5, 20)}")
+    lines += some(0.3, f"intonation {draw(1, 4)}") + some(0.4, f"stressAdd {draw(-30, 140, 8)}")
+    lines += some(0.3, f"stressAmp {draw(14, 26, 8)}")
+    lines += some(0.06, "stressLength " + " ".join(str(n * rng.randint(1, 30)) for n in range(8)))
+    if rng.random() < 0.35:
+        points = zip(sorted(rng.sample(range(100, 4000, 50), 4)), sorted(rng.sample(range(20, 256), 4), reverse=True))
+        lines.append("tone " + " ".join(f"{hz} {level}" for hz, level in points))
+    return "\n".join(lines) + "\n"
 
 
 def speak_recorded(texts, program, voice, encoding):
@@ -183,17 +243,17 @@ def write_wav(name, samples):
     part.rename(name)
 
 
-def choose_voice(text, lang, part, share, rng):
+def choose_voice(text, lang, part, shares, rng):
     """A (voice, program, program's voice, encoding) for text.
 
-    share is that of the recorded voices, if the language has any; one that cannot encode the text is
-    passed over for eSpeak NG.
+    shares are those of the recorded voices, if the language has any, and of INVENTED; a recorded voice
+    that cannot encode the text is passed over for eSpeak NG.
     """
     recorded = RECORDED.get(lang, {}).get(part, [])
-    if recorded and rng.random() < share:
+    if recorded and rng.random() < shares[0]:
         voice = rng.choice(recorded)
         if text.encode(voice[3], "ignore").decode(voice[3]) == text:
             return voice
-    variant = rng.choice(ESPEAK[part])
+    variant = INVENTED if shares[1] and rng.random() < shares[1] else rng.choice(ESPEAK[part])
     name = ESPEAK_LANGUAGE.get(lang, lang) + (f"+{variant}" if variant else "")
     return f"espeak-ng {name}", "espeak-ng", variant, "utf-8"
