@@ -20,7 +20,8 @@ const arrows = `
 	eval                    ->
 	flora                   -> whisper whisper/tensor whisper/safetensors
 	flora/train             -> flora audio eval whisper whisper/tensor whisper/safetensors
-	whisper                 -> whisper/tensor whisper/safetensors audio
+	whisper                 -> whisper/tensor whisper/safetensors whisper/deflate audio
+	whisper/deflate         ->
 	whisper/goldentest      -> whisper whisper/tensor whisper/safetensors audio
 	whisper/nano            -> whisper flora
 	whisper/nano/recipe     -> whisper whisper/safetensors flora
