@@ -178,7 +178,7 @@ func compareMel(t *testing.T, name string, got Mel, ts tensors) {
 		}
 	}
 	mean := sum / float64(len(want))
-	t.Logf("%s: largest difference %.2g, mean %.2g over %d frames", name, worst, mean, len(frames))
+	t.Logf("GOLDEN mel: %s: differs by %.2g of %.2g", name, worst, goldenMelTolerance) // as in whisper/goldentest
 	if !(worst <= goldenMelTolerance && mean <= goldenMelMeanTolerance) {
 		t.Errorf("%s: largest difference %g, mean %g; allowed %g and %g",
 			name, worst, mean, goldenMelTolerance, goldenMelMeanTolerance)

@@ -98,7 +98,7 @@ func TestGoldenAdapters(t *testing.T) {
 			f := k.Tensors(t, file)
 			from, to := s.Seg.Range(i)
 			want, _ := goldentest.Floats(t, f, clip+".encoder")
-			goldentest.CompareRows(t, name+" "+clip+" encoder", states.Slice(from, to), goldentest.Integers(t, f, "frames"), want, k.Tolerance(t, file))
+			goldentest.CompareRows(t, "adapters", name+" "+clip+" encoder", states.Slice(from, to), goldentest.Integers(t, f, "frames"), want, k.Tolerance(t, file))
 		}
 		cross, err := m.Encode(o, b, windows, index)
 		if err != nil {
@@ -135,7 +135,7 @@ func checkLogits(t *testing.T, k *goldentest.Kit, m *whisper.Model, o *tensor.Op
 			picked = append(picked, row[j])
 		}
 		want, _ := goldentest.Floats(t, f, clip+".logits")
-		goldentest.CompareRows(t, name+" "+clip+" logits", tensor.Vector(picked), []int{0}, want, k.Tolerance(t, goldenFile(name)))
+		goldentest.CompareRows(t, "adapters", name+" "+clip+" logits", tensor.Vector(picked), []int{0}, want, k.Tolerance(t, goldenFile(name)))
 	}
 }
 

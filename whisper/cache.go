@@ -1,39 +1,89 @@
 package whisper
 
-import "glossa/whisper/tensor"
+import (
+	"slices"
 
-// Cache holds the self-attention keys and values of one sequence of the decoder, up to the
-// model's NTextCtx tokens. It is not safe for concurrent use.
+	"glossa/whisper/tensor"
+)
+
+// Cache holds the self-attention keys and values of one sequence of the decoder. It grows with the
+// sequence. It is not safe for concurrent use.
 type Cache struct {
-	layer []tensor.KeyValue // (NTextCtx, nState) each
-	rows  []int             // rows filled, by layer
+	layer  []cachedRows
+	nState int
 }
+
+// cachedRows are keys and values (nRow, nState) of one layer.
+type cachedRows struct{ k, v []float32 }
 
 // NewCache returns an empty cache for one sequence.
 func (d *Decoder) NewCache() *Cache {
-	c := &Cache{layer: make([]tensor.KeyValue, len(d.Blocks)), rows: make([]int, len(d.Blocks))}
-	nCtx, nState := d.Positions.Rows, d.Positions.Cols
-	for i := range c.layer {
-		c.layer[i] = tensor.KeyValue{K: tensor.Zeros(nCtx, nState), V: tensor.Zeros(nCtx, nState)}
-	}
-	return c
+	return &Cache{layer: make([]cachedRows, len(d.Blocks)), nState: d.Positions.Cols}
 }
 
-// Reset empties the cache for another sequence.
-func (c *Cache) Reset() { clear(c.rows) }
-
 // Len returns the number of tokens that the cache has seen.
-func (c *Cache) Len() int { return c.rows[len(c.rows)-1] }
+func (c *Cache) Len() int { return len(c.layer[len(c.layer)-1].k) / c.nState }
 
 // extend appends the keys and values of new rows and returns those of all rows so far.
 func (c *Cache) extend(layer int, kv tensor.KeyValue) tensor.KeyValue {
-	from := c.rows[layer]
-	to := from + kv.K.Rows
-	all := c.layer[layer]
-	copy(all.K.Slice(from, to).Data, kv.K.Data)
-	copy(all.V.Slice(from, to).Data, kv.V.Data)
-	c.rows[layer] = to
-	return tensor.KeyValue{K: all.K.Slice(0, to), V: all.V.Slice(0, to)}
+	l := &c.layer[layer]
+	l.k, l.v = grow(l.k, kv.K.Data), grow(l.v, kv.V.Data)
+	n := len(l.k) / c.nState
+	return tensor.KeyValue{K: tensor.NewMat(n, c.nState, l.k), V: tensor.NewMat(n, c.nState, l.v)}
+}
+
+// grow appends more to rows, whose room it doubles where there is none.
+func grow(rows, more []float32) []float32 {
+	if len(rows)+len(more) > cap(rows) {
+		rows = slices.Grow(rows, max(len(rows), len(more)))
+	}
+	return append(rows, more...)
+}
+
+// copyFrom makes the cache that of another sequence, which it keeps apart from.
+func (c *Cache) copyFrom(other *Cache) {
+	for i, l := range other.layer {
+		c.layer[i].k = append(c.layer[i].k[:0], l.k...)
+		c.layer[i].v = append(c.layer[i].v[:0], l.v...)
+	}
+}
+
+// cachePool holds the caches that hypotheses of a batch have left.
+type cachePool struct {
+	decoder *Decoder
+	free    []*Cache
+}
+
+// rearrange returns the caches of hypotheses that continue others: the first that continues one
+// takes its cache over, each further is given a copy, and those that nothing continues are left to
+// the pool (upstream rearrange_kv_cache).
+func (p *cachePool) rearrange(caches []*Cache, parent []int) []*Cache {
+	for i, c := range caches {
+		if !slices.Contains(parent, i) {
+			p.free = append(p.free, c)
+		}
+	}
+	next := make([]*Cache, len(parent))
+	for i, from := range parent {
+		if !slices.Contains(parent[:i], from) {
+			next[i] = caches[from]
+		} else {
+			next[i] = p.copyOf(caches[from])
+		}
+	}
+	return next
+}
+
+// copyOf returns a copy, in a cache that was left where there is one.
+func (p *cachePool) copyOf(c *Cache) *Cache {
+	if len(p.free) == 0 {
+		p.free = append(p.free, p.decoder.NewCache())
+	}
+	last := len(p.free) - 1
+	left := p.free[last]
+	p.free = p.free[:last]
+	left.copyFrom(c)
+	return left
 }
 
 // CrossKV holds the cross-attention keys and values of one utterance, (nFrame, nState) for each

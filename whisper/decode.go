@@ -1,61 +1,20 @@
 package whisper
 
 import (
-	"bytes"
-	"compress/flate"
 	"context"
 	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"strings"
+	"sync"
 
+	"glossa/whisper/deflate"
 	"glossa/whisper/tensor"
 )
 
 // ErrNotFinite is the error of a window whose logits hold NaN or nothing but -Inf.
 var ErrNotFinite = errors.New("whisper: logits are not finite")
-
-// DecodeOptions say how one window is decoded (upstream DecodingOptions). The zero value detects
-// the language and transcribes with timestamps.
-type DecodeOptions struct {
-	// Language is a code such as "cs". The default value is "": detected by the decoder, among
-	// all that the model knows.
-	Language string
-
-	// Task is "transcribe", or "translate" into English. The default value is "", transcribe.
-	Task string
-
-	// WithoutTimestamps asks for text tokens alone.
-	WithoutTimestamps bool
-
-	// Prompt are tokens of the text before, at most NTextCtx/2-1 of which are used, the last.
-	Prompt []int32
-
-	// Prefix are tokens that the window's text begins with.
-	Prefix []int32
-
-	// SampleLen is the greatest number of tokens to decode. The default value is 0: NTextCtx/2.
-	SampleLen int
-
-	// AllowBlank lets a text begin with a space or be empty.
-	AllowBlank bool
-
-	// AllowSymbols allows the tokens of non-speech symbols, upstream's "-1" in suppress_tokens.
-	AllowSymbols bool
-
-	// Suppress are more tokens that are never chosen. Where it is empty and symbols are allowed,
-	// special tokens are allowed too, as upstream has it.
-	Suppress []int32
-
-	// MaxInitialStamp is the greatest first timestamp, in seconds; AnyFirstTime allows any. The
-	// default value is 0: 1 s.
-	MaxInitialStamp float64
-	AnyFirstTime    bool
-}
-
-// maxInitialStamp is upstream's default of max_initial_timestamp, in seconds.
-const maxInitialStamp = 1.0
 
 // Utterance is one window ready to be decoded.
 type Utterance struct {
@@ -78,141 +37,96 @@ type Decoded struct {
 	Err error
 }
 
-// hypothesis is one row of the decoding loop.
-type hypothesis struct {
-	at         int // index of its utterance
-	tokens     []int32
-	begin      int // number of initial tokens
-	sot        int // index of <|startoftranscript|> in tokens
-	sampleLen  int
-	filters    []Filter
-	cache      *Cache
-	sumLogProb float64
-	noSpeech   float64
-	done       bool
+// group is a window on its way through the loop: its live hypotheses, each a row of a step.
+type group struct {
+	at        int // index of its utterance
+	begin     int // number of initial tokens
+	sot       int // index of <|startoftranscript|> among them
+	sampleLen int
+	filters   []Filter
+	search    Search
+	live      []Hypothesis
+	cache     []*Cache    // of live
+	logits    [][]float32 // of live
+	noSpeech  float64
+	begun     bool // the initial tokens were fed
+	done      bool
+	err       error
 }
 
-// Decode decodes windows greedily, all in one batch of packed rows that a finished one leaves: a
-// window's result is bitwise the same alone and in any batch. adapter may be nil. It fails as a
-// whole where ctx is done or the device is at fault; what is wrong with one window is in its Err.
+// Decode decodes windows, the hypotheses of all of them in one batch of packed rows that those of a
+// finished window leave: a window's result is bitwise the same alone and in any batch. adapter may
+// be nil. It fails as a whole where ctx is done or the device is at fault; what is wrong with one
+// window is in its Err.
 func (m *Model) Decode(ctx context.Context, o *tensor.Ops, adapter Adapter, us []Utterance) ([]Decoded, error) {
 	out := make([]Decoded, len(us))
 	if err := m.detectMissing(o, adapter, us, out); err != nil {
 		return nil, err
 	}
-	var live []*hypothesis
+	caches := &cachePool{decoder: &m.Decoder}
+	var live []*group
 	for i, u := range us {
-		h, err := m.begin(u.Options, out[i].Language)
+		g, err := m.begin(u.Options, out[i].Language)
 		if err != nil {
 			out[i].Err = err
 			continue
 		}
-		h.at = i
-		live = append(live, h)
+		g.at = i
+		live = append(live, g)
 	}
 	for len(live) > 0 {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("whisper: decode: %w", err)
 		}
-		if err := m.decodeStep(o, adapter, us, live, out); err != nil {
+		if err := m.decodeStep(o, adapter, us, live, caches); err != nil {
 			return nil, err
 		}
-		live = slices.DeleteFunc(live, func(h *hypothesis) bool {
-			if h.done {
-				m.finish(h, &out[h.at])
+		live = slices.DeleteFunc(live, func(g *group) bool {
+			if g.done {
+				m.finish(g, us[g.at].Options, &out[g.at])
 			}
-			return h.done
+			return g.done
 		})
 	}
 	return out, nil
 }
 
-// begin returns a hypothesis that holds the initial tokens (upstream _get_initial_tokens).
-func (m *Model) begin(o DecodeOptions, language string) (*hypothesis, error) {
-	t, half := m.Tokenizer, m.Dims.NTextCtx/2
-	start, err := t.SOTSequence(language, o.Task)
+// begin returns a window with one hypothesis, the initial tokens.
+func (m *Model) begin(o DecodeOptions, language string) (*group, error) {
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
+	tokens, sot, err := m.initialTokens(o, language)
 	if err != nil {
 		return nil, err
 	}
-	if o.WithoutTimestamps {
-		start = append(start, t.NoTimestamps())
+	g := &group{begin: len(tokens), sot: sot, sampleLen: o.SampleLen}
+	if g.sampleLen == 0 {
+		g.sampleLen = m.Dims.NTextCtx / 2
 	}
-	h := &hypothesis{sampleLen: half, cache: m.Decoder.NewCache()}
-	prefix := o.Prefix
-	if o.SampleLen > 0 {
-		h.sampleLen = o.SampleLen
-		if limit := half - o.SampleLen; limit > 0 {
-			prefix = prefix[max(0, len(prefix)-limit):]
-		}
-	}
-	if len(o.Prompt) > 0 {
-		h.tokens = append(h.tokens, t.SOTPrev())
-		h.tokens = append(h.tokens, o.Prompt[max(0, len(o.Prompt)-(half-1)):]...)
-	}
-	h.sot = len(h.tokens)
-	h.tokens = append(append(h.tokens, start...), prefix...)
-	h.begin = len(h.tokens)
-	if h.begin > m.Dims.NTextCtx {
-		return nil, fmt.Errorf("whisper: %d initial tokens, the model takes %d", h.begin, m.Dims.NTextCtx)
-	}
-	for _, id := range append(slices.Clone(h.tokens), o.Suppress...) {
-		if id < 0 || int(id) >= m.Dims.NVocab {
-			return nil, fmt.Errorf("whisper: token %d of a vocabulary of %d", id, m.Dims.NVocab)
-		}
-	}
-	h.filters = m.filters(o, h.begin)
-	return h, nil
+	g.filters, g.search = m.filters(o, g.begin), o.search(m.Tokenizer.EOT())
+	g.live, g.cache = []Hypothesis{{Tokens: tokens}}, []*Cache{m.Decoder.NewCache()}
+	return g, nil
 }
 
-// filters returns the logit filters of upstream's DecodingTask, in its order.
-func (m *Model) filters(o DecodeOptions, begin int) []Filter {
-	t := m.Tokenizer
-	var fs []Filter
-	if !o.AllowBlank {
-		fs = append(fs, suppressBlank{begin, t.BeginSuppressTokens()})
-	}
-	suppress := append(suppressTokens(nil), o.Suppress...)
-	if !o.AllowSymbols {
-		suppress = append(suppress, t.NonSpeechTokens()...)
-	}
-	if len(suppress) > 0 {
-		fs = append(fs, append(suppress, t.promptTokens()...))
-	}
-	if !o.WithoutTimestamps {
-		r := timestampRules{begin: begin, eot: t.EOT(), none: t.NoTimestamps(), first: t.TimestampBegin(), maxInitial: -1}
-		if !o.AnyFirstTime {
-			limit := o.MaxInitialStamp
-			if limit == 0 {
-				limit = maxInitialStamp
-			}
-			r.maxInitial = int(math.Round(limit * TokensPerSecond))
-		}
-		fs = append(fs, r)
-	}
-	return fs
-}
-
-// decodeStep feeds each live hypothesis what its cache has not seen, and appends the likeliest
-// token that its filters leave (upstream GreedyDecoder.update at temperature 0).
-func (m *Model) decodeStep(o *tensor.Ops, adapter Adapter, us []Utterance, live []*hypothesis, out []Decoded) error {
+// decodeStep feeds each live hypothesis what its cache has not seen, and lets the searches choose
+// the tokens that follow. The initial tokens of a window are fed once for all its hypotheses.
+func (m *Model) decodeStep(o *tensor.Ops, adapter Adapter, us []Utterance, live []*group, caches *cachePool) error {
 	o.Reset()
 	s := &Step{Ops: o, Adapter: adapter, Seg: tensor.Segments{0}}
 	var tokens, rows []int32 // rows whose logits are wanted: the last of each, and at first the start's
-	for _, h := range live {
-		fresh := h.tokens[h.cache.Len():]
-		if h.cache.Len() == 0 {
-			rows = append(rows, int32(len(tokens)+h.sot))
+	for _, g := range live {
+		if !g.begun {
+			rows = append(rows, int32(len(tokens)+g.sot))
 		}
-		tokens = append(tokens, fresh...)
-		rows = append(rows, int32(len(tokens)-1))
-		s.Seg = append(s.Seg, int32(len(tokens)))
-		s.Cache = append(s.Cache, h.cache)
-		s.Cross = append(s.Cross, us[h.at].Cross)
-		s.AdapterOf = append(s.AdapterOf, us[h.at].Adapter)
-	}
-	first := make([]bool, len(live))
-	for i, h := range live {
-		first[i] = h.cache.Len() == 0
+		for i, h := range g.live {
+			tokens = append(tokens, h.Tokens[g.cache[i].Len():]...)
+			rows = append(rows, int32(len(tokens)-1))
+			s.Seg = append(s.Seg, int32(len(tokens)))
+			s.Cache = append(s.Cache, g.cache[i])
+			s.Cross = append(s.Cross, us[g.at].Cross)
+			s.AdapterOf = append(s.AdapterOf, us[g.at].Adapter)
+		}
 	}
 	x := s.Ops.Embed(m.Decoder.Forward(s, tokens), rows)
 	y := m.Decoder.Logits(s, x)
@@ -220,74 +134,77 @@ func (m *Model) decodeStep(o *tensor.Ops, adapter Adapter, us []Utterance, live 
 	if err := o.Read(logits, y); err != nil {
 		return err
 	}
-	next := func() []float32 {
-		row := logits[:m.Dims.NVocab]
-		logits = logits[m.Dims.NVocab:]
+	next := func() (row []float32) {
+		row, logits = logits[:y.Cols], logits[y.Cols:]
 		return row
 	}
-	for i, h := range live {
-		if first[i] {
+	for _, g := range live {
+		if !g.begun {
 			row := next()
-			h.noSpeech = math.Exp(float64(row[m.Tokenizer.NoSpeech()]) - logSumExp(row))
+			g.begun = true
+			g.noSpeech = math.Exp(float64(row[m.Tokenizer.NoSpeech()]) - logSumExp(row))
 		}
-		if err := h.choose(next(), m.Tokenizer.EOT(), m.Dims.NTextCtx); err != nil {
-			out[h.at].Err = err
-			h.done = true
+		g.logits = g.logits[:0]
+		for range g.live {
+			g.logits = append(g.logits, next())
 		}
 	}
+	m.choose(live, caches)
 	return nil
 }
 
-// choose appends the likeliest token and its log probability, and marks the end.
-func (h *hypothesis) choose(logits []float32, eot int32, nTextCtx int) error {
-	for _, f := range h.filters {
-		f.Apply(logits, h.tokens)
+// choose lets the search of every window choose the next tokens from its logits.
+func (m *Model) choose(live []*group, caches *cachePool) {
+	var wait sync.WaitGroup
+	parents := make([][]int, len(live))
+	for i, g := range live {
+		wait.Go(func() { parents[i] = g.update(m.Dims.NTextCtx) })
 	}
-	id := argmax(logits)
-	logProb := float64(logits[id]) - logSumExp(logits)
-	if math.IsNaN(logProb) || math.IsInf(logProb, 0) {
-		return fmt.Errorf("%w after %d tokens", ErrNotFinite, len(h.tokens))
+	wait.Wait()
+	for i, g := range live {
+		g.cache = caches.rearrange(g.cache, parents[i])
 	}
-	h.sumLogProb += logProb
-	h.tokens = append(h.tokens, id)
-	h.done = id == eot || len(h.tokens)-h.begin >= h.sampleLen || len(h.tokens) > nTextCtx
-	return nil
 }
 
-// finish fills the result of a hypothesis that ended.
-func (m *Model) finish(h *hypothesis, d *Decoded) {
-	if d.Err != nil {
+// update moves the hypotheses one token on, and returns which one each of them continues.
+func (g *group) update(nTextCtx int) (parent []int) {
+	for i, row := range g.logits {
+		for _, f := range g.filters {
+			f.Apply(row, g.live[i].Tokens)
+		}
+		total := logSumExp(row)
+		if math.IsNaN(total) || math.IsInf(total, 0) {
+			g.err, g.done = fmt.Errorf("%w after %d tokens", ErrNotFinite, len(g.live[i].Tokens)), true
+			return nil
+		}
+		for j := range row {
+			row[j] -= float32(total)
+		}
+	}
+	next, parent, done := g.search.Update(g.live, g.logits)
+	g.live = next
+	g.done = done || len(next[0].Tokens)-g.begin >= g.sampleLen || len(next[0].Tokens) > nTextCtx
+	if g.done {
+		return nil
+	}
+	return parent
+}
+
+// finish fills the result of a window that is done.
+func (m *Model) finish(g *group, o DecodeOptions, d *Decoded) {
+	if d.Err = g.err; d.Err != nil {
 		return
 	}
-	d.Tokens = h.tokens[h.begin:]
-	if n := len(d.Tokens); n > 0 && d.Tokens[n-1] == m.Tokenizer.EOT() {
-		d.Tokens = d.Tokens[:n-1]
-	}
+	h := best(g.search.Result(g.live), g.begin, o.LengthPenalty)
+	d.Tokens = h.Tokens[g.begin:]
 	d.Text = strings.TrimSpace(m.Tokenizer.Decode(d.Tokens))
-	d.AvgLogProb = h.sumLogProb / float64(len(d.Tokens)+1)
-	d.NoSpeechProb = h.noSpeech
+	d.AvgLogProb = h.SumLogProb / float64(len(d.Tokens)+1)
+	d.NoSpeechProb = g.noSpeech
 	d.CompressionRatio = CompressionRatio(d.Text)
 }
 
 // CompressionRatio returns the bytes of text over their zlib size, high where a text repeats
 // itself (upstream compression_ratio).
 func CompressionRatio(text string) float64 {
-	var b bytes.Buffer
-	w, err := flate.NewWriter(&b, flate.DefaultCompression)
-	if err != nil {
-		panic(err) // the level is valid
-	}
-	w.Write([]byte(text)) // a bytes.Buffer takes all
-	w.Close()
-	return float64(len(text)) / float64(zlibFrame+len(lastBlock(b.Bytes())))
-}
-
-// zlibFrame is the size of zlib's header and checksum.
-const zlibFrame = 2 + 4
-
-// lastBlock cuts off the empty stored block that Go's compressor ends with: the bits 1 00, zeros up
-// to a byte, and four bytes of length. zlib marks its last block instead.
-func lastBlock(deflated []byte) []byte {
-	d := bytes.TrimRight(deflated[:len(deflated)-4], "\x00")
-	return bytes.TrimSuffix(d, []byte{1})
+	return float64(len(text)) / float64(deflate.ZlibSize([]byte(text)))
 }

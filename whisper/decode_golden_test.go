@@ -10,8 +10,8 @@ import (
 	"glossa/whisper/tensor"
 )
 
-// TestGoldenGreedy decodes all greedy cases of the kit in one batch of rows.
-func TestGoldenGreedy(t *testing.T) {
+// TestGoldenDecode decodes all cases of the kit, greedy and beam search, in one batch of rows.
+func TestGoldenDecode(t *testing.T) {
 	k := openKit(t)
 	k.Each(t, func(t *testing.T, name string, m *whisper.Model) {
 		var cases []goldentest.DecodeCase
@@ -35,7 +35,7 @@ func TestGoldenGreedy(t *testing.T) {
 			us, ran = append(us, whisper.Utterance{Cross: encoded[c.Clip], Options: options}), append(ran, c)
 		}
 		if len(ran) == 0 {
-			t.Fatal("no greedy case in decode.json")
+			t.Fatal("no case in decode.json that draws no random numbers")
 		}
 		got, err := m.Decode(context.Background(), o, nil, us)
 		if err != nil {
@@ -44,6 +44,6 @@ func TestGoldenGreedy(t *testing.T) {
 		for i, c := range ran {
 			c.Check(t, got[i])
 		}
-		t.Logf("%d greedy cases of %d; the others are of searches that are not greedy", len(ran), len(cases))
+		t.Logf("%d cases of %d; the others draw random numbers", len(ran), len(cases))
 	})
 }

@@ -30,6 +30,7 @@ type Tokenizer struct {
 	eot, sot, translate, transcribe, sotLM, sotPrev, noSpeech, noTimestamps int32
 
 	multilingual bool
+	nonSpeech    []int32 // NonSpeechTokens
 }
 
 // The ids of the special tokens. TimestampBegin is that of 0.00 s; every later id is 20 ms more.

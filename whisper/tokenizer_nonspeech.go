@@ -21,7 +21,10 @@ const (
 //
 // In a small vocabulary, where such a symbol is spelt in pieces, its first token may be a bare byte or space, or both, that
 // ordinary words need; such a token is never in the list. In upstream's vocabularies this leaves nothing out.
-func (t *Tokenizer) NonSpeechTokens() []int32 {
+func (t *Tokenizer) NonSpeechTokens() []int32 { return slices.Clone(t.nonSpeech) }
+
+// findNonSpeech computes NonSpeechTokens.
+func (t *Tokenizer) findNonSpeech() []int32 {
 	set := map[int32]bool{}
 	add := func(text string, needWhole bool) {
 		tokens := t.Encode(text)

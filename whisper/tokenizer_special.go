@@ -86,6 +86,7 @@ func newTokenizer(v *Vocabulary, special map[string]int32, nVocab int) (*Tokeniz
 	}
 	t.findLanguages()
 	t.multilingual = t.eot != gpt2EOT && len(t.languages) > 0
+	t.nonSpeech = t.findNonSpeech()
 	return t, nil
 }
 

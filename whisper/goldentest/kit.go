@@ -144,7 +144,7 @@ func Integers(t *testing.T, f *safetensors.File, name string) []int {
 }
 
 // CompareRows compares rows of got with want (len(rows), nCol).
-func CompareRows(t *testing.T, what string, got tensor.Mat, rows []int, want []float32, tolerance float64) {
+func CompareRows(t *testing.T, stage, what string, got tensor.Mat, rows []int, want []float32, tolerance float64) {
 	t.Helper()
 	worst := 0.0
 	for i, r := range rows {
@@ -155,10 +155,17 @@ func CompareRows(t *testing.T, what string, got tensor.Mat, rows []int, want []f
 			}
 		}
 	}
-	if !(worst <= tolerance) {
-		t.Errorf("%s: differs by %.3g, at most %.3g allowed", what, worst, tolerance)
+	Within(t, stage, what, worst, tolerance)
+}
+
+// Within logs how far something of a stage is from the reference, in the form that .ci/golden.awk
+// makes a table of, and fails the test where it is farther than allowed.
+func Within(t *testing.T, stage, what string, difference, allowed float64) {
+	t.Helper()
+	t.Logf("GOLDEN %s: %s: differs by %.2g of %.2g", stage, what, difference, allowed)
+	if !(difference <= allowed) {
+		t.Errorf("%s: %s differs by %.3g, at most %.3g allowed", stage, what, difference, allowed)
 	}
-	t.Logf("%s: max |difference| %.3g of %.3g", what, worst, tolerance)
 }
 
 // Info is info.json of a model of the kit.
