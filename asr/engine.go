@@ -32,6 +32,9 @@ type Engine struct {
 	adapters *flora.Batch
 	byLang   map[string]string // name of the adapter of a language
 	ops      *tensor.Ops
+
+	// decode decodes windows: the model's Decode.
+	decode func(ctx context.Context, us []whisper.Utterance) ([]whisper.Decoded, error)
 }
 
 // New returns an engine for model m over backend b. byLanguage names the adapter, one of
@@ -46,13 +49,22 @@ func New(m *whisper.Model, b tensor.Backend, adapters []*flora.Adapter, byLangua
 			return nil, fmt.Errorf("adapter of language %s: %w", lang, err)
 		}
 	}
+	for _, code := range o.Languages {
+		if _, ok := m.Tokenizer.LanguageToken(code); !ok {
+			return nil, fmt.Errorf("%w: %q", whisper.ErrLanguage, code)
+		}
+	}
 	if o.MaxWindows <= 0 {
 		o.MaxWindows = 16
 	}
 	if o.MaxEncoderFrames <= 0 {
 		o.MaxEncoderFrames = 12_000
 	}
-	return &Engine{options: o, model: m, adapters: batch, byLang: byLanguage, ops: tensor.NewOps(b)}, nil
+	e := &Engine{options: o, model: m, adapters: batch, byLang: byLanguage, ops: tensor.NewOps(b)}
+	e.decode = func(ctx context.Context, us []whisper.Utterance) ([]whisper.Decoded, error) {
+		return m.Decode(ctx, e.ops, e.adapters, us)
+	}
+	return e, nil
 }
 
 // Model returns the model that the engine serves.
@@ -79,6 +91,10 @@ func (e *Engine) Transcribe(ctx context.Context, requests []Request, done func(i
 				done(next-1, &Result{Err: err})
 				continue
 			}
+			if r.finished() { // all of its clips are behind its end
+				done(next-1, &r.result)
+				continue
+			}
 			live = append(live, r)
 		}
 		if len(live) == 0 {
@@ -102,15 +118,9 @@ func (e *Engine) Transcribe(ctx context.Context, requests []Request, done func(i
 
 // open reads a recording and checks its request.
 func (e *Engine) open(index int, q Request) (*recording, error) {
-	r := &recording{index: index, request: q, model: e.model}
-	if q.Language != "" && q.Language != Auto {
-		code, ok := whisper.LanguageCode(q.Language)
-		if !ok {
-			return nil, fmt.Errorf("%w: language %q", ErrInvalid, q.Language)
-		}
-		if err := r.setLanguage(code); err != nil {
-			return nil, err
-		}
+	r, err := newRecording(index, q, e.model)
+	if err != nil {
+		return nil, err
 	}
 	switch q.Adapter {
 	case "", Auto, None:
@@ -128,108 +138,124 @@ func (e *Engine) open(index int, q Request) (*recording, error) {
 	return r, r.load(pcm)
 }
 
-// step takes every recording one window further.
+// step takes every recording one window further, or one attempt at a window.
 func (e *Engine) step(ctx context.Context, live []*recording) error {
-	if err := e.route(ctx, live); err != nil {
+	if err := e.detect(ctx, live); err != nil {
 		return err
 	}
-	if err := e.encode(ctx, live); err != nil {
+	for _, r := range live {
+		e.route(r)
+	}
+	if err := e.encodeMissing(ctx, live); err != nil {
 		return err
 	}
 	us := make([]whisper.Utterance, len(live))
 	for i, r := range live {
-		us[i] = whisper.Utterance{Cross: r.cross, Adapter: r.adapter, Options: r.decodeOptions()}
+		us[i] = whisper.Utterance{Cross: r.window.cross, Adapter: r.window.adapter, Options: r.decodeOptions()}
 	}
-	decoded, err := e.model.Decode(ctx, e.ops, e.adapters, us)
+	decoded, err := e.decode(ctx, us)
 	if err != nil {
 		return err
 	}
 	for i, r := range live {
 		r.take(decoded[i])
 	}
-	return nil
-}
-
-// encode runs the encoder on the windows that are not encoded yet, each under its recording's
-// adapter, as many at once as Options.MaxEncoderFrames allows.
-func (e *Engine) encode(ctx context.Context, live []*recording) error {
-	for i := 0; i < len(live); {
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("asr: encode: %w", err)
-		}
-		var batch []*recording
-		var windows []audio.Mel
-		var adapterOf []int32
-		for frames := 0; i < len(live); i++ {
-			if live[i].cross != nil {
-				continue
-			}
-			w := live[i].window()
-			if frames += w.Frames; len(batch) > 0 && frames > e.options.MaxEncoderFrames {
-				break
-			}
-			batch, windows, adapterOf = append(batch, live[i]), append(windows, w), append(adapterOf, live[i].adapter)
-		}
-		if len(batch) == 0 {
-			return nil
-		}
-		cross, err := e.model.Encode(e.ops, e.adapters, windows, adapterOf)
-		if err != nil {
-			return err
-		}
-		for j, r := range batch {
-			r.cross = cross[j]
-		}
-	}
-	return nil
-}
-
-// route finds language and adapter of the recordings that are new: the language by the base
-// model where it is not given, the adapter by the language where it is not given. A window that
-// the base model has encoded for its language stays encoded where no adapter is taken.
-func (e *Engine) route(ctx context.Context, live []*recording) error {
-	if err := e.detect(ctx, live); err != nil {
-		return err
-	}
 	for _, r := range live {
-		if r.routed {
-			continue
-		}
-		r.routed = true
-		if r.adapter = r.named; r.adapter == 0 && r.request.Adapter != None {
-			r.adapter, _ = e.adapters.Index(e.byLang[r.result.Language]) // New has checked the names
-		}
-		if r.adapter != 0 {
-			r.cross = nil
-		}
-	}
-	for _, r := range live {
-		r.result.Adapter = e.adapters.Name(r.adapter)
+		r.settle()
 	}
 	return nil
 }
 
-// detect finds the languages that are not known by the base model.
+// detect finds the languages of windows that are not known, by the base model, and keeps what it
+// has encoded for it where that is the window.
 func (e *Engine) detect(ctx context.Context, live []*recording) error {
 	var unknown []*recording
+	var mels []audio.Mel
+	var allowed [][]string
 	for _, r := range live {
-		if r.result.Language == "" {
-			unknown = append(unknown, r)
+		if r.window.language != "" {
+			continue
 		}
+		mel, _ := r.languageMel()
+		languages := r.request.Languages
+		if len(languages) == 0 {
+			languages = e.options.Languages
+		}
+		unknown, mels, allowed = append(unknown, r), append(mels, mel), append(allowed, languages)
 	}
-	if err := e.encode(ctx, unknown); err != nil {
+	cross, err := e.encode(ctx, mels, make([]int32, len(mels)))
+	if err != nil {
 		return err
 	}
-	cross := make([]*whisper.CrossKV, len(unknown))
-	for i, r := range unknown {
-		cross[i] = r.cross
-	}
-	probs, err := e.model.DetectLanguage(e.ops, nil, cross, nil, e.options.Languages)
+	probs, err := e.model.DetectLanguage(e.ops, nil, cross, nil, allowed)
 	if err != nil {
 		return err
 	}
 	for i, r := range unknown {
-		r.result.Language, r.result.LanguageProb = probs[i].Best()
+		language, prob := probs[i].Best()
+		r.window.language = language
+		if r.result.Language == "" {
+			r.result.Language, r.result.LanguageProb = language, prob
+		}
+		if _, ofWindow := r.languageMel(); ofWindow {
+			r.window.cross = cross[i]
+		}
 	}
 	return nil
+}
+
+// route finds the adapter of a window that is new: the one that the request names, or that of the
+// language. A window that the base model has encoded stays so where no adapter is taken.
+func (e *Engine) route(r *recording) {
+	w := &r.window
+	if w.routed {
+		return
+	}
+	w.routed = true
+	if w.adapter = r.named; w.adapter == 0 && r.request.Adapter != None {
+		w.adapter, _ = e.adapters.Index(e.byLang[w.language]) // New has checked the names
+	}
+	if w.adapter != 0 {
+		w.cross = nil
+	}
+	if r.seek == r.clips[0][0] {
+		r.result.Adapter = e.adapters.Name(w.adapter)
+	}
+}
+
+// encodeMissing encodes the windows that are not encoded yet, each under its adapter.
+func (e *Engine) encodeMissing(ctx context.Context, live []*recording) error {
+	var missing []*recording
+	var mels []audio.Mel
+	var adapterOf []int32
+	for _, r := range live {
+		if r.window.cross == nil {
+			missing, mels, adapterOf = append(missing, r), append(mels, r.windowMel()), append(adapterOf, r.window.adapter)
+		}
+	}
+	cross, err := e.encode(ctx, mels, adapterOf)
+	for i, c := range cross {
+		missing[i].window.cross = c
+	}
+	return err
+}
+
+// encode runs the encoder on windows, as many at once as Options.MaxEncoderFrames allows.
+func (e *Engine) encode(ctx context.Context, mels []audio.Mel, adapterOf []int32) (cross []*whisper.CrossKV, err error) {
+	for from := 0; from < len(mels); from = len(cross) {
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("asr: encode: %w", err)
+		}
+		to, frames := from+1, mels[from].Frames
+		for to < len(mels) && frames+mels[to].Frames <= e.options.MaxEncoderFrames {
+			frames += mels[to].Frames
+			to++
+		}
+		batch, err := e.model.Encode(e.ops, e.adapters, mels[from:to], adapterOf[from:to])
+		if err != nil {
+			return nil, err
+		}
+		cross = append(cross, batch...)
+	}
+	return cross, nil
 }

@@ -23,7 +23,7 @@ func mixed() []Request {
 		chirp(350, 4.1, Request{}),
 		chirp(450, 0.3, Request{Language: "fr", Adapter: "cs"}),
 		chirp(550, 1.2, Request{Language: "cs", Adapter: None}),
-		chirp(650, 3.5, Request{Language: "de", Unconditioned: true}),
+		chirp(650, 3.5, Request{Language: "de", Decoding: Decoding{Unconditioned: true, BeamSize: 3}}),
 	}
 }
 
@@ -113,7 +113,7 @@ func TestOneBadRequestFailsAlone(t *testing.T) {
 func TestShortAndLong(t *testing.T) {
 	for _, unpadded := range []bool{false, true} {
 		e := newEngine(t, unpadded, Options{})
-		for _, seconds := range []float64{1. / 16000, 0.005, 0.01, 0.011, 0.02, 0.03, window - 0.01, window, window + 0.01, 3*window + 0.015} {
+		for _, seconds := range []float64{1. / 16000, 0.005, 0.01, 0.011, 0.02, 0.03, windowSeconds - 0.01, windowSeconds, windowSeconds + 0.01, 3*windowSeconds + 0.015} {
 			name := fmt.Sprintf("unpadded %v, %v s", unpadded, seconds)
 			r := transcribe(t, e, chirp(300, seconds, Request{Language: "en", Timestamps: true}))[0]
 			if unpadded && seconds < 0.01 {
@@ -133,7 +133,7 @@ func TestShortAndLong(t *testing.T) {
 				}
 				last = s.Start
 			}
-			if window := float64(window); last > seconds+window {
+			if window := float64(windowSeconds); last > seconds+window {
 				t.Errorf("%s: last segment begins at %v s", name, last)
 			}
 		}

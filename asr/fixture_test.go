@@ -14,8 +14,8 @@ import (
 	"glossa/whisper/tensor/cpu"
 )
 
-// window is the length in seconds of the test models' window.
-const window = 2
+// windowSeconds is the length in seconds of the test models' window.
+const windowSeconds = 2
 
 // spoken are the words of the test models, and all that they write: no other token has a logit
 // worth mentioning.
@@ -24,7 +24,7 @@ var spoken = []string{" red", " green", " blue"}
 // newModel returns a packed model of random weights that knows the languages up to Czech.
 func newModel(tb testing.TB, b tensor.Backend, unpadded bool) *whisper.Model {
 	tb.Helper()
-	const nState, nAudioCtx = 16, window * whisper.TokensPerSecond
+	const nState, nAudioCtx = 16, windowSeconds * whisper.TokensPerSecond
 	texts := slices.Repeat(spoken, 2)
 	nLanguages := 1 + slices.IndexFunc(whisper.Languages(), func(l whisper.Language) bool { return l.Code == "cs" })
 	tokenizer, err := whisper.NewTokenizer(whisper.TrainBPE(slices.Values(texts), 20), nLanguages, 1+nAudioCtx)

@@ -61,7 +61,7 @@ func (c transcribeCase) request(t *testing.T, k *goldentest.Kit) (r asr.Request,
 		case "condition_on_previous_text":
 			var condition bool
 			err = json.Unmarshal(raw, &condition)
-			r.Unconditioned = !condition
+			r.Decoding.Unconditioned = !condition
 		case "temperature":
 			greedy = string(raw) == "0.0" || string(raw) == "0"
 		default:

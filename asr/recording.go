@@ -1,18 +1,14 @@
 package asr
 
 import (
+	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 
 	"glossa/audio"
 	"glossa/whisper"
-)
-
-// Thresholds of upstream's transcribe: a window is taken for silence where the model says so and
-// is not sure of its text.
-const (
-	noSpeechThreshold = 0.6
-	logProbThreshold  = -1.0
 )
 
 // secondsPerToken is the time from one timestamp token to the next, and framesPerToken the
@@ -24,30 +20,107 @@ const (
 )
 
 // recording is a request on its way through the engine: upstream's transcribe() as a state that
-// takes one decoded window at a time.
+// takes one decoded window at a time. Its next window begins at frame seek.
 type recording struct {
-	index   int
-	request Request
-	model   *whisper.Model
-	mel     audio.Mel
-	content int              // frames of audio in mel, without padding
-	seek    int              // first frame of the next window
-	cross   *whisper.CrossKV // of the window at seek under adapter, nil until it is encoded
-	named   int32            // adapter that the request names, 0 where it names none
-	adapter int32            // the base model's until routed
-	routed  bool
-	past    []int32
-	result  Result
+	index    int
+	request  Request
+	decoding Decoding // with defaults
+	model    *whisper.Model
+	mel      audio.Mel
+	content  int      // frames of audio in mel, without padding
+	clips    [][2]int // frames from and to
+	clip     int      // the one that seek is in
+	seek     int
+	named    int32 // adapter that the request names, 0 where it names none
+	prefix   []int32
+	prompt   prompt
+	window   window
+	result   Result
 }
 
-// setLanguage fixes the language of the recording, which the model must know.
-func (r *recording) setLanguage(code string) error {
-	t := r.model.Tokenizer
-	if _, ok := t.LanguageToken(code); !ok && (t.Multilingual() || code != "en") {
-		return fmt.Errorf("%w: %w: %q", ErrInvalid, whisper.ErrLanguage, code)
+// window is what is known of the window at seek.
+type window struct {
+	language string // "" until it is known
+	adapter  int32  // the base model's until routed
+	routed   bool
+	cross    *whisper.CrossKV // under the adapter, nil until it is encoded
+	attempt  int              // index of the temperature
+	taken    bool             // whether there is a text: segments, and the frame behind them
+	segments []Segment
+	end      int
+}
+
+// newRecording checks all of a request but its audio. The error is ErrInvalid.
+func newRecording(index int, q Request, m *whisper.Model) (*recording, error) {
+	r := &recording{index: index, request: q, decoding: q.Decoding.withDefaults(), model: m}
+	invalid := func(format string, args ...any) error {
+		return fmt.Errorf("%w: %w", ErrInvalid, fmt.Errorf(format, args...))
 	}
-	r.result.Language = code
+	switch d := q.Decoding; {
+	case q.SwitchLanguage && q.Language != "" && q.Language != Auto:
+		return nil, invalid("language %q of a recording that may switch it", q.Language)
+	case q.Timestamps && d.WithoutTimestamps:
+		return nil, invalid("timestamps of a decoding without them")
+	case !validClips(q.Clips):
+		return nil, invalid("clips %v", q.Clips)
+	case d.Prefix != "" && d.Hotwords != "":
+		return nil, invalid("hotwords beside a prefix")
+	case d.Patience != 0 && d.BeamSize == 0:
+		return nil, invalid("patience without beam search")
+	}
+	if err := r.setLanguages(); err != nil {
+		return nil, invalid("%w", err)
+	}
+	r.prefix, r.prompt = asSpoken(m, q.Decoding.Prefix), newPrompt(r.decoding, m)
+	for _, t := range slices.Concat(r.decoding.Temperatures, []float64{0, 1}) { // what belongs to either is always checked
+		if err := m.CheckOptions(r.windowOptions(t)); err != nil {
+			return nil, invalid("%w", err)
+		}
+	}
+	return r, nil
+}
+
+// setLanguages finds the codes of the languages that the request names, which the model must know.
+func (r *recording) setLanguages() error {
+	t := r.model.Tokenizer
+	code := func(name string) (string, error) {
+		c, ok := whisper.LanguageCode(name)
+		if !ok {
+			return "", fmt.Errorf("%w: %q", whisper.ErrLanguage, name)
+		}
+		if _, ok := t.LanguageToken(c); !ok && (t.Multilingual() || c != "en") {
+			return "", fmt.Errorf("%w: %q", whisper.ErrLanguage, c)
+		}
+		return c, nil
+	}
+	allowed := make([]string, len(r.request.Languages))
+	for i, name := range r.request.Languages {
+		c, err := code(name)
+		if err != nil {
+			return err
+		}
+		allowed[i] = c
+	}
+	r.request.Languages = allowed
+	if name := r.request.Language; name != "" && name != Auto {
+		c, err := code(name)
+		r.result.Language = c
+		return err
+	}
+	if !t.Multilingual() {
+		r.result.Language, r.request.SwitchLanguage = "en", false
+	}
 	return nil
+}
+
+// validClips reports whether times are finite, not negative, and no clip ends before it starts.
+func validClips(times []float64) bool {
+	for i, t := range times {
+		if !(t >= 0) || math.IsInf(t, 1) || i%2 == 1 && t < times[i-1] {
+			return false
+		}
+	}
+	return true
 }
 
 // load computes the log-mel of the samples: with a window of silence behind them where the model
@@ -63,65 +136,136 @@ func (r *recording) load(pcm []float32) error {
 	if err != nil {
 		return err
 	}
-	r.mel = mel
-	r.content = mel.Content()
-	if !r.model.Tokenizer.Multilingual() && r.result.Language == "" {
-		r.result.Language = "en"
-	}
+	r.mel, r.content = mel, mel.Content()
+	r.clips = r.clipFrames()
+	r.moveTo(0)
 	return nil
 }
 
-// long reports whether the recording takes more than one window.
-func (r *recording) long() bool { return r.content > r.model.Dims.WindowFrames() }
-
-// size returns the frames of audio in the window at seek.
-func (r *recording) size() int { return min(r.content-r.seek, r.model.Dims.WindowFrames()) }
-
-func (r *recording) finished() bool { return r.seek >= r.content }
-
-// window returns the log-mel of the window at seek, padded with zeros where the model wants it.
-func (r *recording) window() audio.Mel {
-	n := r.model.Dims.WindowFrames()
-	if r.model.Dims.Unpadded {
-		n = r.size()
+// clipFrames returns the clips in frames, none of them longer than the recording.
+func (r *recording) clipFrames() [][2]int {
+	points := []int{}
+	for _, t := range r.request.Clips {
+		points = append(points, int(min(math.RoundToEven(t*framesPerSecond), float64(r.content))))
 	}
-	return r.mel.Window(r.seek, n)
+	if len(points) == 0 {
+		points = append(points, 0)
+	}
+	if len(points)%2 == 1 {
+		points = append(points, r.content)
+	}
+	var clips [][2]int
+	for pair := range slices.Chunk(points, 2) {
+		clips = append(clips, [2]int(pair))
+	}
+	return clips
 }
 
+// moveTo lets the next window begin at a frame, or where the next clip begins if the frame is
+// behind its own.
+func (r *recording) moveTo(seek int) {
+	r.seek, r.window = seek, window{}
+	if !r.request.SwitchLanguage {
+		r.window.language = r.result.Language
+	}
+	for ; !r.finished(); r.clip++ {
+		clip := r.clips[r.clip]
+		if r.seek = max(r.seek, clip[0]); r.seek < clip[1] {
+			return
+		}
+		r.seek = 0
+	}
+}
+
+func (r *recording) finished() bool { return r.clip == len(r.clips) }
+
+// long reports whether a clip of the recording takes more than one window.
+func (r *recording) long() bool {
+	return slices.ContainsFunc(r.clips, func(c [2]int) bool { return c[1]-c[0] > r.model.Dims.WindowFrames() })
+}
+
+// size returns the frames of audio in the window.
+func (r *recording) size() int {
+	return min(r.clips[r.clip][1]-r.seek, r.model.Dims.WindowFrames())
+}
+
+// windowMel returns the log-mel of the window, padded with zeros where the model wants it.
+func (r *recording) windowMel() audio.Mel {
+	w := r.mel.Slice(r.seek, r.seek+r.size())
+	if r.model.Dims.Unpadded {
+		return w
+	}
+	return w.Window(0, r.model.Dims.WindowFrames())
+}
+
+// languageMel returns the log-mel that the language is detected from, and whether it is that of
+// the window. As upstream has it, that of a recording comes from its beginning, whose padding is
+// silence and not zeros.
+func (r *recording) languageMel() (mel audio.Mel, ofWindow bool) {
+	n := r.model.Dims.WindowFrames()
+	if r.model.Dims.Unpadded {
+		n = min(n, r.content)
+	}
+	if r.request.SwitchLanguage || r.seek == 0 && r.size() == n {
+		return r.windowMel(), true
+	}
+	return r.mel.Slice(0, n), false
+}
+
+// temperature returns the temperature that the window is decoded at.
+func (r *recording) temperature() float64 { return r.decoding.Temperatures[r.window.attempt] }
+
+// decodeOptions returns how the window is decoded.
 func (r *recording) decodeOptions() whisper.DecodeOptions {
-	o := whisper.DecodeOptions{
-		Language:          r.result.Language,
-		Task:              r.request.Task,
-		WithoutTimestamps: !r.request.Timestamps && !r.long(),
-	}
-	if !r.request.Unconditioned {
-		o.Prompt = r.past
-	}
+	o := r.windowOptions(r.temperature())
+	o.Language, o.Seed = r.window.language, r.decoding.seed(r.seek, r.window.attempt)
+	o.WithoutTimestamps = o.WithoutTimestamps || !r.request.Timestamps && !r.long()
 	return o
 }
 
-// take adds the segments of a decoded window and moves seek behind it (the loop's body in
-// upstream's transcribe).
+// windowOptions returns how the next window is decoded at a temperature, as far as the request
+// says.
+func (r *recording) windowOptions(temperature float64) whisper.DecodeOptions {
+	o := r.decoding.options(temperature)
+	o.Task, o.Prompt, o.Prefix = r.request.Task, r.prompt.window(), r.prefix
+	return o
+}
+
+// take judges a decoded window: it will be decoded again at the next temperature, or is silence,
+// or its text is taken, which settle then adds to the result.
 func (r *recording) take(d whisper.Decoded) {
-	r.cross = nil
-	if d.Err != nil {
+	switch {
+	case errors.Is(d.Err, whisper.ErrOptions): // a prompt and a prefix together beyond the context
+		r.result.Err = fmt.Errorf("%w: %w", ErrInvalid, d.Err)
+	case d.Err != nil:
 		r.result.Err = d.Err
+	case r.decoding.fails(d) && r.window.attempt+1 < len(r.decoding.Temperatures):
+		r.window.attempt++
+	case r.decoding.silent(d):
+		r.moveTo(r.seek + r.size())
+	default:
+		segments, advance := r.cut(d)
+		r.window.taken, r.window.segments, r.window.end = true, segments, r.seek+advance
+	}
+}
+
+// settle adds the segments of the window, if its text was taken, and moves on behind them.
+func (r *recording) settle() {
+	if !r.window.taken {
 		return
 	}
-	if d.NoSpeechProb > noSpeechThreshold && d.AvgLogProb <= logProbThreshold {
-		r.seek += r.size()
-		return
-	}
-	segments, advance := r.cut(d)
-	for _, s := range segments {
+	for _, s := range r.window.segments {
 		if s.Start == s.End || strings.TrimSpace(s.Text) == "" {
 			continue
 		}
 		s.ID = len(r.result.Segments)
 		r.result.Segments = append(r.result.Segments, s)
-		r.past = append(r.past, s.Tokens...)
+		r.prompt.tokens = append(r.prompt.tokens, s.Tokens...)
 	}
-	r.seek += advance
+	if r.decoding.Unconditioned || r.temperature() > promptResetTemperature {
+		r.prompt.since = len(r.prompt.tokens)
+	}
+	r.moveTo(r.window.end)
 }
 
 // cut cuts a window's tokens into segments at pairs of timestamps, and returns how many frames
@@ -132,11 +276,7 @@ func (r *recording) cut(d whisper.Decoded) (segments []Segment, advance int) {
 	stamp := func(i int) bool { return i >= 0 && d.Tokens[i] >= first }
 	seconds := func(i int) float64 { return float64(d.Tokens[i]-first) * secondsPerToken }
 	segment := func(from, to int, start, end float64) {
-		segments = append(segments, Segment{
-			Seek: r.seek, Start: offset + start, End: offset + end,
-			Tokens: d.Tokens[from:to], Text: t.Decode(d.Tokens[from:to]),
-			AvgLogProb: d.AvgLogProb, CompressionRatio: d.CompressionRatio, NoSpeechProb: d.NoSpeechProb,
-		})
+		segments = append(segments, r.segment(d, from, to, offset+start, offset+end))
 	}
 	n := len(d.Tokens)
 	singleEnd := n >= 2 && stamp(n-1) && !stamp(n-2)
@@ -150,8 +290,10 @@ func (r *recording) cut(d whisper.Decoded) (segments []Segment, advance int) {
 	switch {
 	case pairs && singleEnd:
 		return segments, r.size()
-	case pairs:
+	case pairs && d.Tokens[from-1] > first:
 		return segments, int(d.Tokens[from-1]-first) * framesPerToken
+	case pairs: // at the window's beginning, which no rule forbids without timestamps
+		return segments, r.size()
 	}
 	end := float64(r.size()) / framesPerSecond
 	for i := n - 1; i >= 0; i-- {
@@ -166,11 +308,23 @@ func (r *recording) cut(d whisper.Decoded) (segments []Segment, advance int) {
 	return segments, r.size()
 }
 
+// segment returns the segment of the window's tokens from:to (upstream new_segment).
+func (r *recording) segment(d whisper.Decoded, from, to int, start, end float64) Segment {
+	t := r.model.Tokenizer
+	tokens := d.Tokens[from:to]
+	text := slices.DeleteFunc(slices.Clone(tokens), func(id int32) bool { return id >= t.EOT() })
+	s := Segment{
+		Seek: r.seek, Start: start, End: end, Tokens: tokens, Text: t.Decode(text), Temperature: r.temperature(),
+		AvgLogProb: d.AvgLogProb, CompressionRatio: d.CompressionRatio, NoSpeechProb: d.NoSpeechProb,
+	}
+	if r.request.SwitchLanguage {
+		s.Language = r.window.language
+	}
+	return s
+}
+
 // close assembles the text of the recording.
 func (r *recording) close() {
-	var text strings.Builder
-	for _, s := range r.result.Segments {
-		text.WriteString(s.Text)
-	}
-	r.result.Text = strings.TrimSpace(text.String())
+	tokens := r.prompt.tokens[r.prompt.initial:]
+	r.result.Text = strings.TrimSpace(r.model.Tokenizer.Decode(tokens))
 }

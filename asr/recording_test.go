@@ -38,7 +38,7 @@ func TestCutFollowsUpstream(t *testing.T) {
 				d.Tokens = append(d.Tokens, words[0])
 			}
 		}
-		r := &recording{model: m, seek: framesPerSecond, content: 10 * framesPerSecond}
+		r := &recording{model: m, seek: framesPerSecond, clips: [][2]int{{0, 10 * framesPerSecond}}, decoding: Decoding{}.withDefaults()}
 		segments, advance := r.cut(d)
 		if advance != c.advance || len(segments) != len(c.segments) {
 			t.Errorf("%s: %d segments, advance %d, want %d, %d", c.name, len(segments), advance, len(c.segments), c.advance)
@@ -60,8 +60,9 @@ func TestSilenceIsSkipped(t *testing.T) {
 		noSpeech, logProb float64
 		skipped           bool
 	}{{0.7, -1.1, true}, {0.7, -0.9, false}, {0.5, -1.1, false}} {
-		r := &recording{model: m, content: framesPerSecond}
+		r := &recording{model: m, clips: [][2]int{{0, framesPerSecond}}, decoding: Decoding{Temperatures: []float64{0}}.withDefaults()}
 		r.take(whisper.Decoded{Tokens: m.Tokenizer.Encode(" red"), NoSpeechProb: c.noSpeech, AvgLogProb: c.logProb})
+		r.settle()
 		r.close()
 		if skipped := r.result.Text == ""; skipped != c.skipped || !r.finished() {
 			t.Errorf("%+v: text %q, finished %v", c, r.result.Text, r.finished())
@@ -73,7 +74,10 @@ func TestSilenceIsSkipped(t *testing.T) {
 func TestWindowLength(t *testing.T) {
 	for _, unpadded := range []bool{false, true} {
 		m := newModel(t, ref.New(), unpadded)
-		r := &recording{model: m}
+		r, err := newRecording(0, Request{}, m)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if err := r.load(make([]float32, audio.SampleRate/2)); err != nil {
 			t.Fatal(err)
 		}
@@ -81,7 +85,7 @@ func TestWindowLength(t *testing.T) {
 		if unpadded {
 			want = framesPerSecond / 2
 		}
-		if got := r.window().Frames; got != want || r.content != framesPerSecond/2 {
+		if got := r.windowMel().Frames; got != want || r.content != framesPerSecond/2 {
 			t.Errorf("unpadded %v: window of %d frames, want %d; content of %d", unpadded, got, want, r.content)
 		}
 	}

@@ -20,8 +20,16 @@ type Request struct {
 	// room for the recording.
 	Audio func() ([]float32, error)
 
-	// Language is a code such as "cs", or Auto. The default value is "", Auto.
+	// Language is a code such as "cs", or Auto. The default value is "", Auto: that of the first
+	// window.
 	Language string
+
+	// Languages are those that detection chooses from. The default value is nil: the engine's.
+	Languages []string
+
+	// SwitchLanguage detects the language of every window, so that a recording may change it; the
+	// adapter changes with it. It cannot stand beside a Language.
+	SwitchLanguage bool
 
 	// Adapter is the name of an adapter, Auto or None. The default value is "", Auto.
 	Adapter string
@@ -33,8 +41,12 @@ type Request struct {
 	// fits a window becomes one segment, and a longer one is cut at the times anyway.
 	Timestamps bool
 
-	// Unconditioned decodes each window without the text before it. The default value is false.
-	Unconditioned bool
+	// Clips are the times in seconds, start, end, start, end, …, of what is transcribed of the
+	// recording; a last start without an end lasts to its end. The default value is nil: all of it.
+	Clips []float64
+
+	// Decoding says how windows are decoded.
+	Decoding Decoding
 }
 
 // Segment is a stretch of speech and its text.
@@ -49,15 +61,16 @@ type Segment struct {
 	AvgLogProb       float64 `json:"avg_logprob"`
 	CompressionRatio float64 `json:"compression_ratio"`
 	NoSpeechProb     float64 `json:"no_speech_prob"`
+	Language         string  `json:"language,omitempty"` // where that of each window was detected
 }
 
 // Result is the text of one recording.
 type Result struct {
 	Text         string    `json:"text"`
 	Segments     []Segment `json:"segments"`
-	Language     string    `json:"language"`
+	Language     string    `json:"language"`                       // of the first window
 	LanguageProb float64   `json:"language_probability,omitempty"` // where it was detected
-	Adapter      string    `json:"adapter,omitempty"`              // "" for the base model
+	Adapter      string    `json:"adapter,omitempty"`              // of the first window, "" for the base model
 	Duration     float64   `json:"duration"`                       // seconds
 
 	// Err is the reason why this recording alone has no text.

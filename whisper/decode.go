@@ -91,6 +91,16 @@ func (m *Model) Decode(ctx context.Context, o *tensor.Ops, adapter Adapter, us [
 	return out, nil
 }
 
+// CheckOptions reports what is wrong with the options of a window, apart from a language that is
+// not given. The errors are ErrOptions, ErrLanguage and ErrTask.
+func (m *Model) CheckOptions(o DecodeOptions) error {
+	if o.Language == "" && m.Tokenizer.Multilingual() {
+		o.Language = m.Tokenizer.languages[0]
+	}
+	_, err := m.begin(o, o.Language)
+	return err
+}
+
 // begin returns a window with one hypothesis, the initial tokens.
 func (m *Model) begin(o DecodeOptions, language string) (*group, error) {
 	if err := o.Check(); err != nil {

@@ -21,23 +21,15 @@ func (p LanguageProbs) Best() (code string, prob float64) {
 }
 
 // DetectLanguage returns, for each window, the probabilities of the languages as the first token
-// after <|startoftranscript|> (upstream detect_language). Where allowed is not empty, they are
-// among the languages listed in it. adapterOf may be nil: all under adapter 0.
-func (m *Model) DetectLanguage(o *tensor.Ops, adapter Adapter, cross []*CrossKV, adapterOf []int32, allowed []string) ([]LanguageProbs, error) {
+// after <|startoftranscript|> (upstream detect_language), among those that allowed lists for the
+// window, or all where it lists none. adapterOf and allowed may be nil: all under adapter 0, and
+// all languages.
+func (m *Model) DetectLanguage(o *tensor.Ops, adapter Adapter, cross []*CrossKV, adapterOf []int32, allowed [][]string) ([]LanguageProbs, error) {
 	if len(cross) == 0 {
 		return nil, nil
 	}
-	codes := allowed
-	if len(codes) == 0 {
-		codes = m.Tokenizer.LanguageCodes()
-	}
-	ids := make([]int32, len(codes))
-	for i, c := range codes {
-		id, ok := m.Tokenizer.LanguageToken(c)
-		if !ok {
-			return nil, fmt.Errorf("%w: %q", ErrLanguage, c)
-		}
-		ids[i] = id
+	if allowed == nil {
+		allowed = make([][]string, len(cross))
 	}
 	o.Reset()
 	s := &Step{Ops: o, Adapter: adapter, AdapterOf: adapterOf, Cross: cross, Seg: make(tensor.Segments, len(cross)+1)}
@@ -52,17 +44,32 @@ func (m *Model) DetectLanguage(o *tensor.Ops, adapter Adapter, cross []*CrossKV,
 		return nil, err
 	}
 	probs := make([]LanguageProbs, len(cross))
-	own := make([]float32, len(ids))
 	for i := range probs {
-		row := logits[i*y.Cols : (i+1)*y.Cols]
-		for j, id := range ids {
-			own[j] = row[id]
+		var err error
+		if probs[i], err = m.languageProbs(logits[i*y.Cols:(i+1)*y.Cols], allowed[i]); err != nil {
+			return nil, err
 		}
-		total := logSumExp(own)
-		probs[i] = make(LanguageProbs, len(ids))
-		for j, c := range codes {
-			probs[i][c] = math.Exp(float64(own[j]) - total)
+	}
+	return probs, nil
+}
+
+// languageProbs returns the softmax of the logits (NVocab) of the languages with these codes, or
+// of all. The error is ErrLanguage.
+func (m *Model) languageProbs(logits []float32, codes []string) (LanguageProbs, error) {
+	if len(codes) == 0 {
+		codes = m.Tokenizer.languages
+	}
+	own := make([]float32, len(codes))
+	for i, c := range codes {
+		id, ok := m.Tokenizer.LanguageToken(c)
+		if !ok {
+			return nil, fmt.Errorf("%w: %q", ErrLanguage, c)
 		}
+		own[i] = logits[id]
+	}
+	total, probs := logSumExp(own), make(LanguageProbs, len(codes))
+	for i, c := range codes {
+		probs[c] = math.Exp(float64(own[i]) - total)
 	}
 	return probs, nil
 }
