@@ -76,6 +76,13 @@ func (e *Engine) Adapters() []string { return e.adapters.Names() }
 // AdapterOf returns the name of the adapter that Auto takes for a language, "" for the base model.
 func (e *Engine) AdapterOf(language string) string { return e.byLang[language] }
 
+// Check reports what is wrong with a request, apart from its audio. The errors are ErrInvalid and
+// ErrNotFound.
+func (e *Engine) Check(q Request) error {
+	_, err := e.begin(0, q)
+	return err
+}
+
 // Transcribe transcribes recordings, windows of several of them in each batch, and calls done with
 // the index and result of each as soon as it is finished, in no particular order. It returns an
 // error where ctx is done or the device is at fault; what is wrong with one recording is in its
@@ -116,8 +123,8 @@ func (e *Engine) Transcribe(ctx context.Context, requests []Request, done func(i
 	}
 }
 
-// open reads a recording and checks its request.
-func (e *Engine) open(index int, q Request) (*recording, error) {
+// begin checks a request.
+func (e *Engine) begin(index int, q Request) (*recording, error) {
 	r, err := newRecording(index, q, e.model)
 	if err != nil {
 		return nil, err
@@ -125,11 +132,18 @@ func (e *Engine) open(index int, q Request) (*recording, error) {
 	switch q.Adapter {
 	case "", Auto, None:
 	default:
-		i, err := e.adapters.Index(q.Adapter)
-		if err != nil {
+		if r.named, err = e.adapters.Index(q.Adapter); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrNotFound, err)
 		}
-		r.named = i
+	}
+	return r, nil
+}
+
+// open checks a request and reads its recording.
+func (e *Engine) open(index int, q Request) (*recording, error) {
+	r, err := e.begin(index, q)
+	if err != nil {
+		return nil, err
 	}
 	pcm, err := q.Audio()
 	if err != nil {

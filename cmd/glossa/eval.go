@@ -21,6 +21,7 @@ type evalCommand struct {
 	Markdown     bool   `xor:"format" help:"Print the table as Markdown."`
 	JSON         bool   `name:"json" xor:"format" help:"Print one JSON object, rates as fractions."`
 	Hypotheses   string `placeholder:"FILE" help:"Write each reference and what was recognised, as JSONL."`
+	decodingFlags
 }
 
 // trial is one utterance under one adapter.
@@ -136,9 +137,13 @@ func (e *evalCommand) score(ctx context.Context, c *console, engine *asr.Engine,
 	}
 	files := newAhead(names, maxUnread)
 	defer files.close()
+	decoding, err := e.decoding()
+	if err != nil {
+		return err
+	}
 	requests := make([]asr.Request, len(trials))
 	for i, t := range trials {
-		requests[i] = asr.Request{Audio: func() ([]float32, error) { return files.take(i) }, Language: t.Lang, Adapter: t.row.adapter}
+		requests[i] = asr.Request{Audio: func() ([]float32, error) { return files.take(i) }, Language: t.Lang, Adapter: t.row.adapter, Decoding: decoding}
 		if e.LanguageFrom == asr.Auto {
 			requests[i].Language = asr.Auto
 		}
@@ -146,8 +151,11 @@ func (e *evalCommand) score(ctx context.Context, c *console, engine *asr.Engine,
 			requests[i].Adapter = asr.None
 		}
 	}
+	if err := engine.Check(asr.Request{Decoding: decoding}); err != nil {
+		return err
+	}
 	p := newProgress(c, len(requests), "transcriptions")
-	err := transcribe(ctx, engine, requests, p, func(i int, r *asr.Result) error {
+	err = transcribe(ctx, engine, requests, p, func(i int, r *asr.Result) error {
 		return s.add(c, trials[i], r)
 	})
 	if err == nil && !c.terminal {

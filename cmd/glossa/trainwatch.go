@@ -157,7 +157,7 @@ func wordErrorRate(ctx context.Context, engine *asr.Engine, dev []eval.Utterance
 	defer files.close()
 	requests := make([]asr.Request, len(dev))
 	for i, u := range dev {
-		requests[i] = asr.Request{Audio: func() ([]float32, error) { return files.take(i) }, Language: u.Lang, Adapter: adapter}
+		requests[i] = asr.Request{Audio: func() ([]float32, error) { return files.take(i) }, Language: u.Lang, Adapter: adapter, Decoding: asr.Decoding{Temperatures: []float64{0}}}
 	}
 	var sum eval.Score
 	err := engine.Transcribe(ctx, requests, func(i int, r *asr.Result) {

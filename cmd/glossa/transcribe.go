@@ -19,6 +19,11 @@ type transcribeCommand struct {
 	Format     string `enum:"txt,json,srt,vtt,tsv" default:"txt" help:"The format of the output. (${enum})"`
 	Timestamps bool   `help:"Find the times of segments. srt, vtt and tsv always do."`
 	OutputDir  string `placeholder:"DIR" help:"Write the text of x/NAME.wav to DIR/NAME.FORMAT instead of the standard output."`
+
+	Languages      []string  `placeholder:"CODE,…" help:"The languages that detection chooses from. (all that the model knows)"`
+	SwitchLanguage bool      `help:"Detect the language of every window of 30 s, and take its adapter."`
+	ClipTimestamps []float64 `placeholder:"START,END,…" help:"What is transcribed of each file, in seconds; a last start without an end lasts to the end. (all)"`
+	decodingFlags
 }
 
 // Run transcribes the files in shared batches and writes their texts in the order of the files,
@@ -27,11 +32,18 @@ func (t *transcribeCommand) Run(ctx context.Context, c *console) error {
 	if err := t.check(); err != nil {
 		return err
 	}
+	request, err := t.request()
+	if err != nil {
+		return err
+	}
 	engine, err := t.engine()
 	if err != nil {
 		return err
 	}
 	if err := checkLanguage(t.Language, engine.Model()); err != nil {
+		return err
+	}
+	if err := engine.Check(request); err != nil {
 		return err
 	}
 	if t.OutputDir != "" {
@@ -43,13 +55,8 @@ func (t *transcribeCommand) Run(ctx context.Context, c *console) error {
 	defer files.close()
 	requests := make([]asr.Request, len(t.Files))
 	for i := range requests {
-		requests[i] = asr.Request{
-			Audio:      func() ([]float32, error) { return files.take(i) },
-			Language:   t.Language,
-			Adapter:    t.Adapter,
-			Task:       t.Task,
-			Timestamps: t.Timestamps || timed[t.Format],
-		}
+		requests[i] = request
+		requests[i].Audio = func() ([]float32, error) { return files.take(i) }
 	}
 	failed := 0
 	progress := newProgress(c, len(requests), "files")
@@ -65,6 +72,21 @@ func (t *transcribeCommand) Run(ctx context.Context, c *console) error {
 		err = errReported
 	}
 	return err
+}
+
+// request returns what the flags ask for of every file.
+func (t *transcribeCommand) request() (asr.Request, error) {
+	d, err := t.decoding()
+	return asr.Request{
+		Language:       t.Language,
+		Languages:      t.Languages,
+		SwitchLanguage: t.SwitchLanguage,
+		Adapter:        t.Adapter,
+		Task:           t.Task,
+		Timestamps:     t.Timestamps || timed[t.Format] && !t.WithoutTimestamps,
+		Clips:          t.ClipTimestamps,
+		Decoding:       d,
+	}, err
 }
 
 // timed are the formats that hold times.

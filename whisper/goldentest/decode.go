@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -80,7 +79,10 @@ func (c DecodeCase) DecodeOptions(t *testing.T, tok *whisper.Tokenizer) (o whisp
 			read(raw, &suppress)
 			o.AllowBlank = !suppress
 		case "suppress_tokens":
-			o.AllowSymbols, o.Suppress = suppressOption(t, raw)
+			var err error
+			if o.AllowSymbols, o.Suppress, err = SuppressTokens(raw); err != nil {
+				t.Fatal(err)
+			}
 		case "max_initial_timestamp":
 			if o.AnyFirstTime = null; !null {
 				read(raw, &o.MaxInitialStamp)
@@ -104,26 +106,16 @@ func (c DecodeCase) DecodeOptions(t *testing.T, tok *whisper.Tokenizer) (o whisp
 	return o, o.Temperature == 0
 }
 
-func suppressOption(t *testing.T, raw json.RawMessage) (allowSymbols bool, ids []int32) {
-	t.Helper()
-	var list []int32
+// SuppressTokens translates upstream's suppress_tokens: a list of tokens, as such or as text, in
+// which -1 stands for the symbols.
+func SuppressTokens(raw json.RawMessage) (allowSymbols bool, ids []int32, err error) {
 	var text string
 	if json.Unmarshal(raw, &text) == nil && string(raw) != "null" {
-		for field := range strings.SplitSeq(text, ",") {
-			if field == "" {
-				continue
-			}
-			n, err := strconv.Atoi(field)
-			if err != nil {
-				t.Fatal(err)
-			}
-			list = append(list, int32(n))
-		}
-	} else if err := json.Unmarshal(raw, &list); err != nil {
-		t.Fatal(err)
+		raw = json.RawMessage("[" + text + "]")
 	}
-	allowSymbols = !slices.Contains(list, -1)
-	return allowSymbols, slices.DeleteFunc(list, func(id int32) bool { return id < 0 })
+	err = json.Unmarshal(raw, &ids)
+	allowSymbols = !slices.Contains(ids, -1)
+	return allowSymbols, slices.DeleteFunc(ids, func(id int32) bool { return id < 0 }), err
 }
 
 // certain returns the number of leading tokens whose choice no numeric error of ours can change.

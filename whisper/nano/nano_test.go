@@ -166,7 +166,7 @@ func scores(t *testing.T, e *asr.Engine, adapter string) map[string]*eval.Score 
 	us := utterances(t)
 	var requests []asr.Request
 	for _, u := range us {
-		requests = append(requests, asr.Request{Language: u.Lang, Adapter: adapter, Audio: func() ([]float32, error) { return samples(t, u), nil }})
+		requests = append(requests, asr.Request{Language: u.Lang, Adapter: adapter, Decoding: asr.Decoding{Temperatures: []float64{0}}, Audio: func() ([]float32, error) { return samples(t, u), nil }})
 	}
 	byLang := make(map[string]*eval.Score)
 	err := e.Transcribe(context.Background(), requests, func(i int, r *asr.Result) {
