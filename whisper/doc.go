@@ -13,6 +13,7 @@
 //	Attention.Query Key Value Out        query key value out
 //	Cache, CrossKV                       the kv_cache of the hooks
 //	Filter                               LogitFilter
-//	Model.Decode                         DecodingTask.run, with GreedyDecoder
+//	Search, Hypothesis                   TokenDecoder; MaximumLikelihoodRanker chooses among hypotheses
+//	Model.Decode                         DecodingTask.run
 //	Model.DetectLanguage                 detect_language
 package whisper
