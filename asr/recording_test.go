@@ -2,6 +2,7 @@ package asr
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"glossa/audio"
@@ -87,6 +88,79 @@ func TestWindowLength(t *testing.T) {
 		}
 		if got := r.windowMel().Frames; got != want || r.content != framesPerSecond/2 {
 			t.Errorf("unpadded %v: window of %d frames, want %d; content of %d", unpadded, got, want, r.content)
+		}
+	}
+}
+
+// TestClips checks which frames windows begin at and how long they are, by the loop of upstream's
+// transcribe(), for a recording of 7 s and windows of 2 s that are decoded to their end.
+func TestClips(t *testing.T) {
+	type windows [][2]int // seek and size
+	m := newModel(t, ref.New(), false)
+	for _, c := range []struct {
+		clips []float64
+		want  windows
+	}{
+		{nil, windows{{0, 200}, {200, 200}, {400, 200}, {600, 100}}},
+		{[]float64{0}, windows{{0, 200}, {200, 200}, {400, 200}, {600, 100}}},
+		{[]float64{5.5}, windows{{550, 150}}},
+		{[]float64{1, 1.5}, windows{{100, 50}}},
+		{[]float64{1, 1.5, 3, 6}, windows{{100, 50}, {300, 200}, {500, 100}}},
+		{[]float64{1, 1.5, 6}, windows{{100, 50}, {600, 100}}},
+		{[]float64{6, 99}, windows{{600, 100}}},
+		{[]float64{8, 9, 1, 1}, nil},
+		{[]float64{3, 4, 1, 2}, windows{{300, 100}, {100, 100}}},
+		{[]float64{0.005, 0.015}, windows{{0, 2}}}, // halves are rounded to even
+	} {
+		r, err := newRecording(0, Request{Clips: c.clips}, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.load(make([]float32, 7*audio.SampleRate)); err != nil {
+			t.Fatal(err)
+		}
+		var got windows
+		for !r.finished() {
+			got = append(got, [2]int{r.seek, r.size()})
+			if mel := r.windowMel(); mel.Content() != r.size() || mel.Frames != m.Dims.WindowFrames() {
+				t.Errorf("clips %v: window of %d frames, %d of them audio, at %d", c.clips, mel.Frames, mel.Content(), r.seek)
+			}
+			r.moveTo(r.seek + r.size())
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("clips %v: windows %v, want %v", c.clips, got, c.want)
+		}
+	}
+}
+
+// TestLanguageIsHeardAsUpstreamHearsIt checks what a language is detected from: the beginning of
+// the recording, with the padding of the recording, and the window itself only where it is that.
+func TestLanguageIsHeardAsUpstreamHearsIt(t *testing.T) {
+	for _, c := range []struct {
+		unpadded bool
+		seconds  int
+		request  Request
+		ofWindow bool
+	}{
+		{false, 1, Request{}, false}, {false, 3, Request{}, true}, {false, 3, Request{Clips: []float64{1}}, false},
+		{false, 1, Request{SwitchLanguage: true}, true},
+		{true, 1, Request{}, true}, {true, 3, Request{}, true}, {true, 3, Request{Clips: []float64{0, 1}}, false},
+	} {
+		m := newModel(t, ref.New(), c.unpadded)
+		r, err := newRecording(0, c.request, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pcm, _ := chirp(200, float64(c.seconds), Request{}).Audio()
+		if err := r.load(pcm); err != nil {
+			t.Fatal(err)
+		}
+		mel, ofWindow := r.languageMel()
+		if ofWindow != c.ofWindow {
+			t.Errorf("%+v: the window itself: %v", c, ofWindow)
+		}
+		if same := slices.Equal(mel.Data, r.windowMel().Data); same != c.ofWindow {
+			t.Errorf("%+v: the numbers of the window: %v", c, same)
 		}
 	}
 }
