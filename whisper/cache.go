@@ -49,10 +49,7 @@ func (c *Cache) copyFrom(other *Cache) {
 }
 
 // cachePool holds the caches that hypotheses of a batch have left.
-type cachePool struct {
-	decoder *Decoder
-	free    []*Cache
-}
+type cachePool []*Cache
 
 // rearrange returns the caches of hypotheses that continue others: the first that continues one
 // takes its cache over, each further is given a copy, and those that nothing continues are left to
@@ -60,28 +57,25 @@ type cachePool struct {
 func (p *cachePool) rearrange(caches []*Cache, parent []int) []*Cache {
 	for i, c := range caches {
 		if !slices.Contains(parent, i) {
-			p.free = append(p.free, c)
+			*p = append(*p, c)
 		}
 	}
 	next := make([]*Cache, len(parent))
 	for i, from := range parent {
-		if !slices.Contains(parent[:i], from) {
-			next[i] = caches[from]
-		} else {
+		next[i] = caches[from]
+		if slices.Contains(parent[:i], from) {
 			next[i] = p.copyOf(caches[from])
 		}
 	}
 	return next
 }
 
-// copyOf returns a copy, in a cache that was left where there is one.
+// copyOf returns a copy of a cache, in one of the pool if there is any.
 func (p *cachePool) copyOf(c *Cache) *Cache {
-	if len(p.free) == 0 {
-		p.free = append(p.free, p.decoder.NewCache())
+	left := &Cache{layer: make([]cachedRows, len(c.layer)), nState: c.nState}
+	if n := len(*p); n > 0 {
+		left, *p = (*p)[n-1], (*p)[:n-1]
 	}
-	last := len(p.free) - 1
-	left := p.free[last]
-	p.free = p.free[:last]
 	left.copyFrom(c)
 	return left
 }

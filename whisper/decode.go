@@ -54,6 +54,16 @@ type group struct {
 	err       error
 }
 
+// batch is what the steps of the loop share.
+type batch struct {
+	model   *Model
+	ops     *tensor.Ops
+	adapter Adapter
+	us      []Utterance
+	caches  cachePool
+	logits  []float32 // of the rows of a step
+}
+
 // Decode decodes windows, the hypotheses of all of them in one batch of packed rows that those of a
 // finished window leave: a window's result is bitwise the same alone and in any batch. adapter may
 // be nil. It fails as a whole where ctx is done or the device is at fault; what is wrong with one
@@ -63,7 +73,6 @@ func (m *Model) Decode(ctx context.Context, o *tensor.Ops, adapter Adapter, us [
 	if err := m.detectMissing(o, adapter, us, out); err != nil {
 		return nil, err
 	}
-	caches := &cachePool{decoder: &m.Decoder}
 	var live []*group
 	for i, u := range us {
 		g, err := m.begin(u.Options, out[i].Language)
@@ -74,11 +83,12 @@ func (m *Model) Decode(ctx context.Context, o *tensor.Ops, adapter Adapter, us [
 		g.at = i
 		live = append(live, g)
 	}
+	b := &batch{model: m, ops: o, adapter: adapter, us: us}
 	for len(live) > 0 {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("whisper: decode: %w", err)
 		}
-		if err := m.decodeStep(o, adapter, us, live, caches); err != nil {
+		if err := b.step(live); err != nil {
 			return nil, err
 		}
 		live = slices.DeleteFunc(live, func(g *group) bool {
@@ -119,11 +129,11 @@ func (m *Model) begin(o DecodeOptions, language string) (*group, error) {
 	return g, nil
 }
 
-// decodeStep feeds each live hypothesis what its cache has not seen, and lets the searches choose
-// the tokens that follow. The initial tokens of a window are fed once for all its hypotheses.
-func (m *Model) decodeStep(o *tensor.Ops, adapter Adapter, us []Utterance, live []*group, caches *cachePool) error {
-	o.Reset()
-	s := &Step{Ops: o, Adapter: adapter, Seg: tensor.Segments{0}}
+// step feeds each live hypothesis what its cache has not seen, and lets the searches choose the
+// tokens that follow. The initial tokens of a window are fed once for all its hypotheses.
+func (b *batch) step(live []*group) error {
+	b.ops.Reset()
+	s := &Step{Ops: b.ops, Adapter: b.adapter, Seg: tensor.Segments{0}}
 	var tokens, rows []int32 // rows whose logits are wanted: the last of each, and at first the start's
 	for _, g := range live {
 		if !g.begun {
@@ -134,45 +144,52 @@ func (m *Model) decodeStep(o *tensor.Ops, adapter Adapter, us []Utterance, live 
 			rows = append(rows, int32(len(tokens)-1))
 			s.Seg = append(s.Seg, int32(len(tokens)))
 			s.Cache = append(s.Cache, g.cache[i])
-			s.Cross = append(s.Cross, us[g.at].Cross)
-			s.AdapterOf = append(s.AdapterOf, us[g.at].Adapter)
+			s.Cross = append(s.Cross, b.us[g.at].Cross)
+			s.AdapterOf = append(s.AdapterOf, b.us[g.at].Adapter)
 		}
 	}
-	x := s.Ops.Embed(m.Decoder.Forward(s, tokens), rows)
-	y := m.Decoder.Logits(s, x)
-	logits := make([]float32, y.Rows*y.Cols)
-	if err := o.Read(logits, y); err != nil {
+	d := &b.model.Decoder
+	y := d.Logits(s, s.Ops.Embed(d.Forward(s, tokens), rows))
+	b.logits = slices.Grow(b.logits[:0], y.Rows*y.Cols)[:y.Rows*y.Cols]
+	if err := b.ops.Read(b.logits, y); err != nil {
 		return err
 	}
+	b.share(live, y.Cols)
+	b.choose(live)
+	return nil
+}
+
+// share gives every window the logits of its hypotheses, and at first the probability that there is
+// no speech, from what follows <|startoftranscript|>.
+func (b *batch) share(live []*group, nVocab int) {
+	rest := b.logits
 	next := func() (row []float32) {
-		row, logits = logits[:y.Cols], logits[y.Cols:]
+		row, rest = rest[:nVocab], rest[nVocab:]
 		return row
 	}
 	for _, g := range live {
 		if !g.begun {
 			row := next()
 			g.begun = true
-			g.noSpeech = math.Exp(float64(row[m.Tokenizer.NoSpeech()]) - logSumExp(row))
+			g.noSpeech = math.Exp(float64(row[b.model.Tokenizer.NoSpeech()]) - logSumExp(row))
 		}
 		g.logits = g.logits[:0]
 		for range g.live {
 			g.logits = append(g.logits, next())
 		}
 	}
-	m.choose(live, caches)
-	return nil
 }
 
 // choose lets the search of every window choose the next tokens from its logits.
-func (m *Model) choose(live []*group, caches *cachePool) {
-	var wait sync.WaitGroup
+func (b *batch) choose(live []*group) {
 	parents := make([][]int, len(live))
+	var wait sync.WaitGroup
 	for i, g := range live {
-		wait.Go(func() { parents[i] = g.update(m.Dims.NTextCtx) })
+		wait.Go(func() { parents[i] = g.update(b.model.Dims.NTextCtx) })
 	}
 	wait.Wait()
 	for i, g := range live {
-		g.cache = caches.rearrange(g.cache, parents[i])
+		g.cache = b.caches.rearrange(g.cache, parents[i])
 	}
 }
 

@@ -2,6 +2,8 @@ package whisper_test
 
 import (
 	"context"
+	"math"
+	"strconv"
 	"testing"
 
 	"glossa/audio"
@@ -46,4 +48,22 @@ func TestGoldenDecode(t *testing.T) {
 		}
 		t.Logf("%d cases of %d; the others draw random numbers", len(ran), len(cases))
 	})
+}
+
+// TestGoldenCompressionRatio holds zlib's size of the kit's texts.
+func TestGoldenCompressionRatio(t *testing.T) {
+	k := openKit(t)
+	var texts struct {
+		Ratios []struct {
+			Text  string
+			Ratio float64
+		} `json:"compression_ratio"`
+	}
+	k.JSON(t, "tokenizer.json", &texts)
+	if len(texts.Ratios) == 0 {
+		t.Fatal("no compression_ratio in tokenizer.json")
+	}
+	for _, c := range texts.Ratios {
+		goldentest.Within(t, "compression_ratio", strconv.Quote(c.Text), math.Abs(whisper.CompressionRatio(c.Text)-c.Ratio), 0)
+	}
 }
