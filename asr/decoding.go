@@ -111,7 +111,7 @@ func (d Decoding) withDefaults() Decoding {
 	return d
 }
 
-// options returns the options of a window at a temperature, those that its recording sets aside.
+// options returns the options of a window at a temperature, but for those that hang on its recording.
 func (d Decoding) options(temperature float64) whisper.DecodeOptions {
 	o := whisper.DecodeOptions{
 		Temperature:       temperature,

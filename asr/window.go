@@ -1,0 +1,122 @@
+package asr
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"glossa/whisper"
+)
+
+// secondsPerToken is the time from one timestamp token to the next, and framesPerToken the
+// log-mel frames in it.
+const (
+	secondsPerToken = 1.0 / whisper.TokensPerSecond
+	framesPerToken  = whisper.FramesPerToken
+	framesPerSecond = whisper.TokensPerSecond * framesPerToken
+)
+
+// window is what is known of the window at seek.
+type window struct {
+	language string // "" until it is known
+	adapter  int32  // the base model's until routed
+	routed   bool
+	cross    *whisper.CrossKV // under the adapter, nil until it is encoded
+	attempt  int              // index of the temperature
+	taken    bool             // whether there is a text: segments, and the frame behind them
+	segments []Segment
+	end      int
+}
+
+// take judges a decoded window: it will be decoded again at the next temperature, or is silence,
+// or its text is taken, which settle then adds to the result.
+func (r *recording) take(d whisper.Decoded) {
+	switch {
+	case errors.Is(d.Err, whisper.ErrOptions): // a prompt and a prefix together beyond the context
+		r.result.Err = fmt.Errorf("%w: %w", ErrInvalid, d.Err)
+	case d.Err != nil:
+		r.result.Err = d.Err
+	case r.decoding.fails(d) && r.window.attempt+1 < len(r.decoding.Temperatures):
+		r.window.attempt++
+	case r.decoding.silent(d):
+		r.moveTo(r.seek + r.size())
+	default:
+		segments, advance := r.cut(d)
+		r.window.taken, r.window.segments, r.window.end = true, segments, r.seek+advance
+	}
+}
+
+// settle adds the segments of the window, if its text was taken, and moves on behind them.
+func (r *recording) settle() {
+	if !r.window.taken {
+		return
+	}
+	for _, s := range r.window.segments {
+		if s.Start == s.End || strings.TrimSpace(s.Text) == "" {
+			continue
+		}
+		s.ID = len(r.result.Segments)
+		r.result.Segments = append(r.result.Segments, s)
+		r.prompt.tokens = append(r.prompt.tokens, s.Tokens...)
+	}
+	if r.decoding.Unconditioned || r.temperature() > promptResetTemperature {
+		r.prompt.since = len(r.prompt.tokens)
+	}
+	r.moveTo(r.window.end)
+}
+
+// cut cuts a window's tokens into segments at pairs of timestamps, and returns how many frames
+// the next window begins behind this one: at the last pair, or behind the window.
+func (r *recording) cut(d whisper.Decoded) (segments []Segment, advance int) {
+	t := r.model.Tokenizer
+	first, offset := t.TimestampBegin(), float64(r.seek)/framesPerSecond
+	stamp := func(i int) bool { return i >= 0 && d.Tokens[i] >= first }
+	seconds := func(i int) float64 { return float64(d.Tokens[i]-first) * secondsPerToken }
+	segment := func(from, to int, start, end float64) {
+		segments = append(segments, r.segment(d, from, to, offset+start, offset+end))
+	}
+	n := len(d.Tokens)
+	singleEnd := n >= 2 && stamp(n-1) && !stamp(n-2)
+	from, pairs := 0, false
+	for i := 1; i <= n; i++ {
+		if i < n && stamp(i) && stamp(i-1) || i == n && singleEnd && pairs {
+			segment(from, i, seconds(from), seconds(i-1))
+			from, pairs = i, true
+		}
+	}
+	switch {
+	case pairs && singleEnd:
+		return segments, r.size()
+	case pairs && d.Tokens[from-1] > first:
+		return segments, int(d.Tokens[from-1]-first) * framesPerToken
+	case pairs: // at the window's beginning, which no rule forbids without timestamps
+		return segments, r.size()
+	}
+	end := float64(r.size()) / framesPerSecond
+	for i := n - 1; i >= 0; i-- {
+		if stamp(i) {
+			if d.Tokens[i] != first {
+				end = seconds(i)
+			}
+			break
+		}
+	}
+	segment(0, n, 0, end)
+	return segments, r.size()
+}
+
+// segment returns the segment of the window's tokens from:to (upstream new_segment).
+func (r *recording) segment(d whisper.Decoded, from, to int, start, end float64) Segment {
+	t := r.model.Tokenizer
+	tokens := d.Tokens[from:to]
+	text := slices.DeleteFunc(slices.Clone(tokens), func(id int32) bool { return id >= t.EOT() })
+	s := Segment{
+		Seek: r.seek, Start: start, End: end, Tokens: tokens, Text: t.Decode(text), Temperature: r.temperature(),
+		AvgLogProb: d.AvgLogProb, CompressionRatio: d.CompressionRatio, NoSpeechProb: d.NoSpeechProb,
+	}
+	if r.request.SwitchLanguage {
+		s.Language = r.window.language
+	}
+	return s
+}
