@@ -57,30 +57,51 @@ func dtw(match []float32, nRow, nCol int) (rows, cols []int) {
 // medianWidth is upstream's medfilt_width.
 const medianWidth = 7
 
-// medianFilter sets y[t] to the median of the medianWidth numbers around x[t], x continued by its
-// mirror image at both ends (upstream median_filter). NaN is above every number. An x that is not
-// longer than half the width is copied.
-func medianFilter(y, x []float32) {
+// medianFilter replaces each number of x by the median of the medianWidth numbers around it, x
+// continued by its mirror image at both ends (upstream median_filter). NaN is above every number.
+// An x that is not longer than half the width stays as it is.
+func medianFilter(x []float32) {
 	const half = medianWidth / 2
 	last := len(x) - 1
 	if last < half {
-		copy(y, x)
 		return
 	}
-	var window [medianWidth]float32
+	keys := make([]int32, len(x)+2*half)
+	for i := range keys {
+		from := max(i-half, half-i)
+		keys[i] = sortKey(x[min(from, 2*last-from)])
+	}
 	for t := range x {
-		for k := range window {
-			i := t + k - half
-			i = max(i, -i)
-			v := x[min(i, 2*last-i)]
-			for ; k > 0 && greater(window[k-1], v); k-- {
-				window[k] = window[k-1]
-			}
-			window[k] = v
-		}
-		y[t] = window[half]
+		x[t] = fromSortKey(median([medianWidth]int32(keys[t:])))
 	}
 }
 
-// greater orders numbers as torch.sort does: NaN last.
-func greater(a, b float32) bool { return a > b || a != a && b == b }
+// median returns the median by Paeth's exchanges (Graphics Gems, 1990, "Median finding on a 3×3
+// grid"), less those whose result is not used.
+func median(k [medianWidth]int32) int32 {
+	a, b, c, d, e, f, g := k[0], k[1], k[2], k[3], k[4], k[5], k[6]
+	a, f = min(a, f), max(a, f)
+	a, d = min(a, d), max(a, d)
+	b, g = min(b, g), max(b, g)
+	c, e = min(c, e), max(c, e)
+	b = max(a, b)
+	d, f = min(d, f), max(d, f)
+	c, g = min(c, g), max(c, g)
+	c, d = min(c, d), max(c, d)
+	d, e = min(d, g), min(e, f)
+	b, e = min(b, e), max(b, e)
+	return min(max(b, d), e)
+}
+
+// sortKey maps numbers to integers of the same order, and NaN above them all.
+func sortKey(v float32) int32 {
+	if v != v {
+		return math.MaxInt32
+	}
+	return flipNegative(int32(math.Float32bits(v)))
+}
+
+func fromSortKey(k int32) float32 { return math.Float32frombits(uint32(flipNegative(k))) }
+
+// flipNegative inverts the magnitude of what is negative: its own inverse.
+func flipNegative(k int32) int32 { return k ^ k>>31&math.MaxInt32 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 
 	"glossa/whisper/tensor"
 )
@@ -74,6 +75,8 @@ type forced struct {
 	// tokens and smoothed over time.
 	match []float32
 	probs []float64 // of each token of text among tokens of text
+
+	scores []float32 // of one head, (len(tokens), nFrame)
 }
 
 // force returns the start of the pass that aligns a.
@@ -96,6 +99,7 @@ func (m *Model) force(a *Alignment) (*forced, error) {
 	}
 	f.nFrame = min(a.Frames/FramesPerToken, a.Cross.layer[0].K.Rows)
 	f.match = make([]float32, (len(a.Tokens)+1)*f.nFrame)
+	f.scores = make([]float32, len(f.tokens)*f.nFrame)
 	f.probs = make([]float64, len(a.Tokens))
 	return f, nil
 }
@@ -150,12 +154,11 @@ func (m *Model) alignmentHeads() [][]int {
 // headSum adds the weights of the alignment heads to the match of each window, layer by layer as
 // the decoder goes through them.
 type headSum struct {
-	s      *Step
-	fs     []*forced
-	heads  [][]int // of each layer
-	nHead  int
-	scores []float32
-	err    error // of the device
+	s     *Step
+	fs    []*forced
+	heads [][]int // of each layer
+	nHead int
+	err   error // of the device
 }
 
 func (w *headSum) layer(layer int, q tensor.Mat, kv []tensor.KeyValue) {
@@ -176,24 +179,24 @@ func (w *headSum) head(head int, q tensor.Mat, kv []tensor.KeyValue) {
 		only[head*width+i] = float32(1 / math.Sqrt(float64(width)))
 	}
 	q = w.s.Scale(q, w.s.Upload(1, q.Cols, only), nil)
+	var added sync.WaitGroup
+	defer added.Wait()
 	for i, f := range w.fs {
 		if f.nFrame == 0 {
 			continue
 		}
 		from, to := w.s.Seg.Range(i)
 		qk := w.s.Linear(q.Slice(from, to), &tensor.Weight{Mat: kv[i].K.Slice(0, f.nFrame)}, tensor.Mat{})
-		n := qk.Rows * qk.Cols
-		w.scores = slices.Grow(w.scores[:0], n)[:n]
-		w.err = errors.Join(w.err, w.s.Read(w.scores, qk))
-		f.add(w.scores)
+		w.err = errors.Join(w.err, w.s.Read(f.scores, qk))
+		added.Go(f.add)
 	}
 }
 
-// add adds the weights of a head with the scores (len(tokens), nFrame), which it overwrites:
-// softmax over the frames, standardised over the tokens, median-filtered over the frames. A frame
-// that has one weight for all tokens becomes NaN, as upstream's.
-func (f *forced) add(scores []float32) {
-	rows := slices.Collect(slices.Chunk(scores, f.nFrame))
+// add adds the weights of the head whose scores are in f, which it overwrites: softmax over the
+// frames, standardised over the tokens, median-filtered over the frames. A frame that has one
+// weight for all tokens becomes NaN, as upstream's.
+func (f *forced) add() {
+	rows := slices.Collect(slices.Chunk(f.scores, f.nFrame))
 	n := float64(len(rows))
 	mean, deviation := make([]float64, f.nFrame), make([]float64, f.nFrame)
 	for _, row := range rows {
@@ -214,14 +217,13 @@ func (f *forced) add(scores []float32) {
 	for t := range deviation {
 		deviation[t] = math.Sqrt(deviation[t] / n)
 	}
-	smooth := make([]float32, f.nFrame)
 	for i, row := range rows[f.begin : len(rows)-1] {
 		for t, w := range row {
 			row[t] = float32((float64(w) - mean[t]) / deviation[t])
 		}
-		medianFilter(smooth, row)
+		medianFilter(row)
 		match := f.match[i*f.nFrame:]
-		for t, w := range smooth {
+		for t, w := range row {
 			match[t] += w
 		}
 	}

@@ -3,6 +3,7 @@ package whisper_test
 import (
 	"errors"
 	"math"
+	mathbits "math/bits"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -82,10 +83,25 @@ func TestMedianFilter(t *testing.T) {
 		{[]float32{1, 2, 3, 4, 5, 6, 7, 8}, []float32{3, 3, 3, 4, 5, 6, 6, 6}},
 		{[]float32{nan, 1, 1, 1, nan, nan, nan, nan}, []float32{1, 1, 1, nan, nan, nan, nan, nan}},
 	} {
-		got := make([]float32, len(c.x))
-		whisper.MedianFilter(got, c.x)
+		got := slices.Clone(c.x)
+		whisper.MedianFilter(got)
 		if !slices.EqualFunc(got, c.want, func(a, b float32) bool { return a == b || a != a && b != b }) {
 			t.Errorf("of %v: %v, want %v", c.x, got, c.want)
+		}
+	}
+}
+
+// TestMedianFilterOfBits takes every sequence of medianWidth zeros and ones: a network that finds
+// their median finds any (Knuth, The Art of Computer Programming 3, section 5.3.4, theorem Z).
+func TestMedianFilterOfBits(t *testing.T) {
+	for bits := range uint8(1 << 7) {
+		x := make([]float32, 7)
+		for i := range x {
+			x[i] = float32(bits >> i & 1)
+		}
+		whisper.MedianFilter(x)
+		if got, want := x[3] == 1, mathbits.OnesCount8(bits) > 3; got != want {
+			t.Errorf("median of %07b is %t", bits, got)
 		}
 	}
 }
