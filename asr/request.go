@@ -33,6 +33,9 @@ type Request struct {
 	// fits a window becomes one segment, and a longer one is cut at the times anyway.
 	Timestamps bool
 
+	// Words asks for the time of each word. The default value is nil: none.
+	Words *WordOptions
+
 	// Unconditioned decodes each window without the text before it. The default value is false.
 	Unconditioned bool
 }
@@ -49,6 +52,7 @@ type Segment struct {
 	AvgLogProb       float64 `json:"avg_logprob"`
 	CompressionRatio float64 `json:"compression_ratio"`
 	NoSpeechProb     float64 `json:"no_speech_prob"`
+	Words            []Word  `json:"words,omitzero"` // nil where they were not asked for
 }
 
 // Result is the text of one recording.
