@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"glossa/whisper"
+	"glossa/whisper/tensor"
 )
 
 // Word is a word of a segment and its time.
@@ -37,6 +38,39 @@ const (
 
 // sentenceEnds are the marks that upstream does not let a pause be part of.
 const sentenceEnds = ".。!！?？"
+
+// spokenWindow is a decoded window whose segments are to have words.
+type spokenWindow struct {
+	utterance  whisper.Utterance // with the language that it was decoded in
+	frames     int               // of audio in the window
+	options    WordOptions
+	segments   []Segment
+	lastSpeech float64 // where the words before the window end, in seconds
+	err        error   // why this window alone has no words
+}
+
+// timeWords gives the segments of windows their words, all windows in one pass through the decoder.
+func timeWords(m *whisper.Model, o *tensor.Ops, adapter whisper.Adapter, ws []spokenWindow) error {
+	items, counts := make([]whisper.Alignment, len(ws)), make([][]int, len(ws))
+	for i, w := range ws {
+		items[i] = whisper.Alignment{
+			Cross: w.utterance.Cross, Adapter: w.utterance.Adapter, Frames: w.frames,
+			Language: w.utterance.Options.Language, Task: w.utterance.Options.Task,
+		}
+		items[i].Tokens, counts[i] = textTokens(w.segments, m.Tokenizer.EOT())
+	}
+	aligned, err := m.AlignWords(o, adapter, items)
+	if err != nil {
+		return err
+	}
+	for i := range ws {
+		w := &ws[i]
+		if w.err = aligned[i].Err; w.err == nil {
+			addWords(w.segments, aligned[i].Words, counts[i], w.options, w.lastSpeech)
+		}
+	}
+	return nil
+}
 
 // textTokens returns the tokens of text in segments, those that their words are made of, and how
 // many each segment has.

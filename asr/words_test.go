@@ -2,10 +2,14 @@ package asr
 
 import (
 	"math"
+	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 
+	"glossa/audio"
 	"glossa/whisper"
+	"glossa/whisper/goldentest"
 )
 
 // alignment returns words of one token each between the given times.
@@ -49,6 +53,49 @@ func TestAddWords(t *testing.T) {
 		t.Errorf("segment 1 without words was moved to %v, %v", s.Start, s.End)
 	}
 	addWords(nil, nil, nil, usual, 0)
+}
+
+// TestWordsAloneAndTogether pins that a window's words are bitwise the same alone and beside windows
+// under other adapters, and that its adapter takes part in them.
+func TestWordsAloneAndTogether(t *testing.T) {
+	e := newEngine(t, true, Options{})
+	var mels []audio.Mel
+	rng := rand.New(rand.NewPCG(1, 1))
+	for _, frames := range []int{200, 61, 200, 120} {
+		mels = append(mels, goldentest.RandomMel(rng, frames))
+	}
+	mels[2] = mels[0]
+	adapterOf := []int32{0, 1, 2, 1}
+	cross, err := e.model.Encode(e.ops, e.adapters, mels, adapterOf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	windows := func() (ws []spokenWindow) {
+		for i, c := range cross {
+			ws = append(ws, spokenWindow{
+				utterance: whisper.Utterance{Cross: c, Adapter: adapterOf[i], Options: whisper.DecodeOptions{Language: "cs"}},
+				frames:    mels[i].Frames, options: usual, segments: []Segment{{End: 2, Tokens: e.model.Tokenizer.Encode(" red green blue green")}},
+			})
+		}
+		return ws
+	}
+	together := windows()
+	if err := timeWords(e.model, e.ops, e.adapters, together); err != nil {
+		t.Fatal(err)
+	}
+	for i, alone := range windows() {
+		ws := []spokenWindow{alone}
+		if err := timeWords(e.model, e.ops, e.adapters, ws); err != nil || ws[0].err != nil {
+			t.Fatal(err, ws[0].err)
+		}
+		got, want := together[i].segments[0], ws[0].segments[0]
+		if len(want.Words) != 4 || !reflect.DeepEqual(got, want) {
+			t.Errorf("window %d: together %+v, alone %+v", i, got, want)
+		}
+	}
+	if reflect.DeepEqual(together[0].segments, together[2].segments) {
+		t.Error("the same window has the same words under another adapter")
+	}
 }
 
 func TestMedianDuration(t *testing.T) {

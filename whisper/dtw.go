@@ -76,8 +76,8 @@ func medianFilter(x []float32) {
 	}
 }
 
-// median returns the median by Paeth's exchanges (Graphics Gems, 1990, "Median finding on a 3×3
-// grid"), less those whose result is not used.
+// median returns the median by the exchanges of a sorting network (Devillard 1998, "Fast median
+// search", opt_med7), less those whose result is not used.
 func median(k [medianWidth]int32) int32 {
 	a, b, c, d, e, f, g := k[0], k[1], k[2], k[3], k[4], k[5], k[6]
 	a, f = min(a, f), max(a, f)

@@ -70,9 +70,9 @@ type forced struct {
 	begin  int     // of <|notimestamps|>, whose row predicts the first token of text
 	nFrame int     // columns of weights: rows of the encoder that hold audio
 
-	// match (len(Tokens)+1, nFrame) says how well each token of text, and the end behind them,
-	// goes with each frame: the mean over the heads of their weights, standardised over all
-	// tokens and smoothed over time.
+	// match (len(Tokens)+1, nFrame) says how well each token of text, and the end behind them, goes
+	// with each frame: the mean over the heads of the weights of the row that predicts it,
+	// standardised over all rows and smoothed over time.
 	match []float32
 	probs []float64 // of each token of text among tokens of text
 

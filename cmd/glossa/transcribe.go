@@ -19,6 +19,7 @@ type transcribeCommand struct {
 	Format     string `enum:"txt,json,srt,vtt,tsv" default:"txt" help:"The format of the output. (${enum})"`
 	Timestamps bool   `help:"Find the times of segments. srt, vtt and tsv always do."`
 	OutputDir  string `placeholder:"DIR" help:"Write the text of x/NAME.wav to DIR/NAME.FORMAT instead of the standard output."`
+	subtitleFlags
 }
 
 // Run transcribes the files in shared batches and writes their texts in the order of the files,
@@ -48,7 +49,8 @@ func (t *transcribeCommand) Run(ctx context.Context, c *console) error {
 			Language:   t.Language,
 			Adapter:    t.Adapter,
 			Task:       t.Task,
-			Timestamps: t.Timestamps || timed[t.Format],
+			Timestamps: t.Timestamps || timed[t.Format] || t.WordTimestamps,
+			Words:      t.wordOptions(),
 		}
 	}
 	failed := 0
@@ -72,6 +74,9 @@ var timed = map[string]bool{"srt": true, "vtt": true, "tsv": true}
 
 // check finds what is wrong with the flags before any work is done.
 func (t *transcribeCommand) check() error {
+	if err := t.checkSubtitles(); err != nil {
+		return err
+	}
 	if t.OutputDir == "" {
 		if timed[t.Format] && len(t.Files) > 1 {
 			return fmt.Errorf("--format %s of several files needs --output-dir", t.Format)
@@ -130,7 +135,7 @@ func (t *transcribeCommand) write(c *console, file string, r *asr.Result) error 
 	case t.Format == "txt" && t.OutputDir == "" && len(t.Files) > 1:
 		fmt.Fprintf(&b, "%s: %s\n", file, r.Text)
 	default:
-		if err := asr.Write(&b, t.Format, r); err != nil {
+		if err := asr.Write(&b, t.Format, r, t.subtitleOptions()); err != nil {
 			return err
 		}
 	}
