@@ -13,7 +13,7 @@ var Formats = []string{"txt", "json", "srt", "vtt", "tsv"}
 
 // Write writes a result in the given format (upstream whisper.utils.get_writer): text by segment,
 // JSON, SubRip, WebVTT, or tab-separated values with times in milliseconds.
-func Write(w io.Writer, format string, r *Result) error {
+func Write(w io.Writer, format string, r *Result, o SubtitleOptions) error {
 	var b strings.Builder
 	switch format {
 	case "txt":
@@ -29,13 +29,13 @@ func Write(w io.Writer, format string, r *Result) error {
 			return fmt.Errorf("asr: write: %w", err)
 		}
 	case "srt":
-		for i, s := range r.Segments {
-			fmt.Fprintf(&b, "%d\n%s --> %s\n%s\n\n", i+1, clock(s.Start, true, ","), clock(s.End, true, ","), cueText(s.Text))
+		for i, c := range cues(r.Segments, o) {
+			fmt.Fprintf(&b, "%d\n%s --> %s\n%s\n\n", i+1, clock(c.start, true, ","), clock(c.end, true, ","), c.text)
 		}
 	case "vtt":
 		fmt.Fprint(&b, "WEBVTT\n\n")
-		for _, s := range r.Segments {
-			fmt.Fprintf(&b, "%s --> %s\n%s\n\n", clock(s.Start, false, "."), clock(s.End, false, "."), cueText(s.Text))
+		for _, c := range cues(r.Segments, o) {
+			fmt.Fprintf(&b, "%s --> %s\n%s\n\n", clock(c.start, false, "."), clock(c.end, false, "."), c.text)
 		}
 	case "tsv":
 		fmt.Fprintln(&b, "start\tend\ttext")
@@ -50,18 +50,12 @@ func Write(w io.Writer, format string, r *Result) error {
 	return err
 }
 
-// cueText keeps a text from ending its cue or looking like its timing line.
-func cueText(text string) string {
-	return strings.ReplaceAll(strings.TrimSpace(text), "-->", "->")
-}
-
 // milliseconds rounds half to even, as upstream's round does.
 func milliseconds(seconds float64) int64 { return int64(math.RoundToEven(1000 * seconds)) }
 
-// clock formats seconds as [hh:]mm:ss and milliseconds behind the mark (upstream
+// clock formats milliseconds as [hh:]mm:ss and the rest behind the mark (upstream
 // format_timestamp).
-func clock(seconds float64, hours bool, mark string) string {
-	ms := milliseconds(seconds)
+func clock(ms int64, hours bool, mark string) string {
 	h, m, s := ms/3_600_000, ms/60_000%60, ms/1000%60
 	if hours || h > 0 {
 		return fmt.Sprintf("%02d:%02d:%02d%s%03d", h, m, s, mark, ms%1000)

@@ -32,7 +32,7 @@ func TestWrite(t *testing.T) {
 		"tsv": "start\tend\ttext\n0\t1500\tOne.\n61000\t3600000\t1 --> 2\n3661250\t3662000\tthree <b>\n",
 	} {
 		var b strings.Builder
-		if err := Write(&b, format, example()); err != nil || b.String() != want {
+		if err := Write(&b, format, example(), SubtitleOptions{}); err != nil || b.String() != want {
 			t.Errorf("%s: %v\n%s\nwant\n%s", format, err, &b, want)
 		}
 	}
@@ -40,7 +40,7 @@ func TestWrite(t *testing.T) {
 
 func TestWriteJSON(t *testing.T) {
 	var b strings.Builder
-	if err := Write(&b, "json", example()); err != nil {
+	if err := Write(&b, "json", example(), SubtitleOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	var back Result
@@ -51,7 +51,7 @@ func TestWriteJSON(t *testing.T) {
 		t.Errorf("not one readable line: %s", &b)
 	}
 	b.Reset()
-	if err := Write(&b, "json", &Result{}); err != nil || !strings.Contains(b.String(), `"segments":[]`) {
+	if err := Write(&b, "json", &Result{}, SubtitleOptions{}); err != nil || !strings.Contains(b.String(), `"segments":[]`) {
 		t.Errorf("of nothing: %s, %v", &b, err)
 	}
 }
@@ -60,7 +60,7 @@ func TestWriteJSON(t *testing.T) {
 func TestWriteEmpty(t *testing.T) {
 	for format, want := range map[string]string{"txt": "", "srt": "", "vtt": "WEBVTT\n\n", "tsv": "start\tend\ttext\n"} {
 		var b strings.Builder
-		if err := Write(&b, format, &Result{}); err != nil || b.String() != want {
+		if err := Write(&b, format, &Result{}, SubtitleOptions{}); err != nil || b.String() != want {
 			t.Errorf("%s: %q, %v, want %q", format, &b, err, want)
 		}
 	}
@@ -68,7 +68,7 @@ func TestWriteEmpty(t *testing.T) {
 
 func TestWriteRefusesUnknownFormats(t *testing.T) {
 	var b strings.Builder
-	if err := Write(&b, "docx", example()); !errors.Is(err, ErrInvalid) || b.Len() > 0 {
+	if err := Write(&b, "docx", example(), SubtitleOptions{}); !errors.Is(err, ErrInvalid) || b.Len() > 0 {
 		t.Errorf("wrote %q, %v", &b, err)
 	}
 }

@@ -236,35 +236,3 @@ func checkResult(t *testing.T, c transcribeCase, got *asr.Result) {
 		goldentest.Within(t, "transcribe times", what, max(math.Abs(g.Start-w.Start), math.Abs(g.End-w.End)), 1e-6)
 	}
 }
-
-// TestGoldenWriters holds the formats against upstream's writers.
-func TestGoldenWriters(t *testing.T) {
-	k := goldentest.Open(t, backend(t), "..", "..", "shared", "golden", "public")
-	files, err := filepath.Glob(filepath.Join(k.Dir, "*", "writers", "plain.json"))
-	if err != nil || len(files) == 0 {
-		t.Skipf("SKIP: the kit has no writers: %v", err)
-	}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var r asr.Result
-		if err := json.Unmarshal(text, &r); err != nil {
-			t.Fatal(err)
-		}
-		for _, format := range []string{"txt", "srt", "vtt", "tsv"} {
-			want, err := os.ReadFile(strings.TrimSuffix(file, "json") + format)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var got strings.Builder
-			if err := asr.Write(&got, format, &r); err != nil {
-				t.Fatal(err)
-			}
-			if got.String() != string(want) {
-				t.Errorf("%s of %s:\n%q, want\n%q", format, file, got.String(), want)
-			}
-		}
-	}
-}

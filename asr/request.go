@@ -41,6 +41,9 @@ type Request struct {
 	// fits a window becomes one segment, and a longer one is cut at the times anyway.
 	Timestamps bool
 
+	// Words asks for the time of each word. The default value is nil: none.
+	Words *WordOptions
+
 	// Clips are the times in seconds, start, end, start, end, …, of what is transcribed of the
 	// recording; a last start without an end lasts to its end. The default value is nil: all of it.
 	Clips []float64
@@ -61,6 +64,7 @@ type Segment struct {
 	AvgLogProb       float64 `json:"avg_logprob"`
 	CompressionRatio float64 `json:"compression_ratio"`
 	NoSpeechProb     float64 `json:"no_speech_prob"`
+	Words            []Word  `json:"words,omitzero"`     // nil where they were not asked for
 	Language         string  `json:"language,omitempty"` // where that of each window was detected
 }
 

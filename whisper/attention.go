@@ -30,6 +30,9 @@ func (a *Attention) CrossAttend(s *Step, x tensor.Mat) tensor.Mat {
 	for i, c := range s.Cross {
 		kv[i] = c.layer[a.Layer]
 	}
+	if s.Watch != nil {
+		s.Watch(a.Layer, q, kv)
+	}
 	return a.Out.Forward(s, s.Attention(q, s.Seg, kv, a.NHead, false))
 }
 

@@ -6,7 +6,7 @@
 // width, nHead heads, nCtx positions, nMels, nVocab. A row is a frame or a token, a sequence one
 // hypothesis, an utterance one piece of audio. "Decoder" is the network, "decode" the loop.
 //
-// Our names beside upstream's (openai/whisper, model.py and decoding.py):
+// Our names beside upstream's (openai/whisper, model.py, decoding.py and timing.py):
 //
 //	Encoder, Decoder, Block, Attention   AudioEncoder, TextDecoder, ResidualAttentionBlock, MultiHeadAttention
 //	Dims                                 ModelDimensions
@@ -16,4 +16,5 @@
 //	Search, Hypothesis                   TokenDecoder; MaximumLikelihoodRanker chooses among hypotheses
 //	Model.Decode                         DecodingTask.run
 //	Model.DetectLanguage                 detect_language
+//	Model.AlignWords, MergePunctuations  find_alignment, merge_punctuations
 package whisper

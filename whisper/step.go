@@ -24,6 +24,10 @@ type Step struct {
 
 	// Cross are the cross-attention keys and values of each sequence's utterance.
 	Cross []*CrossKV
+
+	// Watch, where it is not nil, is shown the queries (nRow, nState) and each sequence's keys and
+	// values of every layer of cross-attention, for inference alone. They live in the arena.
+	Watch func(layer int, q tensor.Mat, kv []tensor.KeyValue)
 }
 
 // Adapter owns a whole Linear: fLoRA multiplies the weight, so that it cannot be an added delta.

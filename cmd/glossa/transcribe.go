@@ -24,6 +24,7 @@ type transcribeCommand struct {
 	SwitchLanguage bool      `help:"Detect the language of every window of 30 s, and take its adapter."`
 	ClipTimestamps []float64 `placeholder:"START,END,…" help:"What is transcribed of each file, in seconds; a last start without an end lasts to the end. (all)"`
 	decodingFlags
+	subtitleFlags
 }
 
 // Run transcribes the files in shared batches and writes their texts in the order of the files,
@@ -83,7 +84,8 @@ func (t *transcribeCommand) request() (asr.Request, error) {
 		SwitchLanguage: t.SwitchLanguage,
 		Adapter:        t.Adapter,
 		Task:           t.Task,
-		Timestamps:     t.Timestamps || timed[t.Format] && !t.WithoutTimestamps,
+		Timestamps:     t.Timestamps || (timed[t.Format] || t.WordTimestamps) && !t.WithoutTimestamps,
+		Words:          t.wordOptions(),
 		Clips:          t.ClipTimestamps,
 		Decoding:       d,
 	}, err
@@ -94,6 +96,9 @@ var timed = map[string]bool{"srt": true, "vtt": true, "tsv": true}
 
 // check finds what is wrong with the flags before any work is done.
 func (t *transcribeCommand) check() error {
+	if err := t.checkSubtitles(); err != nil {
+		return err
+	}
 	if t.OutputDir == "" {
 		if timed[t.Format] && len(t.Files) > 1 {
 			return fmt.Errorf("--format %s of several files needs --output-dir", t.Format)
@@ -152,7 +157,7 @@ func (t *transcribeCommand) write(c *console, file string, r *asr.Result) error 
 	case t.Format == "txt" && t.OutputDir == "" && len(t.Files) > 1:
 		fmt.Fprintf(&b, "%s: %s\n", file, r.Text)
 	default:
-		if err := asr.Write(&b, t.Format, r); err != nil {
+		if err := asr.Write(&b, t.Format, r, t.subtitleOptions()); err != nil {
 			return err
 		}
 	}
