@@ -126,7 +126,7 @@ func TestInvalidRequests(t *testing.T) {
 	for i, q := range []Request{
 		{Language: "en", SwitchLanguage: true}, {Languages: []string{"klingon"}}, {Languages: []string{"haw"}}, {Task: "sing"},
 		{Clips: []float64{-1, 2}}, {Clips: []float64{3, 2}}, {Clips: []float64{nan}}, {Clips: []float64{math.Inf(1)}},
-		{Timestamps: true, Decoding: Decoding{WithoutTimestamps: true}},
+		{Timestamps: true, Decoding: Decoding{WithoutTimestamps: true}}, {Words: &WordOptions{SilenceThreshold: -1}}, {Words: &WordOptions{SilenceThreshold: nan}},
 		{Decoding: Decoding{Temperatures: []float64{0, -0.2}}}, {Decoding: Decoding{Temperatures: []float64{nan}}},
 		{Decoding: Decoding{BeamSize: -1}}, {Decoding: Decoding{BeamSize: 1000}}, {Decoding: Decoding{Patience: 2}}, {Decoding: Decoding{Patience: -1, BeamSize: 2}},
 		{Decoding: Decoding{BestOf: -1}}, {Decoding: Decoding{BestOf: 1000, Temperatures: []float64{0}}}, {Decoding: Decoding{LengthPenalty: 2}},

@@ -174,8 +174,32 @@ func (e *Engine) step(ctx context.Context, live []*recording) error {
 	for i, r := range live {
 		r.take(decoded[i])
 	}
+	if err := e.timeWords(live); err != nil {
+		return err
+	}
 	for _, r := range live {
 		r.settle()
+	}
+	return nil
+}
+
+// timeWords finds the words of the windows whose text was taken, where they are asked for.
+func (e *Engine) timeWords(live []*recording) error {
+	var asked []*recording
+	var windows []spokenWindow
+	for _, r := range live {
+		if r.window.taken && r.request.Words != nil {
+			asked, windows = append(asked, r), append(windows, r.spoken())
+		}
+	}
+	if len(asked) == 0 {
+		return nil
+	}
+	if err := timeWords(e.model, e.ops, e.adapters, windows); err != nil {
+		return err
+	}
+	for i, r := range asked {
+		r.takeWords(windows[i])
 	}
 	return nil
 }

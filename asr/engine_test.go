@@ -23,6 +23,8 @@ func mixed() []Request {
 		chirp(350, 4.1, Request{}),
 		chirp(450, 0.3, Request{Language: "fr", Adapter: "cs"}),
 		chirp(550, 1.2, Request{Language: "cs", Adapter: None}),
+		chirp(600, 5, Request{Language: "cs", Words: &WordOptions{SilenceThreshold: 0.1}}),
+		chirp(620, 3, Request{Language: "de", Timestamps: true, Words: &usual, Decoding: Decoding{Temperatures: []float64{0}}}),
 		chirp(700, 5, Request{Decoding: Decoding{LogProbThreshold: -0.01, BestOf: 3, Seed: 4}}),
 		chirp(650, 3.5, Request{Language: "de", Decoding: Decoding{Unconditioned: true, BeamSize: 3}}),
 	}

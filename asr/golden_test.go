@@ -51,25 +51,26 @@ type decodeCall struct {
 	AvgLogProb  float64 `json:"avg_logprob"`
 }
 
-// request translates upstream's options; !ok where the case is of word timestamps.
-func (c transcribeCase) request(t *testing.T, k *goldentest.Kit) (r asr.Request, ok bool) {
+// request translates upstream's options.
+func (c transcribeCase) request(t *testing.T, k *goldentest.Kit) asr.Request {
 	t.Helper()
-	r = asr.Request{Timestamps: true, Adapter: asr.None, Audio: func() ([]float32, error) {
+	r := asr.Request{Timestamps: true, Adapter: asr.None, Audio: func() ([]float32, error) {
 		pcm, err := audio.DecodeFile(filepath.Join(k.Dir, "audio", c.Clip+".wav"))
 		if err != nil {
 			return nil, err
 		}
 		return pcm.Samples, nil
 	}}
-	if string(c.Options["word_timestamps"]) == "true" {
-		return r, false
-	}
+	r.Words = &asr.WordOptions{Prepended: asr.DefaultPrepended, Appended: asr.DefaultAppended}
 	for name, raw := range c.Options {
 		if err := setOption(&r, name, raw); err != nil {
 			t.Fatalf("%s: option %s: %v", c.Name, name, err)
 		}
 	}
-	return r, true
+	if string(c.Options["word_timestamps"]) != "true" {
+		r.Words = nil
+	}
+	return r
 }
 
 // setOption sets an argument of upstream's transcribe().
@@ -140,7 +141,13 @@ func setOption(r *asr.Request, name string, raw json.RawMessage) error {
 			return read(&r.Clips)
 		}
 		return json.Unmarshal([]byte("["+text+"]"), &r.Clips)
-	case "word_timestamps", "sampler": // false; and see argmaxSampler
+	case "prepend_punctuations":
+		return read(&r.Words.Prepended)
+	case "append_punctuations":
+		return read(&r.Words.Appended)
+	case "hallucination_silence_threshold":
+		return read(&r.Words.SilenceThreshold)
+	case "word_timestamps", "sampler": // see request and argmaxSampler
 	default:
 		return errors.New("unknown")
 	}
@@ -160,17 +167,12 @@ func TestGoldenTranscribe(t *testing.T) {
 			t.Skipf("SKIP: the kit has no transcribe.json for %s", name)
 		}
 		k.JSON(t, name+"/transcribe.json", &cases)
-		ran := 0
+		if len(cases) == 0 {
+			t.Fatal("no case in transcribe.json")
+		}
 		for _, c := range cases {
-			if r, ok := c.request(t, k); ok {
-				ran++
-				t.Run(c.Clip+", "+c.Name, func(t *testing.T) { c.run(t, m, k.Backend, r) })
-			}
+			t.Run(c.Clip+", "+c.Name, func(t *testing.T) { c.run(t, m, k.Backend, c.request(t, k)) })
 		}
-		if ran == 0 {
-			t.Fatal("no case in transcribe.json without word timestamps")
-		}
-		t.Logf("%d cases of %d; the others are of word timestamps", ran, len(cases))
 	})
 }
 
@@ -230,9 +232,40 @@ func checkResult(t *testing.T, c transcribeCase, got *asr.Result) {
 		if g.Temperature != w.Temperature || g.CompressionRatio != w.CompressionRatio {
 			t.Errorf("segment %d has temperature %v, compression ratio %v, want %v, %v", i, g.Temperature, g.CompressionRatio, w.Temperature, w.CompressionRatio)
 		}
+		checkWords(t, fmt.Sprint(c.Name, ", segment ", i), g.Words, w.Words)
 		what := fmt.Sprint(c.Name, ", segment ", i)
 		goldentest.Within(t, "transcribe avg_logprob", what, math.Abs(g.AvgLogProb-w.AvgLogProb), goldentest.AvgLogProbTolerance)
 		goldentest.Within(t, "transcribe no_speech_prob", what, math.Abs(g.NoSpeechProb-w.NoSpeechProb), goldentest.NoSpeechProbTolerance)
-		goldentest.Within(t, "transcribe times", what, max(math.Abs(g.Start-w.Start), math.Abs(g.End-w.End)), 1e-6)
+		goldentest.Within(t, "transcribe times", what, max(math.Abs(g.Start-w.Start), math.Abs(g.End-w.End)), timeTolerance(g))
+	}
+}
+
+// timeTolerance is what the kit's manifest allows for times: those of words may be a token apart.
+func timeTolerance(s asr.Segment) float64 {
+	const rounding = 1e-6
+	if len(s.Words) > 0 {
+		return 1.0/whisper.TokensPerSecond + rounding
+	}
+	return rounding
+}
+
+func checkWords(t *testing.T, what string, got, want []asr.Word) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Errorf("%s: %d words, want %d", what, len(got), len(want))
+		return
+	}
+	times, prob := 0.0, 0.0
+	for i, w := range want {
+		g := got[i]
+		if g.Word != w.Word {
+			t.Errorf("%s: word %d is %q, want %q", what, i, g.Word, w.Word)
+		}
+		times = max(times, math.Abs(g.Start-w.Start), math.Abs(g.End-w.End))
+		prob = max(prob, math.Abs(g.Probability-w.Probability))
+	}
+	if len(want) > 0 {
+		goldentest.Within(t, "words times", what, times, 1.0/whisper.TokensPerSecond+1e-6)
+		goldentest.Within(t, "words probability", what, prob, 1e-3)
 	}
 }

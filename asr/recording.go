@@ -27,6 +27,8 @@ type recording struct {
 	prompt   prompt
 	window   window
 	result   Result
+
+	lastSpeech float64 // where the words so far end, in seconds
 }
 
 // newRecording checks all of a request but its audio. The error is ErrInvalid.
@@ -40,6 +42,8 @@ func newRecording(index int, q Request, m *whisper.Model) (*recording, error) {
 		return nil, invalid("language %q of a recording that may switch it", q.Language)
 	case q.Timestamps && d.WithoutTimestamps:
 		return nil, invalid("timestamps of a decoding without them")
+	case q.Words != nil && !(q.Words.SilenceThreshold >= 0):
+		return nil, invalid("silence threshold of %v s", q.Words.SilenceThreshold)
 	case !validClips(q.Clips):
 		return nil, invalid("clips %v", q.Clips)
 	case d.Prefix != "" && d.Hotwords != "":

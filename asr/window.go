@@ -19,14 +19,15 @@ const (
 
 // window is what is known of the window at seek.
 type window struct {
-	language string // "" until it is known
-	adapter  int32  // the base model's until routed
-	routed   bool
-	cross    *whisper.CrossKV // under the adapter, nil until it is encoded
-	attempt  int              // index of the temperature
-	taken    bool             // whether there is a text: segments, and the frame behind them
-	segments []Segment
-	end      int
+	language  string // "" until it is known
+	adapter   int32  // the base model's until routed
+	routed    bool
+	cross     *whisper.CrossKV // under the adapter, nil until it is encoded
+	attempt   int              // index of the temperature
+	taken     bool             // whether there is a text: segments, and the frame behind them
+	segments  []Segment
+	end       int
+	singleEnd bool // its tokens end with one timestamp: there is no speech behind it
 }
 
 // take judges a decoded window: it will be decoded again at the next temperature, or is silence,
@@ -44,7 +45,40 @@ func (r *recording) take(d whisper.Decoded) {
 	default:
 		segments, advance := r.cut(d)
 		r.window.taken, r.window.segments, r.window.end = true, segments, r.seek+advance
+		r.window.singleEnd = endsOnce(d.Tokens, r.model.Tokenizer.TimestampBegin())
 	}
+}
+
+// spoken returns the window whose text was taken, for its words.
+func (r *recording) spoken() spokenWindow {
+	w := r.window
+	return spokenWindow{
+		utterance: whisper.Utterance{Cross: w.cross, Adapter: w.adapter, Options: whisper.DecodeOptions{Language: w.language, Task: r.request.Task}},
+		frames:    r.size(), options: *r.request.Words, segments: w.segments, lastSpeech: r.lastSpeech,
+	}
+}
+
+// takeWords takes the words of the window's segments, which may say better than the timestamps
+// where the next window begins, and that some of what was heard is none.
+func (r *recording) takeWords(s spokenWindow) {
+	if s.err != nil {
+		r.result.Err, r.window.taken = s.err, false
+		return
+	}
+	w := wordWindow{seek: r.seek, size: r.size(), full: r.model.Dims.WindowFrames(), content: r.content, singleEnd: r.window.singleEnd}
+	next, again := w.next(s.segments, r.window.end), false
+	if threshold := s.options.SilenceThreshold; threshold > 0 {
+		s.segments, next, again = w.skipSilence(s.segments, next, threshold, s.lastSpeech)
+	}
+	next = max(next, r.seek+framesPerToken) // not to hear the same again
+	if again {
+		r.moveTo(next)
+		return
+	}
+	if end, ok := speechEnd(s.segments); ok {
+		r.lastSpeech = end
+	}
+	r.window.segments, r.window.end = s.segments, next
 }
 
 // settle adds the segments of the window, if its text was taken, and moves on behind them.
@@ -77,7 +111,7 @@ func (r *recording) cut(d whisper.Decoded) (segments []Segment, advance int) {
 		segments = append(segments, r.segment(d, from, to, offset+start, offset+end))
 	}
 	n := len(d.Tokens)
-	singleEnd := n >= 2 && stamp(n-1) && !stamp(n-2)
+	singleEnd := endsOnce(d.Tokens, first)
 	from, pairs := 0, false
 	for i := 1; i <= n; i++ {
 		if i < n && stamp(i) && stamp(i-1) || i == n && singleEnd && pairs {
@@ -104,6 +138,13 @@ func (r *recording) cut(d whisper.Decoded) (segments []Segment, advance int) {
 	}
 	segment(0, n, 0, end)
 	return segments, r.size()
+}
+
+// endsOnce reports whether tokens end with a text and one timestamp, those from first on (upstream
+// single_timestamp_ending).
+func endsOnce(tokens []int32, first int32) bool {
+	n := len(tokens)
+	return n >= 2 && tokens[n-1] >= first && tokens[n-2] < first
 }
 
 // segment returns the segment of the window's tokens from:to (upstream new_segment).

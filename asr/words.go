@@ -22,6 +22,10 @@ type WordOptions struct {
 	// Prepended are the punctuation marks that belong to the word behind them, Appended those that
 	// belong to the word before. See DefaultPrepended and DefaultAppended.
 	Prepended, Appended string
+
+	// SilenceThreshold is the silence in seconds around what may be a hallucination from which on
+	// both are passed over. The default value is 0: nothing is.
+	SilenceThreshold float64
 }
 
 // Upstream's prepend_punctuations and append_punctuations.

@@ -21,7 +21,7 @@ func alignment(times []float64, words ...string) []whisper.WordTiming {
 	return out
 }
 
-var usual = WordOptions{DefaultPrepended, DefaultAppended}
+var usual = WordOptions{Prepended: DefaultPrepended, Appended: DefaultAppended}
 
 func TestAddWords(t *testing.T) {
 	const eot = 100
