@@ -100,7 +100,11 @@ func setOption(r *asr.Request, name string, raw json.RawMessage) error {
 	case "patience":
 		return read(&d.Patience)
 	case "length_penalty":
-		return read(&d.LengthPenalty)
+		err := read(&d.LengthPenalty)
+		if d.LengthPenalty == 0 && string(raw) != "null" {
+			d.LengthPenalty = math.SmallestNonzeroFloat64
+		}
+		return err
 	case "best_of":
 		return read(&d.BestOf)
 	case "compression_ratio_threshold":
@@ -110,7 +114,11 @@ func setOption(r *asr.Request, name string, raw json.RawMessage) error {
 	case "no_speech_threshold":
 		return number(&d.NoSpeechThreshold)
 	case "max_initial_timestamp":
-		return number(&d.MaxInitialTimestamp)
+		err := number(&d.MaxInitialTimestamp)
+		if d.MaxInitialTimestamp == 0 { // upstream takes it for none
+			d.MaxInitialTimestamp = asr.Off()
+		}
+		return err
 	case "condition_on_previous_text":
 		err := read(&flag)
 		d.Unconditioned = !flag
@@ -147,7 +155,7 @@ func setOption(r *asr.Request, name string, raw json.RawMessage) error {
 		return read(&r.Words.Appended)
 	case "hallucination_silence_threshold":
 		return read(&r.Words.SilenceThreshold)
-	case "word_timestamps", "sampler": // see request and argmaxSampler
+	case "word_timestamps", "fp16", "verbose", "sampler": // see request and argmaxSampler
 	default:
 		return errors.New("unknown")
 	}
