@@ -19,8 +19,7 @@ import (
 const (
 	maxRedirects    = 5
 	maxListingBytes = 16 << 20
-	answerTimeout   = 30 * time.Second // for the head of an answer
-	stallTimeout    = 30 * time.Second // for the next bytes of a body
+	answerTimeout   = 30 * time.Second
 )
 
 // Client pulls from a hub. Its methods are safe for concurrent use.
@@ -29,6 +28,7 @@ type Client struct {
 	token    string
 	cache    Cache
 	http     *http.Client
+	stall    time.Duration // how long to wait for the next bytes of a body
 	sleep    func(ctx context.Context, d time.Duration) error
 }
 
@@ -44,7 +44,7 @@ func NewClient(endpoint, token string, cache Cache) (*Client, error) {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.ResponseHeaderTimeout = answerTimeout
-	c := &Client{endpoint: u, token: token, cache: cache, sleep: sleep}
+	c := &Client{endpoint: u, token: token, cache: cache, stall: answerTimeout, sleep: sleep}
 	c.http = &http.Client{Transport: transport, CheckRedirect: c.redirect}
 	return c, nil
 }

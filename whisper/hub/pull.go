@@ -206,11 +206,11 @@ func (p *pull) receive(ctx context.Context, f remote, out *os.File) (at int64, e
 	if resp.StatusCode == http.StatusRequestedRangeNotSatisfiable {
 		return 0, &temporary{err: fmt.Errorf("%w: %s", ErrServer, resp.Status)}
 	}
-	stall := time.AfterFunc(stallTimeout, func() { cancel(&temporary{err: errStalled}) })
-	defer stall.Stop()
+	stalled := time.AfterFunc(p.stall, func() { cancel(&temporary{err: errStalled}) })
+	defer stalled.Stop()
 	at = begin
 	content := &watched{Reader: io.LimitReader(resp.Body, f.size-begin), came: func(n int) {
-		stall.Reset(stallTimeout)
+		stalled.Reset(p.stall)
 		at += int64(n)
 		p.tell(at)
 	}}

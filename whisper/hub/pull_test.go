@@ -316,7 +316,8 @@ func TestTriesAreBounded(t *testing.T) {
 		r := newRig(t, modelRepo(), "")
 		r.Fault = c.fault
 		_, err := r.pull(t.Context(), t, "a/b")
-		if err == nil || len(r.waited) != c.waits && len(r.waited) != c.waits+1 {
+		// One more where the first connection brought so little that the second got further.
+		if err == nil || len(r.waited) < c.waits || len(r.waited) > c.waits+1 {
 			t.Errorf("%s: waited %v, want %d times, and %v", c.name, r.waited, c.waits, err)
 		}
 		if strings.Contains(fmt.Sprint(err), "signature") {
@@ -338,6 +339,23 @@ func TestACutConnectionIsResumed(t *testing.T) {
 	ranges := r.ranges()
 	if len(ranges) != 2 || ranges[0] != "" || !strings.HasPrefix(ranges[1], "bytes=") || ranges[1] == "bytes=0-" {
 		t.Errorf("asked for %q, want all and then the rest", ranges)
+	}
+}
+
+func TestAConnectionThatStallsIsResumed(t *testing.T) {
+	repo := modelRepo()
+	r := newRig(t, repo, "")
+	r.stall = 100 * time.Millisecond
+	content := repo.Files["model.safetensors"]
+	r.Fault = large(1, func(w http.ResponseWriter, q *http.Request) bool {
+		w.Header().Set("Content-Length", fmt.Sprint(len(content)))
+		w.Write(content[:1<<20])
+		<-q.Context().Done()
+		return true
+	})
+	r.mustPull(t, repo)
+	if ranges := r.ranges(); len(ranges) < 2 || len(r.waited) == 0 {
+		t.Errorf("asked for %q, waited %v", ranges, r.waited)
 	}
 }
 
