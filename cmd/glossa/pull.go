@@ -9,14 +9,13 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/alecthomas/kong"
 	"github.com/schollz/progressbar/v3"
 
 	"glossa/whisper/hub"
 )
 
 type pullCommand struct {
-	Names []string `arg:"" name:"name" help:"A model or an adapter: ORGANISATION/NAME[@REVISION], one file of a repository: ORGANISATION/NAME[@REVISION]:FILE, or one of ${aliases}."`
+	Names []string `arg:"" name:"name" help:"A model or an adapter: ORGANISATION/NAME[@REVISION], one file of a repository: ORGANISATION/NAME[@REVISION]:FILE, or a short name of a Whisper model."`
 }
 
 // Help is shown by "glossa help pull".
@@ -26,6 +25,8 @@ where HF_HUB_CACHE or HF_HOME say. There --model and --adapter-dir find it under
 Every file is checked against its hash, also when it is there already. A pull that was interrupted goes on where it was.
 
 HF_TOKEN opens private and gated repositories; HF_ENDPOINT names another hub.
+
+Short names: ` + strings.Join(hub.Aliases(), " ") + `
 
 Examples:
 
@@ -77,9 +78,6 @@ func pull(ctx context.Context, c *console, client *hub.Client, ref hub.Ref) (hub
 		c.advance(p.Done, "%s", p.File)
 	})
 }
-
-// pullVars are the names that the help of pull lists.
-func pullVars() kong.Vars { return kong.Vars{"aliases": strings.Join(hub.Aliases(), " ")} }
 
 // localPath returns where the model or adapter called name is, a path or what was pulled, and the last part of its name.
 func localPath(name string) (where, short string, err error) {

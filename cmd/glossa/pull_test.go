@@ -53,11 +53,17 @@ func filesOf(t *testing.T, dir string) map[string][]byte {
 	return files
 }
 
+// useHub makes the hub and an empty cache those of the environment.
+func useHub(t *testing.T, hub *hubtest.Hub) {
+	t.Helper()
+	for name, value := range map[string]string{"HF_ENDPOINT": hub.URL, "HF_HUB_CACHE": t.TempDir(), "HF_HUB_OFFLINE": "", "HF_TOKEN": ""} {
+		t.Setenv(name, value)
+	}
+}
+
 func TestPullEndsWhenInterruptedAndGoesOn(t *testing.T) {
 	hub := newHub(t)
-	cache := t.TempDir()
-	t.Setenv("HF_ENDPOINT", hub.URL)
-	t.Setenv("HF_HUB_CACHE", cache)
+	useHub(t, hub)
 	ctx, cancel := context.WithCancel(t.Context())
 	hub.Fault = func(w http.ResponseWriter, r *http.Request, q hubtest.Request) bool {
 		if !q.Elsewhere {
@@ -87,9 +93,7 @@ func TestPullEndsWhenInterruptedAndGoesOn(t *testing.T) {
 }
 
 func TestPullDrawsABar(t *testing.T) {
-	hub := newHub(t)
-	t.Setenv("HF_ENDPOINT", hub.URL)
-	t.Setenv("HF_HUB_CACHE", t.TempDir())
+	useHub(t, newHub(t))
 	var screen bytes.Buffer
 	c := newConsole(&screen, &screen)
 	c.terminal = true

@@ -32,12 +32,12 @@ type Client struct {
 	sleep    func(ctx context.Context, d time.Duration) error
 }
 
-// NewClient is a client of the hub at endpoint, an URL such as https://huggingface.co, that pulls into cache. The token, which
+// NewClient is a client of the hub at endpoint, a URL such as https://huggingface.co, that pulls into cache. The token, which
 // may be "", is sent to the endpoint's host alone. The error is ErrServer.
 func NewClient(endpoint, token string, cache Cache) (*Client, error) {
 	u, err := url.Parse(strings.TrimRight(endpoint, "/"))
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("%w: endpoint %q is not an URL of http or https", ErrServer, endpoint)
+		return nil, fmt.Errorf("%w: endpoint %q is not a URL of http or https", ErrServer, endpoint)
 	}
 	if strings.ContainsAny(token, "\r\n") {
 		return nil, fmt.Errorf("%w: the token has several lines", ErrDenied)
@@ -58,7 +58,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// atEndpoint says whether an URL is of the hub itself: the host and its port.
+// atEndpoint says whether a URL is of the hub itself: the host and its port.
 func (c *Client) atEndpoint(u *url.URL) bool {
 	return u.Scheme == c.endpoint.Scheme && u.Host == c.endpoint.Host
 }
@@ -106,7 +106,7 @@ func (c *Client) request(ctx context.Context, method, path string, offset int64)
 	return nil, c.statusError(resp)
 }
 
-// connectionError makes an error of the connection temporary, unless trying again is futile. An URL that a redirect led to is
+// connectionError makes an error of the connection temporary, unless trying again is futile. A URL that a redirect led to is
 // left out of it, as it may bear a signature.
 func (c *Client) connectionError(ctx context.Context, err error) error {
 	if stalled, ok := context.Cause(ctx).(*temporary); ok {
@@ -128,34 +128,47 @@ func (c *Client) connectionError(ctx context.Context, err error) error {
 	return &temporary{err: err}
 }
 
-// statusError tells what a status means. The hub answers 401 for what does not exist too, as it does not tell strangers.
+// statusError tells what a status means.
 func (c *Client) statusError(resp *http.Response) error {
-	status, code := resp.Status, resp.Header.Get("X-Error-Code")
-	switch resp.StatusCode {
-	case http.StatusUnauthorized:
-		if c.token == "" {
-			return fmt.Errorf("%w: it does not exist, or is private and needs HF_TOKEN (%s)", ErrDenied, status)
+	if c.atEndpoint(resp.Request.URL) {
+		if err := c.refusal(resp); err != nil {
+			return fmt.Errorf("%w (%s)", err, resp.Status)
 		}
-		return fmt.Errorf("%w: it does not exist, or the token is not valid for it (%s)", ErrDenied, status)
-	case http.StatusForbidden:
-		if code == "GatedRepo" {
-			return fmt.Errorf("%w: it is gated: accept its conditions on %s, and set HF_TOKEN (%s)", ErrDenied, c.endpoint.Host, status)
-		}
-		return fmt.Errorf("%w: %s", ErrDenied, status)
-	case http.StatusNotFound:
-		what := map[string]string{"RevisionNotFound": "no such revision", "EntryNotFound": "no such file"}[code]
-		if what == "" {
-			what = "no such repository"
-		}
-		return fmt.Errorf("%w: %s (%s)", ErrNotFound, what, status)
 	}
-	err := fmt.Errorf("%w: %s from %s", ErrServer, status, resp.Request.URL.Host)
+	err := fmt.Errorf("%w: %s from %s", ErrServer, resp.Status, resp.Request.URL.Host)
 	switch resp.StatusCode {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway,
 		http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return &temporary{err: err, after: retryAfter(resp.Header, time.Now())}
 	}
 	return err
+}
+
+// refusal tells why the hub itself refuses, nil where it does not. It answers 401 for what does not exist too, as it does not
+// tell strangers.
+func (c *Client) refusal(resp *http.Response) error {
+	code := resp.Header.Get("X-Error-Code")
+	switch resp.StatusCode {
+	case http.StatusUnauthorized:
+		if c.token == "" {
+			return fmt.Errorf("%w: it does not exist, or is private and needs HF_TOKEN", ErrDenied)
+		}
+		return fmt.Errorf("%w: it does not exist, or the token is not valid for it", ErrDenied)
+	case http.StatusForbidden:
+		if code == "GatedRepo" {
+			return fmt.Errorf("%w: it is gated: accept its conditions on %s, and set HF_TOKEN", ErrDenied, c.endpoint.Host)
+		}
+		return ErrDenied
+	case http.StatusNotFound:
+		switch code {
+		case "RevisionNotFound":
+			return fmt.Errorf("%w: no such revision", ErrNotFound)
+		case "EntryNotFound":
+			return fmt.Errorf("%w: no such file", ErrNotFound)
+		}
+		return fmt.Errorf("%w: no such repository", ErrNotFound)
+	}
+	return nil
 }
 
 // list asks for the commit of a revision and the names of its files.

@@ -73,6 +73,10 @@ func TestALyingServer(t *testing.T) {
 			w.WriteHeader(http.StatusPartialContent)
 			return true
 		}), ErrServer, "Content-Range"},
+		{"a refusal elsewhere", large(-1, func(w http.ResponseWriter, _ *http.Request) bool {
+			w.WriteHeader(http.StatusForbidden)
+			return true
+		}), ErrServer, "403 Forbidden from 127.0.0.1"},
 		{"redirects for ever", func(w http.ResponseWriter, r *http.Request, q hubtest.Request) bool {
 			http.Redirect(w, r, q.Path+"x", http.StatusFound)
 			return true
