@@ -22,6 +22,8 @@ const arrows = `
 	flora/train             -> flora audio eval whisper whisper/tensor whisper/safetensors
 	whisper                 -> whisper/tensor whisper/safetensors audio
 	whisper/goldentest      -> whisper whisper/tensor whisper/safetensors audio
+	whisper/hub             ->
+	whisper/hub/hubtest     ->
 	whisper/nano            -> whisper flora
 	whisper/nano/recipe     -> whisper whisper/safetensors flora
 	whisper/safetensors     ->
@@ -38,6 +40,7 @@ const libraries = `
 	github.com/go-audio/wav           <- audio
 	github.com/mewkiz/flac            <- audio
 	github.com/mjibson/go-dsp         <- audio
+	github.com/rogpeppe/go-internal   <- whisper/hub
 	github.com/schollz/progressbar/v3 <- cmd/glossa
 	golang.org/x/sys                  <- whisper/tensor/cpu
 	golang.org/x/term                 <- cmd/glossa

@@ -17,9 +17,15 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// TestScripts runs the command lines in testdata/script.
+// TestScripts runs the command lines in testdata/script, with a hub at HF_ENDPOINT.
 func TestScripts(t *testing.T) {
+	hub := newHub(t)
 	testscript.Run(t, testscript.Params{
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("HF_ENDPOINT", hub.URL)
+			env.Setenv("HF_HUB_CACHE", filepath.Join(env.WorkDir, "hub"))
+			return nil
+		},
 		Dir:                 filepath.Join("testdata", "script"),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
