@@ -77,7 +77,7 @@ func openModel(name string) (*whisper.Checkpoint, *adapterSet, error) {
 		}
 		return c, &adapterSet{adapters, byLanguage}, nil
 	}
-	c, err := whisper.OpenDir(name)
+	c, err := whisper.Open(name)
 	if err != nil {
 		return nil, nil, fmt.Errorf("model %w", err)
 	}
