@@ -1,8 +1,10 @@
 package whisper
 
 import (
+	"bytes"
 	"fmt"
 	"io"
+	"unicode/utf8"
 
 	"glossa/whisper/ggml"
 )
@@ -31,5 +33,23 @@ func openGGML(r io.ReaderAt, size int64, name string) (*Checkpoint, error) {
 			return nil, err
 		}
 	}
+	if err := restoreBytes(f.Tokens, c.Dims.NVocab); err != nil {
+		return nil, err
+	}
 	return c, c.finishUpstream(f.Tokens)
+}
+
+// restoreBytes puts upstream's tokens in the place of those that an early converter of whisper.cpp passed through UTF-8, so that
+// bytes which are no whole character became U+FFFD.
+func restoreBytes(tokens [][]byte, nVocab int) error {
+	upstream, err := upstreamTokens(nVocab)
+	if err != nil {
+		return err
+	}
+	for id, token := range tokens[:min(len(tokens), len(upstream))] {
+		if bytes.ContainsRune(token, utf8.RuneError) && string(token) == replaceInvalid(upstream[id]) {
+			tokens[id] = upstream[id]
+		}
+	}
+	return nil
 }
