@@ -43,8 +43,11 @@ func upstreamLayout(nVocab int) (text, numLanguages int, err error) {
 	return text, numLanguages, nil
 }
 
-// upstreamTokens are the text tokens that upstream gives a model with nVocab tokens.
+// upstreamTokens are the text tokens that upstream gives a model with nVocab tokens. The error is that of upstreamLayout.
 func upstreamTokens(nVocab int) (tokens [][]byte, err error) {
+	if _, _, err := upstreamLayout(nVocab); err != nil {
+		return nil, err
+	}
 	name := fileEnglish
 	if nVocab >= leastMultilingual {
 		name = fileMultilingual

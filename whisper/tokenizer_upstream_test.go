@@ -44,16 +44,20 @@ func TestUpstreamTokenizers(t *testing.T) {
 		last         string
 		special      [8]int32 // eot sot translate transcribe lm prev nospeech notimestamps
 		multilingual bool
+		hello        []int32 // Hello world
 	}{
-		51864: {99, "su", [8]int32{50256, 50257, 50357, 50358, 50359, 50360, 50361, 50362}, false},
-		51865: {99, "su", [8]int32{50257, 50258, 50358, 50359, 50360, 50361, 50362, 50363}, true},
-		51866: {100, "yue", [8]int32{50257, 50258, 50359, 50360, 50361, 50362, 50363, 50364}, true},
+		51864: {99, "su", [8]int32{50256, 50257, 50357, 50358, 50359, 50360, 50361, 50362}, false, []int32{15496, 995}},
+		51865: {99, "su", [8]int32{50257, 50258, 50358, 50359, 50360, 50361, 50362, 50363}, true, []int32{15947, 1002}},
+		51866: {100, "yue", [8]int32{50257, 50258, 50359, 50360, 50361, 50362, 50363, 50364}, true, []int32{15947, 1002}},
 	} {
 		tok := openUpstreamTokenizer(t, nVocab)
 		got := [8]int32{tok.EOT(), tok.SOT(), tok.Translate(), tok.Transcribe(), tok.SOTLM(), tok.SOTPrev(), tok.NoSpeech(), tok.NoTimestamps()}
 		codes := tok.LanguageCodes()
 		if got != want.special || len(codes) != want.languages || codes[len(codes)-1] != want.last || tok.Multilingual() != want.multilingual || tok.NTimestamps() != 1501 || tok.NVocab() != nVocab {
 			t.Errorf("%d tokens: special %d, %d languages up to %s, multilingual %v, %d timestamps", nVocab, got, len(codes), codes[len(codes)-1], tok.Multilingual(), tok.NTimestamps())
+		}
+		if got := tok.Encode("Hello world"); !slices.Equal(got, want.hello) {
+			t.Errorf("%d tokens: %d, want %d", nVocab, got, want.hello)
 		}
 		text := "Don't panic: it's 42°C, naïve  日本."
 		if got := tok.Decode(tok.Encode(text)); got != text {
