@@ -52,7 +52,7 @@ func New(r io.ReaderAt, size int64) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := f.pickle()
+	data, err := f.text("data.pkl", pickle.MaxBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -101,9 +101,6 @@ func openArchive(r io.ReaderAt, size int64) (*archive, error) {
 	}
 	return f, nil
 }
-
-// pickle is the member that describes the others.
-func (f *archive) pickle() ([]byte, error) { return f.text("data.pkl", pickle.MaxBytes) }
 
 // text is a whole member of at most limit bytes, nil if there is none.
 func (f *archive) text(name string, limit int) ([]byte, error) {
