@@ -13,6 +13,7 @@
 //	Attention.Query Key Value Out        query key value out
 //	Cache, CrossKV                       the kv_cache of the hooks
 //	Filter                               LogitFilter
+//	Open, Load                           load_model
 //	Model.Decode                         DecodingTask.run, with GreedyDecoder
 //	Model.DetectLanguage                 detect_language
 //	Model.AlignWords, MergePunctuations  find_alignment, merge_punctuations

@@ -20,16 +20,20 @@ const arrows = `
 	eval                    ->
 	flora                   -> whisper whisper/tensor whisper/safetensors
 	flora/train             -> flora audio eval whisper whisper/tensor whisper/safetensors
-	whisper                 -> whisper/tensor whisper/safetensors audio
+	whisper                 -> whisper/tensor whisper/safetensors whisper/ggml whisper/torch whisper/pickle audio
+	whisper/formattest      -> whisper/safetensors whisper/ggml
+	whisper/ggml            -> whisper/safetensors
 	whisper/goldentest      -> whisper whisper/tensor whisper/safetensors audio
 	whisper/hub             ->
 	whisper/hub/hubtest     ->
 	whisper/nano            -> whisper flora
 	whisper/nano/recipe     -> whisper whisper/safetensors flora
+	whisper/pickle          ->
 	whisper/safetensors     ->
 	whisper/tensor          ->
 	whisper/tensor/cpu      -> whisper/tensor
 	whisper/tensor/ref      -> whisper/tensor
+	whisper/torch           -> whisper/pickle whisper/safetensors
 	whisper/tensor/tensortest -> whisper/tensor whisper/tensor/ref
 `
 

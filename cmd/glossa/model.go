@@ -82,7 +82,7 @@ func openModel(name string) (*whisper.Checkpoint, *adapterSet, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("model %w", err)
 	}
-	c, err := whisper.OpenDir(where)
+	c, err := whisper.Open(where)
 	if err != nil {
 		return nil, nil, fmt.Errorf("model %w", err)
 	}
