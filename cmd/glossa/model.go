@@ -17,7 +17,7 @@ import (
 
 // modelFlags name a model and its adapters.
 type modelFlags struct {
-	Model      string   `default:"nano" placeholder:"nano|DIR|NAME" help:"The embedded model, a Whisper checkpoint in Hugging Face layout, or one that glossa pull has brought. (${default})"`
+	Model      string   `default:"nano" placeholder:"nano|DIR|FILE|NAME" help:"The embedded model, a checkpoint (a folder in Hugging Face layout, a .pt file of openai/whisper, a ggml file of whisper.cpp), or one that glossa pull has brought. (${default})"`
 	Adapter    string   `default:"auto" placeholder:"auto|none|NAME" help:"The adapter: that of each recording's language, none, or the named. (${default})"`
 	Adapters   string   `placeholder:"DIR" help:"A folder whose subfolders are adapters in PEFT layout. One named by a language code is that language's."`
 	AdapterDir []string `sep:"none" placeholder:"[LANG=]DIR|NAME" help:"An adapter in PEFT layout, or one that glossa pull has brought, named after its language or else after its folder or repository. Repeatable."`
