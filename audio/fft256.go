@@ -43,7 +43,7 @@ func (f *fft256) magnitudes(a, b []float32, x, y *[fftSize]float32) {
 		step := fftSize / 2 / half
 		for base := 0; base < fftSize; base += 2 * half {
 			upRe, upIm := re[base:base+half], im[base:base+half]
-			lowRe, lowIm := re[base+half:base+2*half][:len(upRe)], im[base+half:base+2*half][:len(upRe)]
+			lowRe, lowIm := re[base+half : base+2*half][:len(upRe)], im[base+half : base+2*half][:len(upRe)]
 			upIm = upIm[:len(upRe)]
 			for k := range upRe {
 				c, s := f.cos[k*step&(fftSize/2-1)], f.sin[k*step&(fftSize/2-1)]

@@ -1,8 +1,8 @@
 package audio
 
 // Detector tells, frame by frame of a stream of samples at SampleRate, how probably each is speech: voice activity detection (VAD).
-// However the stream is cut into pushes, the probabilities are bitwise the same. A sample that is not finite counts as silence. A
-// Detector serves one stream at a time; it is not safe for concurrent use.
+// However the stream is cut into pushes, the probabilities are bitwise the same. A sample that is not finite, or beyond ±1e6, counts as
+// silence. A Detector serves one stream at a time; it is not safe for concurrent use.
 type Detector interface {
 	// FrameSamples is the number of samples of a frame: probability i is about samples i·FrameSamples to (i+1)·FrameSamples-1.
 	FrameSamples() int
@@ -61,6 +61,9 @@ type framer struct {
 	hop  int       // samples from window to window
 }
 
+// maxSample is beyond what any format calls full scale, and so small that no sum of powers overflows.
+const maxSample = 1e6
+
 // newFramer returns a framer whose first window begins lead samples before the stream.
 func newFramer(window, hop, lead int) framer {
 	return framer{buf: make([]float32, window), have: lead, hop: hop}
@@ -72,7 +75,7 @@ func (f *framer) push(pcm []float32, each func(window []float32)) {
 		added := f.buf[f.have:]
 		added = added[:copy(added, pcm)]
 		for i, v := range added {
-			if v-v != 0 { // NaN or infinite
+			if !(v > -maxSample && v < maxSample) {
 				added[i] = 0
 			}
 		}
