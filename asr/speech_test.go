@@ -107,7 +107,7 @@ func TestTimesBetweenParts(t *testing.T) {
 		{w.wordTimes, 1.5, 2.25, [2]float64{11.5, 12}},
 		{w.wordTimes, 1.75, 2.5, [2]float64{20, 20.5}},
 		{w.wordTimes, 0.5, 1, [2]float64{10.5, 11}},
-		{w.wordTimes, 2.75, 5, [2]float64{21, 21}},
+		{w.wordTimes, 2.75, 5, [2]float64{20.75, 21}},
 	} {
 		if from, to := c.times(c.start, c.end); from != c.want[0] || to != c.want[1] {
 			t.Errorf("%g-%g is %g-%g: want %g", c.start, c.end, from, to, c.want)

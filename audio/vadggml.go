@@ -8,10 +8,12 @@ import (
 	"math"
 )
 
+// GGMLMagic is the first four bytes of a file that ReadSilero reads, little-endian.
+const GGMLMagic = 0x67676d6c
+
 // The layout of whisper.cpp's files for Silero VAD (models/convert-silero-vad-to-ggml.py): little-endian 32-bit integers, but for text and
 // the tensors' elements.
 const (
-	ggmlMagic   = 0x67676d6c
 	ggmlF32     = 0
 	ggmlF16     = 1
 	ggmlMaxText = 64 // bytes of a name
@@ -97,7 +99,7 @@ func (g *ggmlReader) atEnd() bool {
 
 // header reads all that comes before the tensors.
 func (g *ggmlReader) header() {
-	if magic := g.int(); magic != ggmlMagic {
+	if magic := g.int(); magic != GGMLMagic {
 		g.fail("not a ggml file")
 	}
 	if kind := g.text(g.int()); kind != sileroModelType {

@@ -214,7 +214,7 @@ func ggmlFile(m tensorMap, half bool) []byte {
 			binary.Write(&b, binary.LittleEndian, int32(v))
 		}
 	}
-	ints(ggmlMagic, len(sileroModelType))
+	ints(GGMLMagic, len(sileroModelType))
 	b.WriteString(sileroModelType)
 	ints(6, 2, 0, sileroWindow, sileroContext, len(sileroEncoder))
 	for _, c := range sileroEncoder {

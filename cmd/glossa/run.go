@@ -25,6 +25,7 @@ type commands struct {
 	Transcribe transcribeCommand `cmd:"" help:"Turn sound files into text."`
 	Eval       evalCommand       `cmd:"" help:"Measure word and character error rates on a manifest."`
 	Train      trainCommand      `cmd:"" help:"Train a model, or an adapter over a frozen one."`
+	VAD        vadCommand        `cmd:"" name:"vad" help:"Find where sound files hold speech."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
 	Help       helpCommand       `cmd:"" help:"Print help on a command."`
 }
@@ -36,6 +37,7 @@ Examples:
     glossa transcribe talk.wav interview.flac
     glossa transcribe --model whisper-small --language cs --format srt --output-dir out *.flac
     glossa eval testdata/multilingual/manifest.jsonl
+    glossa vad talk.wav
     glossa train --kind flora --data cs.jsonl --out cs`
 
 // run parses args, runs the command that they name and returns the exit status. Results go to
