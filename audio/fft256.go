@@ -55,7 +55,7 @@ func (f *fft256) magnitudes(a, b []float32, x, y *[fftSize]float32) {
 	}
 	for k := range fftSize/2 + 1 {
 		m := (fftSize - k) % fftSize
-		a[k] = float32(math.Hypot(re[k]+re[m], im[k]-im[m]) / 2)
-		b[k] = float32(math.Hypot(re[k]-re[m], im[k]+im[m]) / 2)
+		aRe, aIm, bRe, bIm := re[k]+re[m], im[k]-im[m], re[k]-re[m], im[k]+im[m]
+		a[k], b[k] = float32(math.Sqrt(aRe*aRe+aIm*aIm)/2), float32(math.Sqrt(bRe*bRe+bIm*bIm)/2)
 	}
 }

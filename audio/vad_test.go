@@ -94,7 +94,7 @@ func hum(n int, amplitude float64) []float32 {
 }
 
 func TestLongTermDetectorIsSilentWhereNobodySpeaks(t *testing.T) {
-	const n = 10 * SampleRate
+	const n = 6 * SampleRate
 	constant := slices.Repeat([]float32{0.3}, n)
 	clicks := noise(n, 1e-4, 1)
 	for i := SampleRate / 2; i < n; i += SampleRate {
@@ -189,8 +189,8 @@ func TestStreamIsTheWhole(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	for name, newDetector := range detectors(t) {
 		used := newDetector()
-		for range 12 {
-			n := r.IntN(4 * SampleRate)
+		for range 6 {
+			n := r.IntN(2 * SampleRate)
 			pcm := add(noise(n+SampleRate, 0.01, r.Uint64()), spokenLike(SampleRate, 0.1, r.Uint64()), r.IntN(n+1))[:n]
 			whole := SpeechProbs(newDetector(), pcm)
 			if frame := used.FrameSamples(); len(whole) != (n+frame-1)/frame {

@@ -26,8 +26,8 @@ const (
 	ltVariability, ltVariabilityUnit = 0.003, 0.5 // the unit in nepers
 )
 
-// NewLongTermDetector returns a Detector of frames of 10 ms that needs no weights. It tells of a frame 180 ms later. Speech is what stands
-// above the noise and changes its spectrum as noise does not, whatever its level:
+// NewLongTermDetector returns a Detector of frames of 10 ms that needs no weights. It tells of a frame 175 ms after that begins. Speech is
+// what stands above the noise, at whatever level, and changes its spectrum as noise does not:
 //
 //	D(t) = 10 log10 1/K Σ_k E(t, k)/N(t, k)           E: the greatest S(t', k) of t-3 ≤ t' ≤ t+3,  N: the least of 1.5 s
 //	L(t) = 1/K Σ_k (H(t, k) - mean H(t))²             H(t, k): the entropy of S(t-15…t+15, k) over time

@@ -38,9 +38,7 @@ type Silero struct {
 }
 
 // Detector returns a detector of frames of 512 samples, for one stream at a time.
-func (s *Silero) Detector() Detector {
-	return newSileroDetector(s)
-}
+func (s *Silero) Detector() Detector { return newSileroDetector(s) }
 
 func newSileroDetector(s *Silero) *sileroDetector {
 	return &sileroDetector{Silero: s, framer: newFramer(sileroContext+sileroWindow, sileroWindow, sileroContext)}
@@ -80,9 +78,9 @@ func (d *sileroDetector) step(window []float32) float32 {
 		d.padded[n+i] = window[n-2-i]
 	}
 	for t := 0; t < sileroFrames; t += 2 {
-		first, second := d.padded[t*sileroHop:], d.padded[(t+1)*sileroHop:]
-		d.fft.magnitudes(d.rows[t*sileroBins:][:sileroBins], d.rows[(t+1)*sileroBins:][:sileroBins],
-			(*[sileroFFT]float32)(first), (*[sileroFFT]float32)(second))
+		samples, rows := d.padded[t*sileroHop:], d.rows[t*sileroBins:]
+		d.fft.magnitudes(rows[:sileroBins], rows[sileroBins:][:sileroBins],
+			(*[sileroFFT]float32)(samples), (*[sileroFFT]float32)(samples[sileroHop:]))
 	}
 	x, y := d.rows[:], d.y[:]
 	for i := range d.encoder {
@@ -130,27 +128,22 @@ type affine struct{ weight, bias []float32 }
 
 func (a *affine) apply(y, x []float32) { matVec(y, a.weight, len(x), a.bias, x) }
 
-// matVec sets y[r] = bias[r] + Σ_i w[r·stride+i]·x[i]. Eight rows at a time keep the adders busy.
+// matVec sets y[r] = bias[r] + Σ_i w[r·stride+i]·x[i]. Four rows at a time are as many as fill the adders and fit the registers.
 func matVec(y, w []float32, stride int, bias, x []float32) {
 	n := len(x)
 	r := 0
-	for ; r+8 <= len(y); r += 8 {
+	for ; r+4 <= len(y); r += 4 {
 		at := w[r*stride:]
 		w0, w1, w2, w3 := at[:n], at[stride:][:n], at[2*stride:][:n], at[3*stride:][:n]
-		w4, w5, w6, w7 := at[4*stride:][:n], at[5*stride:][:n], at[6*stride:][:n], at[7*stride:][:n]
-		b := (*[8]float32)(bias[r:])
-		s0, s1, s2, s3, s4, s5, s6, s7 := b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]
+		b := (*[4]float32)(bias[r:])
+		s0, s1, s2, s3 := b[0], b[1], b[2], b[3]
 		for i, v := range x {
 			s0 += w0[i] * v
 			s1 += w1[i] * v
 			s2 += w2[i] * v
 			s3 += w3[i] * v
-			s4 += w4[i] * v
-			s5 += w5[i] * v
-			s6 += w6[i] * v
-			s7 += w7[i] * v
 		}
-		*(*[8]float32)(y[r:]) = [8]float32{s0, s1, s2, s3, s4, s5, s6, s7}
+		*(*[4]float32)(y[r:]) = [4]float32{s0, s1, s2, s3}
 	}
 	for ; r < len(y); r++ {
 		sum := bias[r]

@@ -183,7 +183,7 @@ func referenceSilero(m tensorMap, n sileroNames, pcm []float32) []float32 {
 
 // TestSileroIsItsEquations checks the detector against obvious loops, under the names of every naming.
 func TestSileroIsItsEquations(t *testing.T) {
-	pcm := add(noise(SampleRate+100, 0.1, 4), spokenLike(SampleRate/2, 0.2, 5), SampleRate/4)
+	pcm := add(noise(SampleRate/2+100, 0.1, 4), spokenLike(SampleRate/4, 0.2, 5), SampleRate/8)
 	for i, naming := range sileroNamings {
 		m := randomTensors(uint64(i), naming)
 		want := referenceSilero(m, naming, pcm)
