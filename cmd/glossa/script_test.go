@@ -35,6 +35,8 @@ func TestScripts(t *testing.T) {
 			"tone":    scriptTone,
 			"cut":     scriptCut,
 			"claim":   scriptClaim,
+			"speech":  scriptSpeech,
+			"silero":  scriptSilero,
 		},
 	})
 }
@@ -82,4 +84,18 @@ func scriptClaim(ts *testscript.TestScript, _ bool, args []string) {
 	data := []byte(ts.ReadFile(args[0]))
 	binary.LittleEndian.PutUint32(data[dataSize:], uint32(n))
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o666))
+}
+
+// scriptSpeech writes a WAV file of somebody who speaks: speech FILE SECONDS-BEFORE SECONDS-AFTER.
+func scriptSpeech(ts *testscript.TestScript, _ bool, args []string) {
+	before, err := strconv.ParseFloat(args[1], 64)
+	ts.Check(err)
+	after, err := strconv.ParseFloat(args[2], 64)
+	ts.Check(err)
+	ts.Check(writeSpeech(ts.MkAbs(args[0]), before, after))
+}
+
+// scriptSilero writes weights of Silero's network in two forms: silero GGML SAFETENSORS.
+func scriptSilero(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(writeSilero(ts.MkAbs(args[0]), ts.MkAbs(args[1])))
 }
