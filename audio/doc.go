@@ -14,6 +14,9 @@
 // and native FLAC (flac.go). Anything else is ErrFormat, with the name of what was found where it can be told.
 // Input is untrusted: no header makes it allocate or panic, and Limits bounds what one input may cost.
 //
+// Where a recording or a stream holds speech, a Detector tells: NewLongTermDetector's needs no weights, a Silero's is the network of
+// Silero VAD. FindSpeech and SpeechStream make spans of what it tells (vad.go).
+//
 // The log-mel spectrogram follows Whisper (Radford et al. 2022, section 2.2, and whisper/audio.py of openai/whisper).
 package audio
 

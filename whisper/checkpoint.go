@@ -12,7 +12,7 @@ import (
 	"glossa/whisper/safetensors"
 )
 
-// Errors of a model's directory; every one of them comes with the file's name and what was wanted and found.
+// Errors of a model's files; every one of them comes with the file's name and what was wanted and found.
 var (
 	ErrCheckpoint    = errors.New("whisper: malformed checkpoint")
 	ErrMissingTensor = errors.New("whisper: missing tensor")
@@ -27,8 +27,8 @@ const (
 	tokenEmbedding = "decoder.embed_tokens.weight"
 )
 
-// Checkpoint is an open model directory: the sizes, the vocabulary and the decoding settings, read, and the tensors, to be read
-// by name. Its methods are safe for concurrent use.
+// Checkpoint is an open model: the sizes, the vocabulary and the decoding settings, read, and the tensors, to be read by name.
+// Its methods are safe for concurrent use.
 type Checkpoint struct {
 	Dims       Dims
 	Tokenizer  *Tokenizer // nil for a file of tensors alone
@@ -42,14 +42,15 @@ type Checkpoint struct {
 // shard is one open file of tensors.
 type shard struct {
 	name   string
-	file   *safetensors.File
+	file   *safetensors.File // nil in other formats
 	closer io.Closer
 }
 
-// source says where a tensor lies and what it is called there.
+// source is a tensor as the file describes it, and how to read it.
 type source struct {
-	*shard
-	name string
+	safetensors.Tensor
+	shard string // the file's name, for messages
+	read  func() ([]float32, error)
 }
 
 // NewCheckpoint is a checkpoint of tensors alone, such as an encoder without decoder. It has no tokenizer, and closing the file
@@ -76,19 +77,33 @@ func (c *Checkpoint) Close() error {
 // index makes the table of tensors of the shards.
 func (c *Checkpoint) index(shards []shard) error {
 	c.shards = shards
-	c.tensors = map[string]source{}
-	for i := range shards {
-		for _, full := range shards[i].file.Names() {
-			name := strings.TrimPrefix(full, modelPrefix)
-			if other, ok := c.tensors[name]; ok {
-				return fmt.Errorf("%s: %w: tensor %q is also in %s", shards[i].name, ErrCheckpoint, full, other.shard.name)
+	for _, sh := range shards {
+		for _, full := range sh.file.Names() {
+			t, _ := sh.file.Tensor(full)
+			read := func() ([]float32, error) {
+				data, _, err := sh.file.Float32(full)
+				return data, err
 			}
-			if err := c.checkLayer(name); err != nil {
-				return fmt.Errorf("%s: %w", shards[i].name, err)
+			if err := c.add(strings.TrimPrefix(full, modelPrefix), source{t, sh.name, read}); err != nil {
+				return fmt.Errorf("%s: %w", sh.name, err)
 			}
-			c.tensors[name] = source{&shards[i], full}
 		}
 	}
+	return nil
+}
+
+// add puts a tensor into the table.
+func (c *Checkpoint) add(name string, s source) error {
+	if other, ok := c.tensors[name]; ok {
+		return fmt.Errorf("%w: tensor %q is also in %s as %q", ErrCheckpoint, s.Name, other.shard, other.Name)
+	}
+	if err := c.checkLayer(name); err != nil {
+		return err
+	}
+	if c.tensors == nil {
+		c.tensors = map[string]source{}
+	}
+	c.tensors[name] = s
 	return nil
 }
 
@@ -123,24 +138,21 @@ func (c *Checkpoint) Names() []string {
 // Tensor describes the tensor called name, as Float32 finds it; ok is false if there is none.
 func (c *Checkpoint) Tensor(name string) (t safetensors.Tensor, ok bool) {
 	s, ok := c.tensors[strings.TrimPrefix(name, modelPrefix)]
-	if !ok {
-		return t, false
-	}
-	return s.file.Tensor(s.name)
+	return s.Tensor, ok
 }
 
 // Float32 is the elements of the tensor called name, row-major, which must have this shape. The name is that of Hugging Face
 // checkpoints, "model.encoder.conv1.weight"; the prefix "model." may be absent there or here.
-// The errors are ErrMissingTensor, ErrTensorShape and those of safetensors.
+// The errors are ErrMissingTensor, ErrTensorShape and those of the format's package.
 func (c *Checkpoint) Float32(name string, shape ...int) ([]float32, error) {
 	s, ok := c.tensors[strings.TrimPrefix(name, modelPrefix)]
 	if !ok {
 		return nil, fmt.Errorf("%s: %w: %q of shape %v", c.files(), ErrMissingTensor, name, shape)
 	}
-	if t, _ := s.file.Tensor(s.name); !slices.Equal(t.Shape, shape) {
-		return nil, fmt.Errorf("%s: %w: %q has shape %v, want %v", c.path(s), ErrTensorShape, s.name, t.Shape, shape)
+	if !slices.Equal(s.Shape, shape) {
+		return nil, fmt.Errorf("%s: %w: %q has shape %v, want %v", c.path(s), ErrTensorShape, s.Name, s.Shape, shape)
 	}
-	data, _, err := s.file.Float32(s.name)
+	data, err := s.read()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.path(s), err)
 	}
@@ -148,7 +160,7 @@ func (c *Checkpoint) Float32(name string, shape ...int) ([]float32, error) {
 }
 
 // path is where a tensor lies, for messages.
-func (c *Checkpoint) path(s source) string { return path.Join(c.where, s.shard.name) }
+func (c *Checkpoint) path(s source) string { return path.Join(c.where, s.shard) }
 
 // files names the files of tensors, for messages: the only one, or the directory of several.
 func (c *Checkpoint) files() string {
@@ -168,25 +180,19 @@ func (c *Checkpoint) checkTied() error {
 	if !ok {
 		return nil
 	}
-	if !slices.Equal(output.shape(), embedding.shape()) {
-		return fmt.Errorf("%s: %w: %s has shape %v, %s %v", output.shard.name, ErrTensorShape, output.name, output.shape(), embedding.name, embedding.shape())
+	if !slices.Equal(output.Shape, embedding.Shape) {
+		return fmt.Errorf("%s: %w: %s has shape %v, %s %v", output.shard, ErrTensorShape, output.Name, output.Shape, embedding.Name, embedding.Shape)
 	}
-	a, _, err := output.file.Float32(output.name)
+	a, err := output.read()
 	if err != nil {
-		return fmt.Errorf("%s: %w", output.shard.name, err)
+		return fmt.Errorf("%s: %w", output.shard, err)
 	}
-	b, _, err := embedding.file.Float32(embedding.name)
+	b, err := embedding.read()
 	if err != nil {
-		return fmt.Errorf("%s: %w", embedding.shard.name, err)
+		return fmt.Errorf("%s: %w", embedding.shard, err)
 	}
 	if !slices.Equal(a, b) {
-		return fmt.Errorf("%s: %w: %s differs from %s, to which it is tied", output.shard.name, ErrArchitecture, output.name, embedding.name)
+		return fmt.Errorf("%s: %w: %s differs from %s, to which it is tied", output.shard, ErrArchitecture, output.Name, embedding.Name)
 	}
 	return nil
-}
-
-// shape is the tensor's shape.
-func (s source) shape() []int {
-	t, _ := s.file.Tensor(s.name)
-	return t.Shape
 }

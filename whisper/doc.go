@@ -14,6 +14,7 @@
 //	Cache, CrossKV                       the kv_cache of the hooks
 //	Filter                               LogitFilter
 //	Search, Hypothesis                   TokenDecoder; MaximumLikelihoodRanker chooses among hypotheses
+//	Open, Load                           load_model
 //	Model.Decode                         DecodingTask.run
 //	Model.DetectLanguage                 detect_language
 //	Model.AlignWords, MergePunctuations  find_alignment, merge_punctuations

@@ -38,13 +38,14 @@ func Load(c *Checkpoint, b tensor.Backend, dtype tensor.DType) (*Model, error) {
 
 // LoadPlain builds the model of a checkpoint with plain weights, as training wants them.
 func LoadPlain(c *Checkpoint) (*Model, error) {
-	m := New(c.Dims)
+	m := outline(c.Dims)
 	m.Tokenizer, m.Generation = c.Tokenizer, c.Generation
 	for _, p := range m.Params() {
 		data, err := c.Float32(p.Name, p.Shape()...)
 		if err != nil {
 			return nil, err
 		}
+		*p.Mat = tensor.Zeros(p.Mat.Rows, p.Mat.Cols)
 		p.SetFloat32(data)
 	}
 	return m, nil
@@ -52,36 +53,46 @@ func LoadPlain(c *Checkpoint) (*Model, error) {
 
 // New returns a model of the given geometry with all parameters zero and no tokenizer.
 func New(d Dims) *Model {
+	m := outline(d)
+	for _, p := range m.Params() {
+		*p.Mat = tensor.Zeros(p.Mat.Rows, p.Mat.Cols)
+	}
+	return m
+}
+
+// outline is New with the shapes of the parameters but without their numbers, so that sizes which a file gives allocate nothing
+// before its tensors are found to have them.
+func outline(d Dims) *Model {
 	m := &Model{Dims: d}
 	e := &m.Encoder
 	e.Conv1 = newConv(d.NMels, d.NAudioState, 1)
 	e.Conv2 = newConv(d.NAudioState, d.NAudioState, convStride)
-	e.Positions = tensor.Zeros(d.NAudioCtx, d.NAudioState)
+	e.Positions = shape(d.NAudioCtx, d.NAudioState)
 	e.Blocks = newBlocks(EncoderStack, d.NAudioLayer, d.NAudioState, d.NAudioHead, d.AudioFFN())
 	e.Norm = newLayerNorm(d.NAudioState)
 	t := &m.Decoder
-	t.Tokens = tensor.Weight{Mat: tensor.Zeros(d.NVocab, d.NTextState)}
-	t.Positions = tensor.Zeros(d.NTextCtx, d.NTextState)
+	t.Tokens = tensor.Weight{Mat: shape(d.NVocab, d.NTextState)}
+	t.Positions = shape(d.NTextCtx, d.NTextState)
 	t.Blocks = newBlocks(DecoderStack, d.NTextLayer, d.NTextState, d.NTextHead, d.TextFFN())
 	t.Norm = newLayerNorm(d.NTextState)
 	return m
 }
 
 func newConv(nIn, nOut, stride int) Conv {
-	return Conv{Weight: tensor.Weight{Mat: tensor.Zeros(nOut, convKernel*nIn)}, Bias: tensor.Zeros(1, nOut), Stride: stride}
+	return Conv{Weight: tensor.Weight{Mat: shape(nOut, convKernel*nIn)}, Bias: shape(1, nOut), Stride: stride}
 }
 
 func newLayerNorm(nState int) LayerNorm {
-	return LayerNorm{Gamma: tensor.Zeros(1, nState), Beta: tensor.Zeros(1, nState)}
+	return LayerNorm{Gamma: shape(1, nState), Beta: shape(1, nState)}
 }
 
 func newBlocks(stack Stack, nLayer, nState, nHead, nFFN int) []Block {
 	blocks := make([]Block, nLayer)
 	for i := range blocks {
 		linear := func(r Role, nOut, nIn int) Linear {
-			l := Linear{Site: Site{stack, i, r}, Weight: tensor.Weight{Mat: tensor.Zeros(nOut, nIn)}}
+			l := Linear{Site: Site{stack, i, r}, Weight: tensor.Weight{Mat: shape(nOut, nIn)}}
 			if r != Key && r != CrossKey {
-				l.Bias = tensor.Zeros(1, nOut)
+				l.Bias = shape(1, nOut)
 			}
 			return l
 		}
@@ -101,6 +112,9 @@ func newBlocks(stack Stack, nLayer, nState, nHead, nFFN int) []Block {
 	}
 	return blocks
 }
+
+// shape is a matrix (rows, cols) without numbers.
+func shape(rows, cols int) tensor.Mat { return tensor.Mat{Rows: rows, Cols: cols} }
 
 // Linears returns every adaptable linear of the model, in the order of the network.
 func (m *Model) Linears() []*Linear {
@@ -131,7 +145,7 @@ func (m *Model) Params() []Param {
 	linears := func(ls ...*Linear) {
 		for _, l := range ls {
 			add(l.Site.String()+".weight", &l.Weight.Mat)
-			if !l.Bias.IsZero() {
+			if l.Bias.Cols > 0 {
 				add(l.Site.String()+".bias", &l.Bias)
 			}
 		}

@@ -20,15 +20,21 @@ const arrows = `
 	eval                    ->
 	flora                   -> whisper whisper/tensor whisper/safetensors
 	flora/train             -> flora audio eval whisper whisper/tensor whisper/safetensors
-	whisper                 -> whisper/tensor whisper/safetensors whisper/deflate audio
+	whisper                 -> whisper/tensor whisper/safetensors whisper/ggml whisper/torch whisper/pickle whisper/deflate audio
 	whisper/deflate         ->
+	whisper/formattest      -> whisper/safetensors whisper/ggml
+	whisper/ggml            -> whisper/safetensors
 	whisper/goldentest      -> whisper whisper/tensor whisper/safetensors audio
+	whisper/hub             ->
+	whisper/hub/hubtest     ->
 	whisper/nano            -> whisper flora
 	whisper/nano/recipe     -> whisper whisper/safetensors flora
+	whisper/pickle          ->
 	whisper/safetensors     ->
 	whisper/tensor          ->
 	whisper/tensor/cpu      -> whisper/tensor
 	whisper/tensor/ref      -> whisper/tensor
+	whisper/torch           -> whisper/pickle whisper/safetensors
 	whisper/tensor/tensortest -> whisper/tensor whisper/tensor/ref
 `
 
@@ -39,6 +45,7 @@ const libraries = `
 	github.com/go-audio/wav           <- audio
 	github.com/mewkiz/flac            <- audio
 	github.com/mjibson/go-dsp         <- audio
+	github.com/rogpeppe/go-internal   <- whisper/hub
 	github.com/schollz/progressbar/v3 <- cmd/glossa
 	golang.org/x/sys                  <- whisper/tensor/cpu
 	golang.org/x/term                 <- cmd/glossa

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -16,10 +17,10 @@ import (
 
 // modelFlags name a model and its adapters.
 type modelFlags struct {
-	Model      string   `default:"nano" placeholder:"nano|DIR" help:"The embedded model, or a Whisper checkpoint in Hugging Face layout. (${default})"`
+	Model      string   `default:"nano" placeholder:"nano|DIR|FILE|NAME" help:"The embedded model, a checkpoint (a folder in Hugging Face layout, a .pt file of openai/whisper, a ggml file of whisper.cpp), or one that glossa pull has brought. (${default})"`
 	Adapter    string   `default:"auto" placeholder:"auto|none|NAME" help:"The adapter: that of each recording's language, none, or the named. (${default})"`
 	Adapters   string   `placeholder:"DIR" help:"A folder whose subfolders are adapters in PEFT layout. One named by a language code is that language's."`
-	AdapterDir []string `sep:"none" placeholder:"[LANG=]DIR" help:"An adapter in PEFT layout, named after its language or else after its folder. Repeatable."`
+	AdapterDir []string `sep:"none" placeholder:"[LANG=]DIR|NAME" help:"An adapter in PEFT layout, or one that glossa pull has brought, named after its language or else after its folder or repository. Repeatable."`
 	Batch      int      `default:"16" help:"The greatest number of windows decoded together."`
 }
 
@@ -67,7 +68,7 @@ func (f *modelFlags) engine() (*asr.Engine, error) {
 	return e, nil
 }
 
-// openModel opens the embedded model, or that of a directory.
+// openModel opens the embedded model, or that of a directory, or one that was pulled.
 func openModel(name string) (*whisper.Checkpoint, *adapterSet, error) {
 	set := &adapterSet{byLanguage: make(map[string]string)}
 	if name == nanoName {
@@ -77,7 +78,11 @@ func openModel(name string) (*whisper.Checkpoint, *adapterSet, error) {
 		}
 		return c, &adapterSet{adapters, byLanguage}, nil
 	}
-	c, err := whisper.OpenDir(name)
+	where, _, err := localPath(name)
+	if err != nil {
+		return nil, nil, fmt.Errorf("model %w", err)
+	}
+	c, err := whisper.Open(where)
 	if err != nil {
 		return nil, nil, fmt.Errorf("model %w", err)
 	}
@@ -89,13 +94,15 @@ func openModel(name string) (*whisper.Checkpoint, *adapterSet, error) {
 func (f *modelFlags) openAdapters(set *adapterSet) error {
 	given := make(map[string]string) // directory by name
 	add := func(dir, lang string) error {
-		a, err := flora.Open(dir)
+		where, short, err := localPath(dir)
+		if err != nil {
+			return fmt.Errorf("adapter %w", err)
+		}
+		a, err := flora.Open(where)
 		if err != nil {
 			return err
 		}
-		if lang != "" {
-			a.Name = lang
-		}
+		a.Name = cmp.Or(lang, short)
 		if other, ok := given[a.Name]; ok {
 			return fmt.Errorf("adapters %s and %s have the same name", other, dir)
 		}

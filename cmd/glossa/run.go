@@ -25,6 +25,9 @@ type commands struct {
 	Transcribe transcribeCommand `cmd:"" help:"Turn sound files into text."`
 	Eval       evalCommand       `cmd:"" help:"Measure word and character error rates on a manifest."`
 	Train      trainCommand      `cmd:"" help:"Train a model, or an adapter over a frozen one."`
+	Pull       pullCommand       `cmd:"" help:"Download models and adapters from the Hugging Face hub."`
+	Models     modelsCommand     `cmd:"" help:"List the models and adapters that are here."`
+	VAD        vadCommand        `cmd:"" name:"vad" help:"Find where sound files hold speech."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
 	Help       helpCommand       `cmd:"" help:"Print help on a command."`
 }
@@ -34,8 +37,10 @@ const description = `Multilingual speech recognition with Whisper models and low
 Examples:
 
     glossa transcribe talk.wav interview.flac
-    glossa transcribe --model whisper-small --language cs --format srt --output-dir out *.flac
+    glossa pull small
+    glossa transcribe --model small --language cs --format srt --output-dir out *.flac
     glossa eval testdata/multilingual/manifest.jsonl
+    glossa vad talk.wav
     glossa train --kind flora --data cs.jsonl --out cs`
 
 // run parses args, runs the command that they name and returns the exit status. Results go to

@@ -17,9 +17,15 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// TestScripts runs the command lines in testdata/script.
+// TestScripts runs the command lines in testdata/script, with a hub at HF_ENDPOINT.
 func TestScripts(t *testing.T) {
+	hub := newHub(t)
 	testscript.Run(t, testscript.Params{
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("HF_ENDPOINT", hub.URL)
+			env.Setenv("HF_HUB_CACHE", filepath.Join(env.WorkDir, "hub"))
+			return nil
+		},
 		Dir:                 filepath.Join("testdata", "script"),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -29,6 +35,8 @@ func TestScripts(t *testing.T) {
 			"tone":    scriptTone,
 			"cut":     scriptCut,
 			"claim":   scriptClaim,
+			"speech":  scriptSpeech,
+			"silero":  scriptSilero,
 		},
 	})
 }
@@ -76,4 +84,18 @@ func scriptClaim(ts *testscript.TestScript, _ bool, args []string) {
 	data := []byte(ts.ReadFile(args[0]))
 	binary.LittleEndian.PutUint32(data[dataSize:], uint32(n))
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), data, 0o666))
+}
+
+// scriptSpeech writes a WAV file of somebody who speaks: speech FILE SECONDS-BEFORE SECONDS-AFTER.
+func scriptSpeech(ts *testscript.TestScript, _ bool, args []string) {
+	before, err := strconv.ParseFloat(args[1], 64)
+	ts.Check(err)
+	after, err := strconv.ParseFloat(args[2], 64)
+	ts.Check(err)
+	ts.Check(writeSpeech(ts.MkAbs(args[0]), before, after))
+}
+
+// scriptSilero writes weights of Silero's network in two forms: silero GGML SAFETENSORS.
+func scriptSilero(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(writeSilero(ts.MkAbs(args[0]), ts.MkAbs(args[1])))
 }

@@ -25,7 +25,7 @@ type trainCommand struct {
 	Dev    []string `sep:"none" placeholder:"MANIFEST" help:"A manifest to evaluate on. Repeatable."`
 	Out    string   `required:"" placeholder:"DIR" help:"The folder for checkpoints, log.jsonl and the result, DIR/model."`
 	Resume bool     `help:"Go on from the newest checkpoint in the folder."`
-	Model  string   `placeholder:"nano|DIR" help:"The model to train further, or the frozen one under an adapter. (full: a new one; else ${nano})"`
+	Model  string   `placeholder:"nano|DIR|NAME" help:"The model to train further, or the frozen one under an adapter. (full: a new one; else ${nano})"`
 
 	Rank   int    `default:"1" group:"Adapter" help:"The rank of the adapter."`
 	Target string `enum:"all,attention,decoder" default:"all" group:"Adapter" help:"The linears to adapt. (${enum})"`

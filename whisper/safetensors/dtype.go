@@ -58,7 +58,7 @@ func (d DType) decode(dst []float32, src []byte) {
 		}
 	case F16:
 		for i := range dst {
-			dst[i] = halfToFloat32(binary.LittleEndian.Uint16(src[2*i:]))
+			dst[i] = HalfToFloat32(binary.LittleEndian.Uint16(src[2*i:]))
 		}
 	case BF16:
 		for i := range dst {
@@ -99,8 +99,8 @@ const (
 	signShift      = 31 - 15
 )
 
-// halfToFloat32 is the value of an IEEE 754 binary16 number; it is exact, NaN payloads included.
-func halfToFloat32(h uint16) float32 {
+// HalfToFloat32 is the value of an IEEE 754 binary16 number; it is exact, NaN payloads included.
+func HalfToFloat32(h uint16) float32 {
 	sign := uint32(h&0x8000) << signShift
 	exponent := uint32(h>>halfMantissa) & 0x1f
 	mantissa := uint32(h & (1<<halfMantissa - 1))

@@ -39,7 +39,13 @@ type Tensor struct {
 }
 
 // Len is the number of elements.
-func (t Tensor) Len() int { return int(t.End-t.Begin) / t.DType.Size() }
+func (t Tensor) Len() int {
+	n := 1
+	for _, d := range t.Shape {
+		n *= d
+	}
+	return n
+}
 
 // header is what the JSON of a file says.
 type header struct {

@@ -145,20 +145,39 @@ func (f *File) Float32(name string) ([]float32, []int, error) {
 		return nil, nil, fmt.Errorf("tensor %q: %w: %s as float32", name, ErrDType, t.DType)
 	}
 	values := make([]float32, t.Len())
-	raw := make([]byte, min(t.End-t.Begin, chunkBytes))
-	perChunk := chunkBytes / t.DType.Size()
-	for i := 0; i < len(values); i += perChunk {
-		part := values[i:min(i+perChunk, len(values))]
-		bytes := raw[:len(part)*t.DType.Size()]
-		if err := readFull(f.r, bytes, f.data+t.Begin+int64(i*t.DType.Size())); err != nil {
+	if err := t.DType.ReadFloat32(f.r, f.data+t.Begin, values); err != nil {
+		return nil, nil, fmt.Errorf("tensor %q: %w", name, err)
+	}
+	if !f.AllowNotFinite {
+		if err := CheckFinite(values); err != nil {
 			return nil, nil, fmt.Errorf("tensor %q: %w", name, err)
-		}
-		t.DType.decode(part, bytes)
-		if at := firstNotFinite(part); at >= 0 && !f.AllowNotFinite {
-			return nil, nil, fmt.Errorf("tensor %q: %w: element %d is %v", name, ErrNotFinite, i+at, part[at])
 		}
 	}
 	return values, slices.Clone(t.Shape), nil
+}
+
+// ReadFloat32 fills dst with elements of type d, which must be F64, F32, F16 or BF16, from offset at of r. F16 and BF16 widen
+// exactly, F64 rounds. The errors are ErrTruncated and those of r.
+func (d DType) ReadFloat32(r io.ReaderAt, at int64, dst []float32) error {
+	size := d.Size()
+	raw := make([]byte, min(len(dst)*size, chunkBytes))
+	for len(dst) > 0 {
+		n := min(len(dst), chunkBytes/size)
+		if err := readFull(r, raw[:n*size], at); err != nil {
+			return err
+		}
+		d.decode(dst[:n], raw)
+		dst, at = dst[n:], at+int64(n*size)
+	}
+	return nil
+}
+
+// CheckFinite returns ErrNotFinite, with the place of the first NaN or infinity among values, if there is one.
+func CheckFinite(values []float32) error {
+	if i := firstNotFinite(values); i >= 0 {
+		return fmt.Errorf("%w: element %d is %v", ErrNotFinite, i, values[i])
+	}
+	return nil
 }
 
 // firstNotFinite is the index of the first NaN or infinity, -1 if there is none.

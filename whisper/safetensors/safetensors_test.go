@@ -67,7 +67,7 @@ func TestWriteThenReadGivesTheSameTensors(t *testing.T) {
 func TestEveryHalfAndBrainNumberRoundTrips(t *testing.T) {
 	for i := range 1 << 16 {
 		h := uint16(i)
-		v := halfToFloat32(h)
+		v := HalfToFloat32(h)
 		if v != v {
 			if h&0x7c00 != 0x7c00 || h&0x3ff == 0 {
 				t.Fatalf("half %#x is NaN", h)
@@ -86,7 +86,7 @@ func TestEveryHalfAndBrainNumberRoundTrips(t *testing.T) {
 
 func TestHalfRoundsToNearestEven(t *testing.T) {
 	for lower := uint16(0); lower < 0x7bff; lower++ {
-		a, b := float64(halfToFloat32(lower)), float64(halfToFloat32(lower+1))
+		a, b := float64(HalfToFloat32(lower)), float64(HalfToFloat32(lower+1))
 		middle := float32((a + b) / 2)
 		even := lower + lower&1
 		for _, c := range []struct {
@@ -106,7 +106,7 @@ func TestHalfRoundsToNearestEven(t *testing.T) {
 			t.Errorf("%v is %#x, want %#x", v, got, want)
 		}
 	}
-	if got := float32ToHalf(float32(math.NaN())); halfToFloat32(got) == halfToFloat32(got) {
+	if got := float32ToHalf(float32(math.NaN())); HalfToFloat32(got) == HalfToFloat32(got) {
 		t.Errorf("NaN is %#x", got)
 	}
 	if got := float32ToBrain(float32(math.NaN())); got&0x7f == 0 {
