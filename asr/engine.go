@@ -3,6 +3,7 @@ package asr
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"glossa/audio"
 	"glossa/flora"
@@ -88,18 +89,16 @@ func (e *Engine) Check(q Request) error {
 // error where ctx is done or the device is at fault; what is wrong with one recording is in its
 // result.
 func (e *Engine) Transcribe(ctx context.Context, requests []Request, done func(i int, r *Result)) error {
-	next := 0
+	in := &intake{engine: e, requests: requests, done: done}
 	var live []*recording
 	for {
-		for len(live) < e.options.MaxWindows && next < len(requests) {
-			r, err := e.open(next, requests[next])
-			next++
-			if err != nil {
-				done(next-1, &Result{Err: err})
-				continue
+		for len(live) < e.options.MaxWindows {
+			r := in.take()
+			if r == nil {
+				break
 			}
-			if r.finished() { // all of its clips are behind its end
-				done(next-1, &r.result)
+			if r.ended() { // of sound that cannot be heard, or all of its clips are behind its end
+				in.finish(r)
 				continue
 			}
 			live = append(live, r)
@@ -110,16 +109,12 @@ func (e *Engine) Transcribe(ctx context.Context, requests []Request, done func(i
 		if err := e.step(ctx, live); err != nil {
 			return err
 		}
-		kept := live[:0]
-		for _, r := range live {
-			if r.result.Err == nil && !r.finished() {
-				kept = append(kept, r)
-				continue
+		live = slices.DeleteFunc(live, func(r *recording) bool {
+			if r.ended() {
+				in.finish(r)
 			}
-			r.close()
-			done(r.index, &r.result)
-		}
-		live = kept
+			return r.ended()
+		})
 	}
 }
 
@@ -137,19 +132,6 @@ func (e *Engine) begin(index int, q Request) (*recording, error) {
 		}
 	}
 	return r, nil
-}
-
-// open checks a request and reads its recording.
-func (e *Engine) open(index int, q Request) (*recording, error) {
-	r, err := e.begin(index, q)
-	if err != nil {
-		return nil, err
-	}
-	pcm, err := q.Audio()
-	if err != nil {
-		return nil, err
-	}
-	return r, r.load(pcm)
 }
 
 // step takes every recording one window further, or one attempt at a window.
@@ -205,13 +187,14 @@ func (e *Engine) timeWords(live []*recording) error {
 }
 
 // detect finds the languages of windows that are not known, by the base model, and keeps what it
-// has encoded for it where that is the window.
+// has encoded for it where that is the window. Windows of one recording have the language of its
+// first.
 func (e *Engine) detect(ctx context.Context, live []*recording) error {
 	var unknown []*recording
 	var mels []audio.Mel
 	var allowed [][]string
 	for _, r := range live {
-		if r.window.language != "" {
+		if r.window.language != "" || r.follows() {
 			continue
 		}
 		mel, _ := r.languageMel()
@@ -237,6 +220,12 @@ func (e *Engine) detect(ctx context.Context, live []*recording) error {
 		}
 		if _, ofWindow := r.languageMel(); ofWindow {
 			r.window.cross = cross[i]
+		}
+	}
+	for _, r := range live {
+		if r.window.language == "" { // it follows one that is known by now
+			first := r.whole.parts[0].result
+			r.window.language, r.result.Language, r.result.LanguageProb = first.Language, first.Language, first.LanguageProb
 		}
 	}
 	return nil

@@ -27,6 +27,7 @@ type recording struct {
 	prompt   prompt
 	window   window
 	result   Result
+	whole    *parallel // the recording that this one is a window of, nil where it is itself
 
 	lastSpeech float64 // where the words so far end, in seconds
 }
@@ -44,6 +45,8 @@ func newRecording(index int, q Request, m *whisper.Model) (*recording, error) {
 		return nil, invalid("timestamps of a decoding without them")
 	case q.Words != nil && !(q.Words.SilenceThreshold >= 0):
 		return nil, invalid("silence threshold of %v s", q.Words.SilenceThreshold)
+	case q.Clips != nil && q.Speech != nil:
+		return nil, invalid("clips of a recording whose speech is looked for")
 	case !validClips(q.Clips):
 		return nil, invalid("clips %v", q.Clips)
 	case d.Prefix != "" && d.Hotwords != "":
@@ -162,6 +165,14 @@ func (r *recording) moveTo(seek int) {
 
 func (r *recording) finished() bool { return r.clip == len(r.clips) }
 
+// ended reports whether there is nothing more to decode.
+func (r *recording) ended() bool { return r.result.Err != nil || r.finished() }
+
+// follows reports whether the recording is a window that has the language of a window before.
+func (r *recording) follows() bool {
+	return r.whole != nil && r != r.whole.parts[0] && !r.request.SwitchLanguage
+}
+
 // long reports whether a clip of the recording takes more than one window.
 func (r *recording) long() bool {
 	return slices.ContainsFunc(r.clips, func(c [2]int) bool { return c[1]-c[0] > r.model.Dims.WindowFrames() })
@@ -216,6 +227,8 @@ func (r *recording) windowOptions(temperature float64) whisper.DecodeOptions {
 
 // close assembles the text of the recording.
 func (r *recording) close() {
-	tokens := r.prompt.tokens[r.prompt.initial:]
-	r.result.Text = strings.TrimSpace(r.model.Tokenizer.Decode(tokens))
+	r.result.Text = strings.TrimSpace(r.model.Tokenizer.Decode(r.spokenTokens()))
 }
+
+// spokenTokens returns the tokens of all segments.
+func (r *recording) spokenTokens() []int32 { return r.prompt.tokens[r.prompt.initial:] }

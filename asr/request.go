@@ -1,6 +1,10 @@
 package asr
 
-import "errors"
+import (
+	"errors"
+
+	"glossa/audio"
+)
 
 // Errors that transports tell apart.
 var (
@@ -47,6 +51,12 @@ type Request struct {
 	// Clips are the times in seconds, start, end, start, end, …, of what is transcribed of the
 	// recording; a last start without an end lasts to its end. The default value is nil: all of it.
 	Clips []float64
+
+	// Speech finds the spans of speech in a recording, in their order. Where it is given, the spans
+	// are packed into windows that are decoded side by side, none conditioned on the text of another,
+	// and silence yields nothing; it cannot stand beside Clips. The default value is nil: the
+	// recording is heard from its beginning to its end.
+	Speech func(pcm []float32) ([]audio.Span, error)
 
 	// Decoding says how windows are decoded.
 	Decoding Decoding

@@ -1,0 +1,93 @@
+package asr
+
+import (
+	"math"
+	"slices"
+	"strings"
+
+	"glossa/audio"
+)
+
+// parallel is a recording whose speech is packed into windows that are decoded side by side, each as
+// a recording of its own with its own fallback (BatchedInferencePipeline of faster-whisper).
+type parallel struct {
+	index    int
+	pcm      []float32
+	windows  []speechWindow
+	parts    []*recording // of the windows that have been begun
+	finished int
+	failed   bool
+}
+
+// newParallel finds the speech in the samples of a recording. There may be none.
+func newParallel(index int, q Request, pcm []float32, maxSamples int) (*parallel, error) {
+	spans, err := q.Speech(pcm)
+	if err != nil {
+		return nil, err
+	}
+	spans = slices.DeleteFunc(slices.Clone(spans), func(s audio.Span) bool { return s.Len() < audio.HopLength })
+	return &parallel{index: index, pcm: pcm, windows: packSpeech(spans, maxSamples)}, nil
+}
+
+// add makes r the next window. What is wrong with its sound is in its result.
+func (p *parallel) add(r *recording) {
+	i := len(p.parts)
+	p.parts = append(p.parts, r)
+	r.whole = p
+	if first := p.parts[0].result; i > 0 && !r.request.SwitchLanguage {
+		r.result.Language, r.result.LanguageProb = first.Language, first.LanguageProb
+	}
+	r.result.Err = r.load(p.windows[i].pcm(p.pcm))
+}
+
+// begun reports whether no window is left to begin: one that fails lets the others be.
+func (p *parallel) begun() bool { return p.failed || len(p.parts) == len(p.windows) }
+
+// finish notes that a window is finished, and reports whether that was the last.
+func (p *parallel) finish(r *recording) bool {
+	p.finished++
+	p.failed = p.failed || r.result.Err != nil
+	return p.begun() && p.finished == len(p.parts)
+}
+
+// result joins the results of the windows, with their times in the recording. Language and adapter
+// are those of the first.
+func (p *parallel) result() *Result {
+	out := Result{Duration: float64(len(p.pcm)) / audio.SampleRate}
+	var tokens []int32
+	for i, r := range p.parts {
+		if i == 0 {
+			out.Language, out.LanguageProb, out.Adapter = r.result.Language, r.result.LanguageProb, r.result.Adapter
+		}
+		if out.Err == nil {
+			out.Err = r.result.Err
+		}
+		for _, s := range r.result.Segments {
+			s = p.windows[i].inRecording(s)
+			s.ID = len(out.Segments)
+			out.Segments = append(out.Segments, s)
+		}
+		tokens = append(tokens, r.spokenTokens()...)
+	}
+	if len(p.parts) > 0 {
+		out.Text = strings.TrimSpace(p.parts[0].model.Tokenizer.Decode(tokens))
+	}
+	return &out
+}
+
+// inRecording returns a segment of the window with its times in the recording. It begins and ends
+// with its words, if it has any.
+func (w *speechWindow) inRecording(s Segment) Segment {
+	seek := float64(s.Seek) / framesPerSecond
+	seek, _ = w.segmentTimes(seek, seek)
+	s.Seek = int(math.Round(seek * framesPerSecond))
+	s.Start, s.End = w.segmentTimes(s.Start, s.End)
+	s.Words = slices.Clone(s.Words)
+	for i, word := range s.Words {
+		s.Words[i].Start, s.Words[i].End = w.wordTimes(word.Start, word.End)
+	}
+	if n := len(s.Words); n > 0 {
+		s.Start, s.End = s.Words[0].Start, s.Words[n-1].End
+	}
+	return s
+}
