@@ -1,15 +1,17 @@
 package audio
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"errors"
 	"math"
+	"strings"
 	"testing"
 	"time"
 )
 
-var sentinels = []error{ErrFormat, ErrTruncated, ErrEmpty, ErrTooLong, ErrTooLarge, ErrNotFinite}
+var sentinels = []error{ErrFormat, ErrTruncated, ErrEmpty, ErrTooLong, ErrTooLarge, ErrNotFinite, ErrNoFFmpeg}
 
 // checkDecode decodes hostile bytes under small limits: they must give either finite samples or an error of this package.
 func checkDecode(t *testing.T, b []byte) (PCM, bool) {
@@ -78,8 +80,9 @@ func FuzzWAV(f *testing.F) {
 	})
 }
 
-// FuzzDecode feeds anything to Decode.
+// FuzzDecode feeds anything to Decode, without ffmpeg.
 func FuzzDecode(f *testing.F) {
+	f.Setenv("PATH", "")
 	for _, seed := range wavSeeds() {
 		f.Add(seed)
 	}
@@ -96,8 +99,67 @@ func FuzzDecode(f *testing.F) {
 	for _, s := range foreign {
 		f.Add(append(make([]byte, s.offset), s.bytes...))
 	}
+	for _, c := range append(fixtures, ffmpegFixtures...) {
+		f.Add(c.bytes(f))
+	}
 	f.Add([]byte{})
 	f.Add([]byte("plain text"))
 	f.Add([]byte("\xff\xfb\x90\x64"))
 	f.Fuzz(func(t *testing.T, b []byte) { checkDecode(t, b) })
+}
+
+// addFixtures adds the files of testdata of one format, whole and cut.
+func addFixtures(f *testing.F, format string) {
+	for _, c := range fixtures {
+		if strings.Contains(c.source.Format, format) {
+			b := c.bytes(f)
+			f.Add(b)
+			f.Add(b[:len(b)/3])
+		}
+	}
+}
+
+// FuzzMP3 feeds anything to the MP3 reader.
+func FuzzMP3(f *testing.F) {
+	addFixtures(f, "MP3")
+	f.Fuzz(func(t *testing.T, b []byte) {
+		checkReader(t, b, decodeMP3)
+	})
+}
+
+// FuzzOgg feeds anything to the Ogg reader, with right checksums, behind which Opus and Vorbis lie.
+func FuzzOgg(f *testing.F) {
+	addFixtures(f, "Ogg")
+	f.Add(oggPageOf(oggFirst, 0, 1, make([]byte, 255)))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		b = bytes.Clone(b)
+		sealOgg(b)
+		checkReader(t, b, decodeOgg)
+	})
+}
+
+// FuzzMatroska feeds anything to the Matroska reader, behind which Opus and Vorbis lie.
+func FuzzMatroska(f *testing.F) {
+	addFixtures(f, "Matroska")
+	f.Fuzz(func(t *testing.T, b []byte) {
+		checkReader(t, b, decodeMatroska)
+	})
+}
+
+// checkReader is checkDecode of one container.
+func checkReader(t *testing.T, b []byte, decode func(*bufio.Reader, *sink) error) {
+	s := &sink{maxDuration: 3 * time.Second}
+	err := decode(bufio.NewReaderSize(bytes.NewReader(b), sniffLength), s)
+	if err == nil {
+		_, err = s.finish()
+	}
+	if err == nil {
+		return
+	}
+	for _, sentinel := range sentinels {
+		if errors.Is(err, sentinel) {
+			return
+		}
+	}
+	t.Fatalf("not an error of this package: %v", err)
 }
