@@ -97,8 +97,11 @@ func silentFLAC(t testing.TB, rate, seconds int) []byte {
 
 // TestBombs decodes small inputs that claim or last much. Each may cost what its Limits allow and a fixed amount, as Decode states.
 func TestBombs(t *testing.T) {
+	if raceDetector {
+		t.Skip("SKIP: memory without the race detector's own absent")
+	}
 	const (
-		minutes = 3
+		minutes = 1
 		fixed   = 16 << 20
 		allowed = minutes * 60 * SampleRate * 4
 	)
@@ -110,35 +113,35 @@ func TestBombs(t *testing.T) {
 	le.PutUint32(hugeWAV[4:], 0xfffffff0)
 	le.PutUint32(hugeWAV[40:], 0xffffffcc)
 	opusStart := append(oggPageOf(oggFirst, 0, 7, opusHeadOf(2, 312, 0)), oggPageOf(0, 0, 7, opusTags)...)
-	opusHour := oggPageOf(0, oggNoGranule, 7, bytes.Split(bytes.Repeat(append(silentOpus, '|'), 255), []byte("|"))[:255]...)
+	opusPage := oggPageOf(0, oggNoGranule, 7, bytes.Split(bytes.Repeat(append(silentOpus, '|'), 255), []byte("|"))[:255]...)
 	mp3Frame := append([]byte{0xff, 0xfb, 0x10, 0xc0}, make([]byte, 144*32000/44100-4)...)
 	vorbis := func(setup string) []byte {
 		id := append([]byte(vorbisMagic), 0, 0, 0, 0, 2, 0x44, 0xac, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xb8, 1)
 		comment := []byte("\x03vorbis\xff\xff\xff\x7f\xff\xff\xff\x7f\xff\xff\xff\xff\x01")
 		return append(oggPageOf(oggFirst, 0, 5, id), oggPageOf(0, 0, 5, comment, []byte("\x05vorbis"+setup))...)
 	}
-	mkv := ebmlMagic + "\x80" + "\x18\x53\x80\x67\x01\xff\xff\xff\xff\xff\xff\xff"
+	mkv := ebmlMagic + "\x80" + "\x18\x53\x80\x67\x01\xff\xff\xff\xff\xff\xff\xff" // of unknown size
 	for _, c := range []struct {
 		name  string
 		input *endless
 		want  error
 		peak  int64
 	}{
-		{"silent Opus", &endless{opusStart, opusHour, 4 << 20}, ErrTooLong, allowed + fixed},
+		{"silent Opus", &endless{opusStart, opusPage, 4 << 20}, ErrTooLong, allowed + fixed},
 		{"silent MP3", &endless{mp3Frame, mp3Frame, 1 << 30}, ErrTooLong, allowed + fixed},
 		{"silent FLAC", &endless{silentFLAC(t, SampleRate, minutes*60+10), nil, 1 << 20}, ErrTooLong, allowed + fixed},
-		{"silent FLAC at 768 kHz", &endless{silentFLAC(t, 655350, 60), nil, 1 << 20}, ErrTruncated, allowed + fixed},
+		{"silent FLAC at 655 kHz", &endless{silentFLAC(t, 655350, 20), nil, 1 << 20}, nil, allowed + fixed},
 		{"FLAC of lying rate and channels", &endless{lyingFLAC, nil, int64(len(lyingFLAC))}, ErrFormat, fixed},
 		{"WAV that claims 4 GB", &endless{hugeWAV, nil, int64(len(hugeWAV))}, ErrTruncated, fixed},
 		{"WAV of 4 GB of silence", &endless{hugeWAV[:44], make([]byte, 4096), 4 << 30}, ErrTooLong, allowed + fixed},
 		{"Vorbis codebook of 2^24 entries", &endless{vorbis("\x00BCV\x01\x00\xff\xff\xff\x00"), nil, 400}, ErrFormat, fixed},
 		{"Vorbis codebook of no entries", &endless{vorbis("\x00BCV\x01\x00\x00\x00\x00\x00"), nil, 400}, ErrFormat, fixed},
 		{"Vorbis codebook of an empty code", &endless{vorbis("\x00BCV\x01\x00\x08\x00\x00\x02\x00"), nil, 400}, ErrFormat, fixed},
-		{"Ogg packet without end", &endless{opusStart, oggPageFull(7), 64 << 20}, ErrEmpty, fixed},
+		{"Ogg packet without end", &endless{opusStart, oggPageFull(7), 64 << 20}, ErrTruncated, fixed},
 		{"ID3 tag of 256 MB", &endless{[]byte("ID3\x04\x00\x00\x7f\x7f\x7f\x7f"), []byte("x"), 300 << 20}, ErrFormat, fixed},
-		{"junk behind an MP3", &endless{bytes.Repeat(mp3Frame, 2), []byte{0xff, 0xe0, 1}, 16 << 20}, nil, fixed},
-		{"Matroska element of 2^48 bytes", &endless{[]byte(mkv + "\x16\x54\xae\x6b\x03\xff\xff\xff\xff\xff\xff\xff"), []byte("x"), 64 << 20}, ErrFormat, fixed},
-		{"Matroska void of 2^48 bytes", &endless{[]byte(mkv + "\xec\x03\xff\xff\xff\xff\xff\xff\xff"), []byte("x"), 1000}, ErrTruncated, fixed},
+		{"junk behind an MP3", &endless{bytes.Repeat(mp3Frame, 2), []byte{0xff, 0xe0, 1}, 4 << 20}, nil, fixed},
+		{"Matroska element of 2^48 bytes", &endless{[]byte(mkv + "\x16\x54\xae\x6b\x01\x00\xff\xff\xff\xff\xff\xff"), []byte("x"), 64 << 20}, ErrFormat, fixed},
+		{"Matroska void of 2^48 bytes", &endless{[]byte(mkv + "\xec\x01\x00\xff\xff\xff\xff\xff\xff"), []byte("x"), 1000}, ErrTruncated, fixed},
 	} {
 		var err error
 		peak := peakHeap(func() { _, err = Decode(c.input, Limits{MaxDuration: minutes * time.Minute, MaxBytes: 8 << 30}) })

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -60,6 +61,9 @@ func decodeFFmpeg(ctx context.Context, r *bufio.Reader, found format, limits Lim
 		cancel()
 	}
 	waitErr := cmd.Wait()
+	if errors.Is(waitErr, context.Canceled) { // it had done its work, or its output was of no use
+		waitErr = nil
+	}
 	s.source.Format = found.name + ", by ffmpeg"
 	switch {
 	case ctx.Err() != nil:

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,7 +13,7 @@ import (
 )
 
 type transcribeCommand struct {
-	Files []string `arg:"" name:"file" help:"Sound files: WAV or FLAC, of any rate and number of channels."`
+	Files []string `arg:"" name:"file" help:"Sound files, told by their content: WAV, FLAC, MP3, and Opus or Vorbis in Ogg or WebM; with ffmpeg installed also M4A/AAC, MP4 and other sound and video. - is the standard input."`
 	modelFlags
 	Language   string `default:"auto" placeholder:"auto|CODE" help:"The language spoken, or auto to detect it. (${default})"`
 	Task       string `enum:"transcribe,translate" default:"transcribe" help:"Write what is said, or translate it into English. (${enum})"`
@@ -56,7 +57,7 @@ func (t *transcribeCommand) Run(ctx context.Context, c *console) error {
 	err = transcribe(ctx, engine, requests, progress, func(i int, r *asr.Result) error {
 		if r.Err != nil {
 			failed++
-			c.report(fmt.Errorf("%s: %w", t.Files[i], r.Err))
+			c.report(fmt.Errorf("%s: %w", titleOf(t.Files[i]), r.Err))
 			return nil
 		}
 		return t.write(c, t.Files[i], r)
@@ -72,6 +73,15 @@ var timed = map[string]bool{"srt": true, "vtt": true, "tsv": true}
 
 // check finds what is wrong with the flags before any work is done.
 func (t *transcribeCommand) check() error {
+	stdin := 0
+	for _, file := range t.Files {
+		if file == stdinName {
+			stdin++
+		}
+	}
+	if stdin > 1 {
+		return errors.New("the standard input can be transcribed once")
+	}
 	if t.OutputDir == "" {
 		if timed[t.Format] && len(t.Files) > 1 {
 			return fmt.Errorf("--format %s of several files needs --output-dir", t.Format)
@@ -104,9 +114,17 @@ func checkLanguage(name string, m *whisper.Model) error {
 	return nil
 }
 
+// titleOf returns how a file is called in results and errors.
+func titleOf(file string) string {
+	if file == stdinName {
+		return "stdin"
+	}
+	return file
+}
+
 // outputName returns the path that the text of a file is written to.
 func (t *transcribeCommand) outputName(file string) string {
-	base := filepath.Base(file)
+	base := filepath.Base(titleOf(file))
 	return filepath.Join(t.OutputDir, strings.TrimSuffix(base, filepath.Ext(base))+"."+t.Format)
 }
 
@@ -124,11 +142,11 @@ func (t *transcribeCommand) write(c *console, file string, r *asr.Result) error 
 		if r.Segments == nil {
 			r.Segments = []asr.Segment{} // a list in JSON too
 		}
-		if err := encodeLine(&b, fileResult{file, r}); err != nil {
+		if err := encodeLine(&b, fileResult{titleOf(file), r}); err != nil {
 			return fmt.Errorf("%s: %w", file, err)
 		}
 	case t.Format == "txt" && t.OutputDir == "" && len(t.Files) > 1:
-		fmt.Fprintf(&b, "%s: %s\n", file, r.Text)
+		fmt.Fprintf(&b, "%s: %s\n", titleOf(file), r.Text)
 	default:
 		if err := asr.Write(&b, t.Format, r); err != nil {
 			return err
