@@ -54,7 +54,7 @@ func parseOpusHead(b []byte) (opusHead, error) {
 // opusSamples is the number of samples at opusRate in a packet (RFC 6716 section 3.1).
 func opusSamples(packet []byte) (int, error) {
 	if len(packet) == 0 {
-		return 0, errors.New("empty Opus packet")
+		return 0, errors.New("empty packet")
 	}
 	frame := 0
 	switch config := packet[0] >> 3; {
@@ -71,12 +71,12 @@ func opusSamples(packet []byte) (int, error) {
 		count = 2
 	case 3:
 		if len(packet) < 2 {
-			return 0, errors.New("Opus packet without its frame count")
+			return 0, errors.New("packet without its frame count")
 		}
 		count = int(packet[1] & 0x3f)
 	}
 	if frame*count > maxOpusPacket {
-		return 0, fmt.Errorf("Opus packet of %d samples, at most %d", frame*count, maxOpusPacket)
+		return 0, fmt.Errorf("packet of %d samples, at most %d", frame*count, maxOpusPacket)
 	}
 	return frame * count, nil
 }
@@ -114,7 +114,7 @@ func (o *opusStream) packet(packet []byte, keep int) error {
 		err = guarded("Opus", func() error {
 			got, err := o.d.DecodeToFloat32(packet, o.pcm)
 			if err == nil && got != n {
-				err = fmt.Errorf("Opus packet of %d samples, decoded %d", n, got)
+				err = fmt.Errorf("packet of %d samples, decoded %d", n, got)
 			}
 			return err
 		})
