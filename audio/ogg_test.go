@@ -45,21 +45,6 @@ func sealOgg(b []byte) {
 	}
 }
 
-// oggPages splits an Ogg file.
-func oggPages(t testing.TB, b []byte) [][]byte {
-	t.Helper()
-	var pages [][]byte
-	for len(b) > 0 {
-		size := oggHeaderSize + int(b[26])
-		for _, n := range b[oggHeaderSize : oggHeaderSize+int(b[26])] {
-			size += int(n)
-		}
-		pages = append(pages, bytes.Clone(b[:size]))
-		b = b[size:]
-	}
-	return pages
-}
-
 // opusHeadOf is an identification header.
 func opusHeadOf(channels, preSkip int, gain int16) []byte {
 	b := append([]byte(opusMagic+"\x01"), byte(channels))
