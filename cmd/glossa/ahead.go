@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"time"
 
 	"glossa/audio"
 )
@@ -111,8 +112,7 @@ const stdinName = "-"
 // readAudio returns the samples of a sound file at 16 kHz. Its errors do not name the file.
 func readAudio(ctx context.Context, name string) ([]float32, error) {
 	if name == stdinName {
-		pcm, err := audio.DecodeContext(ctx, os.Stdin, audio.Limits{})
-		return pcm.Samples, err
+		return readStdin(ctx)
 	}
 	f, err := os.Open(name)
 	if err != nil {
@@ -128,6 +128,29 @@ func readAudio(ctx context.Context, name string) ([]float32, error) {
 	}
 	pcm, err := audio.DecodeContext(ctx, f, audio.Limits{})
 	return pcm.Samples, err
+}
+
+// readStdin is readAudio of the standard input. Nothing interrupts a read of it: one that goes on when
+// ctx is done is left behind.
+func readStdin(ctx context.Context) ([]float32, error) {
+	var pcm audio.PCM
+	stdin, failed := os.Stdin, make(chan error, 1)
+	go func() {
+		var err error
+		pcm, err = audio.DecodeContext(ctx, stdin, audio.Limits{})
+		failed <- err
+	}()
+	select {
+	case err := <-failed:
+		return pcm.Samples, err
+	case <-ctx.Done():
+	}
+	const patience = time.Second // for what it has begun to be cleared away
+	select {
+	case <-failed:
+	case <-time.After(patience):
+	}
+	return nil, ctx.Err()
 }
 
 // reason returns what is wrong with a path, without the path.

@@ -42,6 +42,7 @@ func (t *transcribeCommand) Run(ctx context.Context, c *console) error {
 	}
 	files := newAhead(t.Files, maxUnread)
 	defer files.close()
+	defer context.AfterFunc(ctx, files.cancel)()
 	requests := make([]asr.Request, len(t.Files))
 	for i := range requests {
 		requests[i] = asr.Request{
