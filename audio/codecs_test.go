@@ -2,7 +2,9 @@ package audio
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"os/exec"
@@ -68,6 +70,22 @@ func (f fixture) bytes(t testing.TB) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// TestFixturesAreDescribed finds each file's checksum in the README beside it.
+func TestFixturesAreDescribed(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join("testdata", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range append(fixtures, ffmpegFixtures...) {
+		if line := fmt.Sprintf("\n| `%s` |", f.name); !bytes.Contains(readme, []byte(line)) {
+			t.Errorf("%s is not described", f.name)
+		}
+		if sum := fmt.Sprintf("`%x`", sha256.Sum256(f.bytes(t))); !bytes.Contains(readme, []byte(sum)) {
+			t.Errorf("%s has the checksum %s, not one of the README", f.name, sum)
+		}
+	}
 }
 
 // check compares what was decoded with what was encoded.

@@ -35,7 +35,7 @@ type signature struct {
 	offset  int
 	bytes   string
 	format  string
-	demuxer string // ffmpeg's, or "" where there is no sound in it
+	demuxer string // ffmpeg's, or "" where there is no sound in it or ffmpeg does not read it
 }
 
 // foreign are the formats that this package knows by name alone, the more specific first.
@@ -58,7 +58,7 @@ var foreign = []signature{
 	{0, "NIST_1A", "NIST SPHERE", "nistsphere"},
 	{0, "\x30\x26\xb2\x75\x8e\x66\xcf\x11", "ASF/WMA", "asf"},
 	{0, "FLV\x01", "FLV", "flv"},
-	{0, "ADIF", "AAC (ADIF)", "aac"},
+	{0, "ADIF", "AAC (ADIF)", ""},
 	{0, "MThd", "MIDI", ""},
 	{0, "PK\x03\x04", "ZIP", ""},
 	{0, "\x1f\x8b", "gzip", ""},
