@@ -2,6 +2,7 @@ package audio
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -61,23 +62,41 @@ const (
 	MaxSourceRate = 768000
 )
 
-// Decode reads one sound file from r to its end and returns it as 16 kHz mono. The container is told by content: WAV and FLAC.
+// Decode reads one sound file from r to its end and returns it as 16 kHz mono. The container and the codec are told by content; the
+// comment of the package lists them. What needs ffmpeg takes a temporary copy of the input on disk.
+//
+// Memory stays below that of the samples held at 16 kHz, 4 bytes each, and as much again for the moment in which they are joined, and
+// 16 MiB; input that is refused as too long or too large never gets to the joining.
 //
 // Errors: ErrEmpty (no bytes, or no samples), ErrFormat (not audio, or of a kind that is not read, or malformed), ErrTruncated (fewer
-// samples than the header promises), ErrNotFinite, ErrTooLong, ErrTooLarge, or r's own error, wrapped. After an error the PCM is zero.
+// samples than the header promises), ErrNotFinite, ErrTooLong, ErrTooLarge, ErrNoFFmpeg, or r's own error, wrapped. After an error the
+// PCM is zero.
 func Decode(r io.Reader, limits Limits) (PCM, error) {
+	return DecodeContext(context.Background(), r, limits)
+}
+
+// DecodeContext is Decode until ctx is done. Then it fails with ctx's error, wrapped, and has killed the program that it ran.
+func DecodeContext(ctx context.Context, r io.Reader, limits Limits) (PCM, error) {
 	limits = limits.withDefaults()
-	br := bufio.NewReaderSize(&cappedReader{r: r, left: limits.MaxBytes, max: limits.MaxBytes}, sniffLength)
-	kind, err := sniff(br)
+	br := bufio.NewReaderSize(&cappedReader{ctx: ctx, r: r, left: limits.MaxBytes, max: limits.MaxBytes}, sniffLength)
+	found, err := sniff(br)
 	if err != nil {
 		return PCM{}, err
 	}
 	s := &sink{maxDuration: limits.MaxDuration}
-	switch kind {
+	switch found.kind {
 	case kindWAV:
 		err = decodeWAV(br, s)
 	case kindFLAC:
 		err = decodeFLAC(br, s)
+	case kindMP3:
+		err = decodeMP3(br, s)
+	case kindOgg:
+		err = decodeOgg(br, s)
+	case kindMatroska:
+		err = decodeMatroska(br, s)
+	case kindFFmpeg:
+		err = decodeFFmpeg(ctx, br, found, limits, s)
 	}
 	if err != nil {
 		return PCM{}, err
@@ -107,13 +126,18 @@ func DecodeFile(path string) (PCM, error) {
 	return pcm, nil
 }
 
-// cappedReader reads at most max bytes of r, of which left are left, and then fails with ErrTooLarge unless r ends there.
+// cappedReader reads at most max bytes of r, of which left are left, and then fails with ErrTooLarge unless r ends there. It fails once
+// ctx is done.
 type cappedReader struct {
+	ctx       context.Context
 	r         io.Reader
 	left, max int64
 }
 
 func (c *cappedReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
 	if c.left > 0 {
 		p = p[:min(int64(len(p)), c.left)]
 	} else {
@@ -127,83 +151,6 @@ func (c *cappedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// sink turns the interleaved samples of a source into mono at SampleRate, block by block, and enforces the duration limit.
-type sink struct {
-	source      Source
-	maxDuration time.Duration
-
-	frames    int64 // sample frames so far
-	maxFrames int64
-	resampler *Resampler // nil at SampleRate
-	mono      []float32
-	samples   []float32
-}
-
-// open says what will be added. It must be called once, before add.
-func (s *sink) open(format string, rate, channels int) error {
-	if rate < MinSourceRate || rate > MaxSourceRate {
-		return fmt.Errorf("%w: %s at %d Hz; rates from %d to %d Hz are read", ErrFormat, format, rate, MinSourceRate, MaxSourceRate)
-	}
-	if channels < 1 {
-		return fmt.Errorf("%w: %s of %d channels", ErrFormat, format, channels)
-	}
-	s.source = Source{Format: format, Rate: rate, Channels: channels}
-	s.maxFrames = int64(s.maxDuration.Seconds() * float64(rate))
-	if rate != SampleRate {
-		s.resampler = NewResampler(rate)
-	}
-	return nil
-}
-
-// add takes whole interleaved sample frames.
-func (s *sink) add(interleaved []float32) error {
-	n := len(interleaved) / s.source.Channels
-	if s.frames += int64(n); s.frames > s.maxFrames {
-		return fmt.Errorf("%w: more than %v", ErrTooLong, s.maxDuration)
-	}
-	mono := interleaved
-	if channels := s.source.Channels; channels > 1 {
-		if cap(s.mono) < n {
-			s.mono = make([]float32, n)
-		}
-		mono = s.mono[:n]
-		scale := 1 / float32(channels)
-		for i := range mono {
-			sum := float32(0)
-			for _, v := range interleaved[i*channels : (i+1)*channels] {
-				sum += v
-			}
-			mono[i] = sum * scale
-		}
-	}
-	// v - v is 0 for every finite v and NaN for the others.
-	bad := float32(0)
-	for _, v := range mono {
-		bad += v - v
-	}
-	if bad != 0 {
-		return fmt.Errorf("%w: within the first %d sample frames", ErrNotFinite, s.frames)
-	}
-	if s.resampler == nil {
-		s.samples = append(s.samples, mono...)
-	} else {
-		s.samples = s.resampler.Append(s.samples, mono)
-	}
-	return nil
-}
-
-// finish returns all that was added.
-func (s *sink) finish() (PCM, error) {
-	if s.frames == 0 {
-		return PCM{}, fmt.Errorf("%w: %s without samples", ErrEmpty, s.source.Format)
-	}
-	if s.resampler != nil {
-		s.samples = s.resampler.Flush(s.samples)
-	}
-	s.source.Duration = samplesDuration(s.frames, s.source.Rate)
-	return PCM{Samples: s.samples, Source: s.source}, nil
-}
-
 // samplesDuration is n/rate seconds.
 func samplesDuration(n int64, rate int) time.Duration {
 	return time.Duration(n/int64(rate))*time.Second + time.Duration(n%int64(rate))*time.Second/time.Duration(rate)
@@ -212,6 +159,41 @@ func samplesDuration(n int64, rate int) time.Duration {
 // promised is ErrTruncated with the counts that the header promises and the input holds.
 func promised(promise, held int64, unit string) error {
 	return fmt.Errorf("%w: header promises %d %s, file holds %d", ErrTruncated, promise, unit, held)
+}
+
+// guarded is decode(), or ErrFormat where a codec library panics: its input is hostile, and its code not ours.
+func guarded(codec string, decode func() error) (err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("%w: %s: %v", ErrFormat, codec, fault)
+		}
+	}()
+	return decode()
+}
+
+// losses counts the packets of a stream that its codec took and refused. A refused one is heard as silence, as players do it, since a
+// recording need not be lost for a flipped bit.
+type losses struct {
+	taken, refused int
+	first          error
+}
+
+func (l *losses) count(err error) {
+	if err == nil {
+		l.taken++
+		return
+	}
+	if l.refused++; l.first == nil {
+		l.first = err
+	}
+}
+
+// err is the first refusal where more packets were refused than taken.
+func (l *losses) err() error {
+	if l.refused > l.taken {
+		return fmt.Errorf("%w: %d of %d packets are damaged, the first: %w", ErrFormat, l.refused, l.refused+l.taken, l.first)
+	}
+	return nil
 }
 
 // isEOF tells the end of the input from a failure to read it.

@@ -10,8 +10,21 @@
 //   - log-mel value: (max(log10 power, peak-8) + 4)/4, dimensionless, about -1.5 to 2.
 //   - Source.Rate is in Hz, Source.Channels counts channels, durations are time.Duration.
 //
-// Decode sniffs by content, never by name, and knows two containers: RIFF/WAVE (with its relatives RF64 and BW64; wav.go)
-// and native FLAC (flac.go). Anything else is ErrFormat, with the name of what was found where it can be told.
+// # Formats
+//
+// Decode sniffs by content, never by name, behind ID3v2 tags and, for MP3, behind junk:
+//
+//   - RIFF/WAVE, RF64 and BW64 with PCM of 8 to 32 bits, floating point, A-law and µ-law (wav.go);
+//   - native FLAC, by mewkiz/flac (flac.go);
+//   - MP3 of MPEG-1 and MPEG-2, by hajimehoshi/go-mp3, without the delay and padding of its encoder (mp3.go);
+//   - Opus in Ogg and in Matroska/WebM, mono and stereo, by pion/opus: pre-skip, end and output gain are honoured (opus.go, ogg.go,
+//     matroska.go);
+//   - Vorbis in the same containers, by jfreymuth/vorbis (vorbis.go).
+//
+// The first audio track of all else that carries sound is decoded by the program ffmpeg (ffmpeg.go): M4A and MP4, bare AAC, the other
+// codecs of Ogg and Matroska, MPEG 2.5 and layer II, AIFF, CAF, AMR, WMA and so on. Without it on the PATH they are ErrNoFFmpeg. What is
+// no sound is ErrFormat, with the name of what was found where it can be told.
+//
 // Input is untrusted: no header makes it allocate or panic, and Limits bounds what one input may cost.
 //
 // Where a recording or a stream holds speech, a Detector tells: NewLongTermDetector's needs no weights, a Silero's is the network of
@@ -29,6 +42,8 @@ const SampleRate = 16000
 var (
 	// ErrFormat: the input is not audio, or of a container or codec that this package does not read, or malformed.
 	ErrFormat = errors.New("audio: unsupported or malformed format")
+	// ErrNoFFmpeg: the input is sound of a kind that is left to ffmpeg.
+	ErrNoFFmpeg = errors.New("audio: ffmpeg is not on the PATH")
 	// ErrTruncated: the input ends before what its own header promises.
 	ErrTruncated = errors.New("audio: truncated")
 	// ErrEmpty: the input holds no bytes, or no samples, or fewer than the operation needs.

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -137,23 +135,4 @@ func TestFLACDamaged(t *testing.T) {
 	if _, err := decodeBytes(flacFile(t, SampleRate, 1, 16, 0, true)); !errors.Is(err, ErrEmpty) {
 		t.Errorf("no samples: %v, want ErrEmpty", err)
 	}
-}
-
-func BenchmarkDecodeFLAC(b *testing.B) {
-	path := filepath.Join("..", "..", "shared", "data", "audio", "en", "ls_test.flac")
-	file, err := os.ReadFile(path)
-	if err != nil {
-		b.Skipf("SKIP: FLAC speech absent: %v", err)
-	}
-	for b.Loop() {
-		if _, err := decodeBytes(file); err != nil {
-			b.Fatal(err)
-		}
-	}
-	perRun := b.Elapsed().Seconds() / float64(b.N)
-	pcm, err := decodeBytes(file)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.ReportMetric(pcm.Duration().Seconds()/perRun, "RTFx")
 }

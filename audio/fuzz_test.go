@@ -1,15 +1,18 @@
 package audio
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"errors"
 	"math"
+	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 )
 
-var sentinels = []error{ErrFormat, ErrTruncated, ErrEmpty, ErrTooLong, ErrTooLarge, ErrNotFinite}
+var sentinels = []error{ErrFormat, ErrTruncated, ErrEmpty, ErrTooLong, ErrTooLarge, ErrNotFinite, ErrNoFFmpeg}
 
 // checkDecode decodes hostile bytes under small limits: they must give either finite samples or an error of this package.
 func checkDecode(t *testing.T, b []byte) (PCM, bool) {
@@ -78,8 +81,9 @@ func FuzzWAV(f *testing.F) {
 	})
 }
 
-// FuzzDecode feeds anything to Decode.
+// FuzzDecode feeds anything to Decode, without ffmpeg.
 func FuzzDecode(f *testing.F) {
+	f.Setenv("PATH", "")
 	for _, seed := range wavSeeds() {
 		f.Add(seed)
 	}
@@ -96,8 +100,98 @@ func FuzzDecode(f *testing.F) {
 	for _, s := range foreign {
 		f.Add(append(make([]byte, s.offset), s.bytes...))
 	}
+	for _, c := range append(fixtures, ffmpegFixtures...) {
+		f.Add(c.bytes(f)[:1000])
+	}
 	f.Add([]byte{})
 	f.Add([]byte("plain text"))
 	f.Add([]byte("\xff\xfb\x90\x64"))
 	f.Fuzz(func(t *testing.T, b []byte) { checkDecode(t, b) })
+}
+
+// addFixtures adds the beginnings of the files of testdata of one format.
+func addFixtures(f *testing.F, format string) {
+	for _, c := range fixtures {
+		if strings.Contains(c.source.Format, format) {
+			b := c.bytes(f)
+			f.Add(b[:len(b)/2])
+		}
+	}
+}
+
+// FuzzMP3 feeds anything to the MP3 reader.
+func FuzzMP3(f *testing.F) {
+	addFixtures(f, "MP3")
+	f.Fuzz(func(t *testing.T, b []byte) {
+		checkReader(t, b, decodeMP3)
+	})
+}
+
+// FuzzOgg feeds anything to the Ogg reader, with right checksums, behind which Opus and Vorbis lie.
+func FuzzOgg(f *testing.F) {
+	addFixtures(f, "Ogg")
+	f.Add(oggPageOf(oggFirst, 0, 1, make([]byte, 255)))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		b = bytes.Clone(b)
+		sealOgg(b)
+		checkReader(t, b, decodeOgg)
+	})
+}
+
+// FuzzMatroska feeds anything to the Matroska reader, behind which Opus and Vorbis lie.
+func FuzzMatroska(f *testing.F) {
+	addFixtures(f, "Matroska")
+	f.Fuzz(func(t *testing.T, b []byte) {
+		checkReader(t, b, decodeMatroska)
+	})
+}
+
+// TestMutated damages the files of testdata at random, again and again: what fuzzing does, without its cost.
+func TestMutated(t *testing.T) {
+	const rounds = 20
+	readers := map[string]func(*bufio.Reader, *sink) error{"MP3": decodeMP3, "Ogg": decodeOgg, "Mat": decodeMatroska}
+	for i, c := range fixtures {
+		whole := c.bytes(t)
+		random := rand.New(rand.NewPCG(uint64(i), 0))
+		for range rounds {
+			b := bytes.Clone(whole)
+			for range 1 + random.IntN(20) {
+				at := random.IntN(len(b))
+				if random.IntN(2) == 0 {
+					at = random.IntN(min(len(b), 500)) // the headers
+				}
+				switch random.IntN(4) {
+				case 0:
+					b[at] = byte(random.Uint32())
+				case 1:
+					b[at] ^= 1 << random.IntN(8)
+				case 2:
+					n := min(random.IntN(9), len(b)-at-1)
+					b = append(b[:at], b[at+n:]...)
+				case 3:
+					copy(b[at:], b[random.IntN(len(b)):])
+				}
+			}
+			sealOgg(b)
+			checkReader(t, b, readers[c.source.Format[:3]])
+		}
+	}
+}
+
+// checkReader is checkDecode of one container, of little sound, so that many inputs are tried.
+func checkReader(t *testing.T, b []byte, decode func(*bufio.Reader, *sink) error) {
+	s := &sink{maxDuration: 100 * time.Millisecond}
+	err := decode(bufio.NewReaderSize(bytes.NewReader(b), sniffLength), s)
+	if err == nil {
+		_, err = s.finish()
+	}
+	if err == nil {
+		return
+	}
+	for _, sentinel := range sentinels {
+		if errors.Is(err, sentinel) {
+			return
+		}
+	}
+	t.Fatalf("not an error of this package: %v", err)
 }

@@ -3,7 +3,9 @@ package audio
 import (
 	"bytes"
 	"encoding/binary"
+	"io"
 	"math"
+	"testing/iotest"
 )
 
 // chunk is a RIFF chunk, padded to an even length.
@@ -67,3 +69,8 @@ func encode(tag, bits int, values []float64) []byte {
 }
 
 func decodeBytes(b []byte) (PCM, error) { return Decode(bytes.NewReader(b), Limits{}) }
+
+// readFailing reads b and then fails with err.
+func readFailing(b []byte, err error) io.Reader {
+	return io.MultiReader(bytes.NewReader(b), iotest.ErrReader(err))
+}

@@ -8,131 +8,170 @@ import (
 	"unicode/utf8"
 )
 
-// kind is a container that Decode reads.
+// kind is the reader of this package that takes a container.
 type kind int
 
 const (
 	kindWAV kind = iota
 	kindFLAC
+	kindMP3
+	kindOgg      // Opus or Vorbis
+	kindMatroska // Opus or Vorbis
+	kindFFmpeg
 )
 
-// sniffLength is how many bytes sniff may look at. The first page of an Ogg stream and the brand of an MP4 lie well within it.
-const sniffLength = 4096
+// format is what a file was found to be.
+type format struct {
+	kind    kind
+	name    string // of kindFFmpeg, for errors and Source.Format
+	demuxer string // of kindFFmpeg: ffmpeg's name of the container
+}
+
+// sniffLength is how many bytes sniff may look at: enough for the tracks of a Matroska file, and for junk before the first frame of an MP3.
+const sniffLength = 1 << 16
 
 // signature says that bytes at offset name a format.
 type signature struct {
-	offset int
-	bytes  string
-	format string
+	offset  int
+	bytes   string
+	format  string
+	demuxer string // ffmpeg's, or "" where there is no sound in it or ffmpeg does not read it
 }
 
-// foreign are the formats that are recognised only to be named in an error, the more specific first.
+// foreign are the formats that this package knows by name alone, the more specific first.
 var foreign = []signature{
-	{28, "OpusHead", "Ogg Opus"},
-	{29, "vorbis", "Ogg Vorbis"},
-	{29, "FLAC", "Ogg FLAC"},
-	{28, "Speex", "Ogg Speex"},
-	{0, "OggS", "Ogg"},
-	{4, "ftypM4A", "MP4/M4A (AAC or ALAC)"},
-	{4, "ftypqt", "QuickTime"},
-	{4, "ftyp", "MP4"},
-	{0, "\x1a\x45\xdf\xa3", "Matroska/WebM"},
-	{0, "RIFX", "big-endian WAV (RIFX)"},
-	{0, "riff\x2e\x91\xcf\x11", "Sony Wave64"},
-	{8, "AVI ", "AVI"},
-	{8, "AIFF", "AIFF"},
-	{8, "AIFC", "AIFF-C"},
-	{0, "caff", "Core Audio (CAF)"},
-	{0, ".snd", "Sun AU"},
-	{0, "#!AMR", "AMR"},
-	{0, "wvpk", "WavPack"},
-	{0, "MAC ", "Monkey's Audio"},
-	{0, "TTA1", "True Audio"},
-	{0, "NIST_1A", "NIST SPHERE"},
-	{0, "\x30\x26\xb2\x75\x8e\x66\xcf\x11", "ASF/WMA"},
-	{0, "FLV\x01", "FLV"},
-	{0, "ADIF", "AAC"},
-	{0, "MThd", "MIDI"},
-	{0, "PK\x03\x04", "ZIP"},
-	{0, "\x1f\x8b", "gzip"},
-	{0, "%PDF", "PDF"},
-	{0, "\x89PNG", "PNG"},
-	{0, "\xff\xd8\xff", "JPEG"},
+	{4, "ftypM4A", "MP4/M4A", "mov"},
+	{4, "ftypqt", "QuickTime", "mov"},
+	{4, "ftyp", "MP4", "mov"},
+	{4, "moov", "QuickTime", "mov"},
+	{0, "RIFX", "big-endian WAV (RIFX)", ""},
+	{0, "riff\x2e\x91\xcf\x11", "Sony Wave64", "w64"},
+	{8, "AVI ", "AVI", "avi"},
+	{8, "AIFF", "AIFF", "aiff"},
+	{8, "AIFC", "AIFF-C", "aiff"},
+	{0, "caff", "Core Audio (CAF)", "caf"},
+	{0, ".snd", "Sun AU", "au"},
+	{0, "#!AMR", "AMR", "amr"},
+	{0, "wvpk", "WavPack", "wv"},
+	{0, "MAC ", "Monkey's Audio", "ape"},
+	{0, "TTA1", "True Audio", "tta"},
+	{0, "NIST_1A", "NIST SPHERE", "nistsphere"},
+	{0, "\x30\x26\xb2\x75\x8e\x66\xcf\x11", "ASF/WMA", "asf"},
+	{0, "FLV\x01", "FLV", "flv"},
+	{0, "ADIF", "AAC (ADIF)", ""},
+	{0, "MThd", "MIDI", ""},
+	{0, "PK\x03\x04", "ZIP", ""},
+	{0, "\x1f\x8b", "gzip", ""},
+	{0, "%PDF", "PDF", ""},
+	{0, "\x89PNG", "PNG", ""},
+	{0, "\xff\xd8\xff", "JPEG", ""},
 }
 
-// sniff tells the container by the bytes at r's front and leaves r at its start (behind an ID3v2 tag, if one precedes FLAC).
-// Anything but WAV and FLAC is ErrFormat with the name of the format if it is known; no bytes at all are ErrEmpty.
-func sniff(r *bufio.Reader) (kind, error) {
-	head, err := r.Peek(sniffLength)
-	if err != nil && err != io.EOF {
-		return 0, fmt.Errorf("audio: read: %w", err)
+// sniff tells the format by the bytes at r's front and leaves r at its start, behind the ID3v2 tags that may precede any format.
+// What is no sound is ErrFormat with the name of the format if it is known; no bytes at all are ErrEmpty.
+func sniff(r *bufio.Reader) (format, error) {
+	tagged := false
+	for {
+		head, err := r.Peek(sniffLength)
+		if err != nil && err != io.EOF {
+			return format{}, fmt.Errorf("audio: read: %w", err)
+		}
+		if len(head) == 0 && !tagged {
+			return format{}, fmt.Errorf("%w: no bytes", ErrEmpty)
+		}
+		if !has(head, 0, "ID3") {
+			return sniffHead(head, tagged)
+		}
+		if err := skipID3(r, head); err != nil {
+			return format{}, err
+		}
+		tagged = true
 	}
-	if len(head) == 0 {
-		return 0, fmt.Errorf("%w: no bytes", ErrEmpty)
-	}
-	if has(head, 0, "ID3") {
-		return sniffTagged(r, head)
-	}
-	riff := has(head, 0, "RIFF") || has(head, 0, "RF64") || has(head, 0, "BW64")
-	switch {
-	case riff && has(head, 8, "WAVE"):
-		return kindWAV, nil
-	case riff && len(head) < 12:
-		return 0, fmt.Errorf("%w: RIFF header of %d bytes, want 12", ErrTruncated, len(head))
-	case has(head, 0, "fLaC"):
-		return kindFLAC, nil
-	}
-	return 0, fmt.Errorf("%w: %s; WAV and FLAC are read", ErrFormat, foreignName(head))
 }
 
-// sniffTagged looks behind the ID3v2 tag at r's front: MP3 files begin with one, and some FLAC files.
-func sniffTagged(r *bufio.Reader, head []byte) (kind, error) {
-	const header = 10
+// skipID3 skips the ID3v2 tag at the front of r, which begins with head.
+func skipID3(r *bufio.Reader, head []byte) error {
+	const (
+		header = 10
+		footer = 0x10 // the flag that a copy of the header follows the tag
+	)
 	if len(head) < header {
-		return 0, fmt.Errorf("%w: ID3 tag header of %d bytes, want %d", ErrTruncated, len(head), header)
+		return fmt.Errorf("%w: ID3 tag header of %d bytes, want %d", ErrTruncated, len(head), header)
 	}
 	size := int64(header)
 	for i, b := range head[6:header] {
 		size += int64(b&0x7f) << (7 * (3 - i)) // synchsafe: seven bits a byte
 	}
-	if _, err := io.CopyN(io.Discard, r, size); err != nil {
-		if isEOF(err) {
-			return 0, fmt.Errorf("%w: MP3, cut within its ID3 tag; WAV and FLAC are read", ErrFormat)
-		}
-		return 0, fmt.Errorf("audio: read: %w", err)
+	if head[5]&footer != 0 {
+		size += header
 	}
-	behind, err := r.Peek(4)
-	if err != nil && err != io.EOF {
-		return 0, fmt.Errorf("audio: read: %w", err)
+	if n, err := io.CopyN(io.Discard, r, size); isEOF(err) {
+		return fmt.Errorf("%w: ID3 tag promises %d bytes, file holds %d", ErrTruncated, size, n)
+	} else if err != nil {
+		return fmt.Errorf("audio: read: %w", err)
 	}
-	if has(behind, 0, "fLaC") {
-		return kindFLAC, nil
-	}
-	return 0, fmt.Errorf("%w: MP3; WAV and FLAC are read", ErrFormat)
+	return nil
 }
 
-// foreignName names the format of a file that begins with head.
-func foreignName(head []byte) string {
+// sniffHead tells the format of a file that begins with head, behind a tag or not.
+func sniffHead(head []byte, tagged bool) (format, error) {
+	riff := has(head, 0, "RIFF") || has(head, 0, "RF64") || has(head, 0, "BW64")
+	switch {
+	case riff && has(head, 8, "WAVE"):
+		return format{kind: kindWAV}, nil
+	case riff && len(head) < 12:
+		return format{}, fmt.Errorf("%w: RIFF header of %d bytes, want 12", ErrTruncated, len(head))
+	case has(head, 0, "fLaC"):
+		return format{kind: kindFLAC}, nil
+	case has(head, 0, "OggS"):
+		return sniffOgg(head), nil
+	case has(head, 0, ebmlMagic):
+		return sniffMatroska(head)
+	}
 	for _, s := range foreign {
-		if has(head, s.offset, s.bytes) {
-			return s.format
+		switch {
+		case !has(head, s.offset, s.bytes):
+		case s.demuxer == "":
+			return format{}, fmt.Errorf("%w: %s", ErrFormat, s.format)
+		default:
+			return format{kindFFmpeg, s.format, s.demuxer}, nil
 		}
 	}
-	// An MPEG audio frame begins with eleven set bits; layer bits 00 are those of AAC in ADTS.
+	if found, ok := sniffMPEG(head); ok {
+		return found, nil
+	}
+	return format{}, fmt.Errorf("%w: %s", ErrFormat, unknown(head, tagged))
+}
+
+// sniffMPEG looks for MPEG audio: frames of layer III wherever they begin, as of players that cut a broadcast anywhere, and those of
+// other layers at the front.
+func sniffMPEG(head []byte) (format, bool) {
+	// An MPEG audio frame begins with eleven set bits; layer bits 00 are those of AAC in ADTS, where a twelfth bit is set.
 	if len(head) > 2 && head[0] == 0xff && head[1]&0xe0 == 0xe0 {
 		switch layer := head[1] >> 1 & 3; {
 		case layer == 0 && head[1]&0xf0 == 0xf0:
-			return "AAC (ADTS)"
-		case layer == 1 && head[2]>>4 != 0xf:
-			return "MP3"
+			return format{kindFFmpeg, "AAC (ADTS)", "aac"}, true
 		case layer == 2 && head[2]>>4 != 0xf:
-			return "MPEG audio, layer II"
+			return format{kindFFmpeg, "MPEG audio, layer II", "mp3"}, true
 		}
 	}
-	if has(head, 0, "RIFF") && len(head) >= 12 {
-		return fmt.Sprintf("RIFF of type %q, not WAVE", head[8:12])
+	h, ok := findMP3(head)
+	if ok && h.version == mpeg25 {
+		return format{kindFFmpeg, "MP3 (MPEG 2.5)", "mp3"}, true
 	}
-	if isText(head) {
+	return format{kind: kindMP3}, ok
+}
+
+// unknown describes a file that begins with head, which nothing recognised.
+func unknown(head []byte, tagged bool) string {
+	switch {
+	case len(head) == 0:
+		return "an ID3 tag and nothing behind it"
+	case has(head, 0, "RIFF") && len(head) >= 12:
+		return fmt.Sprintf("RIFF of type %q, not WAVE", head[8:12])
+	case tagged:
+		return fmt.Sprintf("unknown content behind an ID3 tag (first bytes % x)", head[:min(len(head), 8)])
+	case isText(head):
 		return "text, not audio"
 	}
 	return fmt.Sprintf("unknown content (first bytes % x)", head[:min(len(head), 8)])

@@ -305,10 +305,10 @@ func TestSileroWeightsAreChecked(t *testing.T) {
 	}
 }
 
-// endless is a reader of one byte over and over.
-type endless byte
+// repeated is a reader of one byte over and over.
+type repeated byte
 
-func (e endless) Read(p []byte) (int, error) {
+func (e repeated) Read(p []byte) (int, error) {
 	for i := range p {
 		p[i] = byte(e)
 	}
@@ -325,8 +325,8 @@ func TestHostileSileroFiles(t *testing.T) {
 	const header, first = 8 + len(sileroModelType), 8 + len(sileroModelType) + 4*(3+3+3*len(sileroEncoder)+4)
 	for name, r := range map[string]io.Reader{
 		"nothing":             bytes.NewReader(nil),
-		"zeros":               endless(0),
-		"ones":                endless(0xff),
+		"zeros":               repeated(0),
+		"ones":                repeated(0xff),
 		"magic":               bytes.NewReader(put(0, 7)),
 		"type":                bytes.NewReader(put(8, 7)),
 		"type length":         bytes.NewReader(put(4, math.MaxInt32)),
@@ -342,7 +342,7 @@ func TestHostileSileroFiles(t *testing.T) {
 		"cut":                 bytes.NewReader(good[:len(good)-1]),
 		"more":                bytes.NewReader(append(slices.Clone(good), 0)),
 		"twice":               io.MultiReader(bytes.NewReader(good), bytes.NewReader(good[first:])),
-		"endless":             io.MultiReader(bytes.NewReader(good), endless(0)),
+		"endless":             io.MultiReader(bytes.NewReader(good), repeated(0)),
 	} {
 		if _, err := ReadSilero(r); !errors.Is(err, ErrWeights) {
 			t.Errorf("%s: %v", name, err)

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"runtime"
 	"sync"
+	"time"
 
 	"glossa/audio"
 )
@@ -24,6 +26,10 @@ type ahead struct {
 	unread int // samples in files
 	closed bool
 
+	ctx     context.Context // of the decoders
+	cancel  context.CancelFunc
+	workers sync.WaitGroup
+
 	maxUnread int
 }
 
@@ -40,21 +46,24 @@ type decoding struct {
 func newAhead(names []string, maxUnread int) *ahead {
 	a := &ahead{files: make([]decoding, len(names)), maxUnread: maxUnread}
 	a.room.L = &a.mu
+	a.ctx, a.cancel = context.WithCancel(context.Background())
 	for i, name := range names {
 		a.files[i].name = name
 	}
 	for range min(runtime.GOMAXPROCS(0), len(names)) {
-		go a.work()
+		a.workers.Go(a.work)
 	}
 	return a
 }
 
-// close lets the workers end.
+// close ends the workers, and the programs that they run.
 func (a *ahead) close() {
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.closed = true
 	a.room.Broadcast()
+	a.mu.Unlock()
+	a.cancel()
+	a.workers.Wait()
 }
 
 func (a *ahead) work() {
@@ -77,7 +86,7 @@ func (a *ahead) work() {
 // decode decodes a file unless that is done, and waits where another does it.
 func (a *ahead) decode(d *decoding) {
 	d.once.Do(func() {
-		d.pcm, d.err = readAudio(d.name)
+		d.pcm, d.err = readAudio(a.ctx, d.name)
 		a.mu.Lock()
 		a.unread += len(d.pcm)
 		a.mu.Unlock()
@@ -97,8 +106,14 @@ func (a *ahead) take(i int) ([]float32, error) {
 	return pcm, d.err
 }
 
+// stdinName stands for the standard input among the names of files.
+const stdinName = "-"
+
 // readAudio returns the samples of a sound file at 16 kHz. Its errors do not name the file.
-func readAudio(name string) ([]float32, error) {
+func readAudio(ctx context.Context, name string) ([]float32, error) {
+	if name == stdinName {
+		return readStdin(ctx)
+	}
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, reason(err)
@@ -111,8 +126,31 @@ func readAudio(name string) ([]float32, error) {
 	if info.IsDir() {
 		return nil, errors.New("is a directory; pass the files in it")
 	}
-	pcm, err := audio.Decode(f, audio.Limits{})
+	pcm, err := audio.DecodeContext(ctx, f, audio.Limits{})
 	return pcm.Samples, err
+}
+
+// readStdin is readAudio of the standard input. Nothing interrupts a read of it: one that goes on when
+// ctx is done is left behind.
+func readStdin(ctx context.Context) ([]float32, error) {
+	var pcm audio.PCM
+	stdin, failed := os.Stdin, make(chan error, 1)
+	go func() {
+		var err error
+		pcm, err = audio.DecodeContext(ctx, stdin, audio.Limits{})
+		failed <- err
+	}()
+	select {
+	case err := <-failed:
+		return pcm.Samples, err
+	case <-ctx.Done():
+	}
+	const patience = time.Second // for what it has begun to be cleared away
+	select {
+	case <-failed:
+	case <-time.After(patience):
+	}
+	return nil, ctx.Err()
 }
 
 // reason returns what is wrong with a path, without the path.

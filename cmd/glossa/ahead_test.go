@@ -1,13 +1,16 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"testing"
+	"time"
 
 	"glossa/audio"
 )
@@ -75,4 +78,21 @@ func (a *ahead) begun() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.next
+}
+
+// TestAheadLeavesStandardInput closes while the standard input says nothing.
+func TestAheadLeavesStandardInput(t *testing.T) {
+	silent, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close()
+	defer func(stdin *os.File) { os.Stdin = stdin }(os.Stdin)
+	os.Stdin = silent
+	a := newAhead([]string{stdinName}, maxUnread)
+	time.AfterFunc(50*time.Millisecond, a.cancel)
+	if _, err := a.take(0); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, want context.Canceled", err)
+	}
+	a.close()
 }

@@ -43,8 +43,11 @@ const libraries = `
 	github.com/alecthomas/kong        <- cmd/glossa
 	github.com/go-audio/audio         <- audio
 	github.com/go-audio/wav           <- audio
+	github.com/hajimehoshi/go-mp3     <- audio
+	github.com/jfreymuth/vorbis       <- audio
 	github.com/mewkiz/flac            <- audio
 	github.com/mjibson/go-dsp         <- audio
+	github.com/pion/opus              <- audio
 	github.com/rogpeppe/go-internal   <- whisper/hub
 	github.com/schollz/progressbar/v3 <- cmd/glossa
 	golang.org/x/sys                  <- whisper/tensor/cpu

@@ -1,18 +1,22 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"glossa/asr"
+	"glossa/audio"
 	"glossa/whisper"
 )
 
 type transcribeCommand struct {
-	Files []string `arg:"" name:"file" help:"Sound files: WAV or FLAC, of any rate and number of channels."`
+	Files []string `arg:"" name:"file" help:"Sound files, told by their content: WAV, FLAC, MP3, and Opus or Vorbis in Ogg or WebM; with ffmpeg installed also M4A/AAC, MP4 and other sound and video. - is the standard input."`
 	modelFlags
 	Language   string `default:"auto" placeholder:"auto|CODE" help:"The language spoken, or auto to detect it. (${default})"`
 	Task       string `enum:"transcribe,translate" default:"transcribe" help:"Write what is said, or translate it into English. (${enum})"`
@@ -25,6 +29,7 @@ type transcribeCommand struct {
 	ClipTimestamps []float64 `placeholder:"START,END,…" help:"What is transcribed of each file, in seconds; a last start without an end lasts to the end. (all)"`
 	decodingFlags
 	subtitleFlags
+	vadFlags `kong:"set='vad=none',set='vad_kinds=none|builtin|FILE',set='max_speech=the window of the model',set='min_silence=160',set='speech_pad=400'"`
 }
 
 // Run transcribes the files in shared batches and writes their texts in the order of the files,
@@ -41,6 +46,9 @@ func (t *transcribeCommand) Run(ctx context.Context, c *console) error {
 	if err != nil {
 		return err
 	}
+	if request.Speech, err = t.speech(ctx, engine.Model()); err != nil {
+		return err
+	}
 	if err := checkLanguage(t.Language, engine.Model()); err != nil {
 		return err
 	}
@@ -54,6 +62,7 @@ func (t *transcribeCommand) Run(ctx context.Context, c *console) error {
 	}
 	files := newAhead(t.Files, maxUnread)
 	defer files.close()
+	defer context.AfterFunc(ctx, files.cancel)()
 	requests := make([]asr.Request, len(t.Files))
 	for i := range requests {
 		requests[i] = request
@@ -64,7 +73,7 @@ func (t *transcribeCommand) Run(ctx context.Context, c *console) error {
 	err = transcribe(ctx, engine, requests, progress, func(i int, r *asr.Result) error {
 		if r.Err != nil {
 			failed++
-			c.report(fmt.Errorf("%s: %w", t.Files[i], r.Err))
+			c.report(fmt.Errorf("%s: %w", titleOf(t.Files[i]), r.Err))
 			return nil
 		}
 		return t.write(c, t.Files[i], r)
@@ -91,6 +100,21 @@ func (t *transcribeCommand) request() (asr.Request, error) {
 	}, err
 }
 
+// speech returns what finds speech, nil where nothing is to. Speech is cut where the model's window
+// ends, unless the flags want it shorter.
+func (t *transcribeCommand) speech(ctx context.Context, m *whisper.Model) (func([]float32) ([]audio.Span, error), error) {
+	if t.VAD == vadNone {
+		return nil, nil
+	}
+	v, err := t.vadFlags.open()
+	if err != nil {
+		return nil, err
+	}
+	window := time.Duration(m.Dims.WindowSeconds() * float64(time.Second))
+	v.options.MaxSpeech = min(cmp.Or(v.options.MaxSpeech, window), window)
+	return func(pcm []float32) ([]audio.Span, error) { return v.speech(ctx, pcm) }, nil
+}
+
 // timed are the formats that hold times.
 var timed = map[string]bool{"srt": true, "vtt": true, "tsv": true}
 
@@ -98,6 +122,15 @@ var timed = map[string]bool{"srt": true, "vtt": true, "tsv": true}
 func (t *transcribeCommand) check() error {
 	if err := t.checkSubtitles(); err != nil {
 		return err
+	}
+	stdin := 0
+	for _, file := range t.Files {
+		if file == stdinName {
+			stdin++
+		}
+	}
+	if stdin > 1 {
+		return errors.New("the standard input can be transcribed once")
 	}
 	if t.OutputDir == "" {
 		if timed[t.Format] && len(t.Files) > 1 {
@@ -131,9 +164,17 @@ func checkLanguage(name string, m *whisper.Model) error {
 	return nil
 }
 
+// titleOf returns how a file is called in results and errors.
+func titleOf(file string) string {
+	if file == stdinName {
+		return "stdin"
+	}
+	return file
+}
+
 // outputName returns the path that the text of a file is written to.
 func (t *transcribeCommand) outputName(file string) string {
-	base := filepath.Base(file)
+	base := filepath.Base(titleOf(file))
 	return filepath.Join(t.OutputDir, strings.TrimSuffix(base, filepath.Ext(base))+"."+t.Format)
 }
 
@@ -151,11 +192,11 @@ func (t *transcribeCommand) write(c *console, file string, r *asr.Result) error 
 		if r.Segments == nil {
 			r.Segments = []asr.Segment{} // a list in JSON too
 		}
-		if err := encodeLine(&b, fileResult{file, r}); err != nil {
+		if err := encodeLine(&b, fileResult{titleOf(file), r}); err != nil {
 			return fmt.Errorf("%s: %w", file, err)
 		}
 	case t.Format == "txt" && t.OutputDir == "" && len(t.Files) > 1:
-		fmt.Fprintf(&b, "%s: %s\n", file, r.Text)
+		fmt.Fprintf(&b, "%s: %s\n", titleOf(file), r.Text)
 	default:
 		if err := asr.Write(&b, t.Format, r, t.subtitleOptions()); err != nil {
 			return err

@@ -15,20 +15,24 @@ import (
 )
 
 // vadFlags name a voice activity detector and say what it takes for speech, under Silero's names.
-// A command that embeds them sets the variables vad, min_silence and speech_pad to its defaults.
+// A command that embeds them sets the variables vad, min_silence and speech_pad to its defaults, and
+// vad_kinds and max_speech to what help says of them.
 type vadFlags struct {
-	VAD         string  `name:"vad" default:"${vad}" placeholder:"builtin|FILE" help:"What tells speech from all else: a detector without weights, or the weights of Silero VAD, as whisper.cpp or safetensors store them. (${default})"`
-	Threshold   float32 `name:"vad-threshold" default:"0.5" help:"The probability from which on a frame is speech. (${default})"`
-	NegThresh   float32 `name:"vad-neg-threshold" placeholder:"P" help:"The probability below which speech ends. (threshold - 0.15)"`
-	MinSpeech   int     `name:"vad-min-speech-duration-ms" default:"250" placeholder:"MS" help:"Shorter speech is dropped. (${default})"`
-	MaxSpeech   float64 `name:"vad-max-speech-duration-s" placeholder:"S" help:"Longer speech is cut in its longest silence. (no limit)"`
-	MinSilence  int     `name:"vad-min-silence-duration-ms" default:"${min_silence}" placeholder:"MS" help:"How long silence lasts that ends speech. (${default})"`
-	SpeechPad   int     `name:"vad-speech-pad-ms" default:"${speech_pad}" placeholder:"MS" help:"What is added to speech at both ends. (${default})"`
-	MinSilAtMax int     `name:"vad-min-silence-at-max-speech-ms" default:"98" placeholder:"MS" help:"The shortest silence in which speech is cut that is too long. (${default})"`
+	VAD         string  `name:"vad" group:"Speech" default:"${vad}" placeholder:"${vad_kinds}" help:"What tells speech from all else: the built-in detector, or the weights of Silero VAD, as whisper.cpp or safetensors store them. (${default})"`
+	Threshold   float32 `group:"Speech" name:"vad-threshold" default:"0.5" help:"The probability from which on a frame is speech. (${default})"`
+	NegThresh   float32 `group:"Speech" name:"vad-neg-threshold" placeholder:"P" help:"The probability below which speech ends. (threshold - 0.15)"`
+	MinSpeech   int     `group:"Speech" name:"vad-min-speech-duration-ms" default:"250" placeholder:"MS" help:"Shorter speech is dropped. (${default})"`
+	MaxSpeech   float64 `group:"Speech" name:"vad-max-speech-duration-s" placeholder:"S" help:"Longer speech is cut in its longest silence. (${max_speech})"`
+	MinSilence  int     `group:"Speech" name:"vad-min-silence-duration-ms" default:"${min_silence}" placeholder:"MS" help:"How long silence lasts that ends speech. (${default})"`
+	SpeechPad   int     `group:"Speech" name:"vad-speech-pad-ms" default:"${speech_pad}" placeholder:"MS" help:"What is added to speech at both ends. (${default})"`
+	MinSilAtMax int     `group:"Speech" name:"vad-min-silence-at-max-speech-ms" default:"98" placeholder:"MS" help:"The shortest silence in which speech is cut that is too long. (${default})"`
 }
 
-// vadBuiltin is the name of the detector without weights.
-const vadBuiltin = "builtin"
+// Values of --vad that are no files.
+const (
+	vadBuiltin = "builtin" // the detector without weights
+	vadNone    = "none"    // all is taken for speech, where the command allows it
+)
 
 // vad finds speech. It is safe for concurrent use.
 type vad struct {
