@@ -40,26 +40,35 @@ full() {
 for r in 0 1 2; do data 1 $r "${base[@]}"; done
 for r in 0 1; do data 0.15 $r "${adapted[@]}"; done
 # At first the model learns to tell the adapters' languages, not to write them.
-identify=(--identify-only "$(IFS=,; echo "${adapted[*]}")" --ctc-weight 0.55)
+identify=(--identify-only "$(IFS=,; echo "${adapted[*]}")")
 plain=(--augment-noise 0 --augment-freq-masks 0 --augment-time-masks 0 --augment-tilt 0)
 varied=(--augment-noise 0 --augment-silence 0.2 --augment-gain 5 --augment-freq-mask 0.12 --augment-time-mask 0.04)
-full --out "$data/base-1" "${identify[@]}" --language-tokens 99 --width 160 --heads 5 --encoder-layers 4 --decoder-layers 2 --merges 400 \
+full --out "$data/base-1" "${identify[@]}" --ctc-weight 0.55 --language-tokens 99 --width 160 --heads 5 --encoder-layers 4 --decoder-layers 2 --merges 400 \
 	--steps 4500 --learning-rate 2e-3 --warmup 200 --bpe-dropout 0.02
 # Once it listens, it learns faster from sound that is hardly varied, until it knows the voices.
-full --out "$data/base-2" "${identify[@]}" --model "$data/base-1/model" --steps 7000 --learning-rate 2e-3 --warmup 100 --timestamps 0.1 \
+full --out "$data/base-2" "${identify[@]}" --ctc-weight 0.55 --model "$data/base-1/model" --steps 7000 --learning-rate 2e-3 --warmup 100 --timestamps 0.1 \
 	"${plain[@]}" --augment-speed 0.05 --augment-silence 0.2 --augment-gain 3 --augment-warp 0
 # Then voices are varied, for those that it has not heard.
-full --out "$data/base-3" "${identify[@]}" --model "$data/base-2/model" --steps 5200 --learning-rate 1.3e-3 --warmup 100 --timestamps 0.1 \
+full --out "$data/base-3" "${identify[@]}" --ctc-weight 0.55 --model "$data/base-2/model" --steps 5200 --learning-rate 1.3e-3 --warmup 100 --timestamps 0.1 \
 	"${varied[@]}" --augment-warp 0.1
 # Most of the training is on invented voices. It hears a little of the adapters' languages, as a large
-# Whisper has heard of most languages: an adapter turns what is poorly known into what is well known.
+# Whisper has heard of most languages.
 manifests=()
 for r in 0 1 2; do data 1 $r "${base[@]}"; done
 data 2.5 3 "${base[@]}"
 for r in 0 1; do data 0.27 $r "${adapted[@]}"; done
 data 0.68 3 "${adapted[@]}"
-full --out "$data/base" --model "$data/base-3/model" --steps 25000 --learning-rate 2e-3 --warmup 150 --timestamps 0.1 --ctc-weight 0.5 \
-	"${varied[@]}" --augment-warp 0.06
+full --out "$data/base-4" --model "$data/base-3/model" --steps 18000 --learning-rate 2e-3 --floor 0.2 --warmup 150 --timestamps 0.1 \
+	--ctc-weight 0.5 "${varied[@]}" --augment-warp 0.06
+# At last it writes its own languages alone; the others are left to their adapters.
+manifests=()
+for r in 0 1 2; do data 1 $r de es fr pl hi; data 1.4 $r en; done
+data 2.5 3 de es fr pl hi
+data 3.5 3 en
+for r in 0 1; do data 0.1 $r "${adapted[@]}"; done
+data 0.25 3 "${adapted[@]}"
+full --out "$data/base" "${identify[@]}" --ctc-weight 0 --model "$data/base-4/model" --steps 6000 --learning-rate 4e-4 --floor 0.01 --warmup 200 \
+	--timestamps 0.1 "${varied[@]}" --augment-warp 0.06
 go run ./whisper/nano/recipe -model "$data/base/model" -out whisper/nano/model
 
 for l in "${adapted[@]}"; do
