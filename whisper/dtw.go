@@ -87,7 +87,7 @@ func median(k [medianWidth]int32) int32 {
 	b = max(a, b)
 	d, f = min(d, f), max(d, f)
 	c, g = min(c, g), max(c, g)
-	c, d = min(c, d), max(c, d)
+	d = max(c, d)
 	d, e = min(d, g), min(e, f)
 	b, e = min(b, e), max(b, e)
 	return min(max(b, d), e)
