@@ -237,6 +237,13 @@ func TestAConnectionThatStallsIsResumed(t *testing.T) {
 func TestAnInterruptedPullIsResumed(t *testing.T) {
 	repo := modelRepo()
 	r := newRig(t, repo, "")
+	content := repo.Files["model.safetensors"]
+	r.Fault = large(1, func(w http.ResponseWriter, q *http.Request) bool { // the rest does not come before the interrupt
+		w.Header().Set("Content-Length", fmt.Sprint(len(content)))
+		w.Write(content[:2<<20])
+		<-q.Context().Done()
+		return true
+	})
 	ctx, cancel := context.WithCancel(t.Context())
 	_, err := r.Pull(ctx, Ref{"a/b", "main", ""}, func(p Progress) {
 		if p.File == "model.safetensors" && p.Done > 1<<20 {
