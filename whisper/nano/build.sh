@@ -82,11 +82,16 @@ full --out "$data/base" "${identify[@]}" --ctc-weight 0 --model "$data/base-5/mo
 	--timestamps 0.1 "${varied[@]}" --augment-speed 0.12 --augment-warp 0.1
 go run ./whisper/nano/recipe -model "$data/base/model" -out whisper/nano/model
 
-for l in "${adapted[@]}"; do
+adapter() { # LANG STEPS OPTION…
 	manifests=()
-	for r in 0 1 3; do data 1 $r "$l"; done
-	"$data/glossa" train --kind flora --rank 1 --resume --model whisper/nano/model --out "$data/$l" "${manifests[@]}" --dev "$data/dev.jsonl" \
-		--steps 1500 --batch-frames 2600 --learning-rate 1e-2 --warmup 60 --ema 0.99 --timestamps 0.1 "${varied[@]}" --augment-warp 0.05
-	go run ./whisper/nano/recipe -adapter "$data/$l/model" -out "whisper/nano/adapters/$l"
-done
+	for r in 0 1 3; do data 1 $r "$1"; done
+	"$data/glossa" train --kind flora --rank 1 --resume --model whisper/nano/model --out "$data/$1" "${manifests[@]}" --dev "$data/dev.jsonl" \
+		--steps "$2" --batch-frames 2600 --learning-rate 1e-2 --warmup 60 --ema 0.99 --timestamps 0.1 --augment-noise 0 --augment-silence 0.2 "${@:3}"
+	go run ./whisper/nano/recipe -adapter "$data/$1/model" -out "whisper/nano/adapters/$1"
+}
+unmasked=(--augment-freq-masks 0 --augment-time-masks 0)
+adapter ca 2000 "${unmasked[@]}" --augment-gain 5 --augment-warp 0.05
+adapter cs 1500 "${unmasked[@]}" --augment-gain 3 --augment-warp 0.03 --augment-speed 0.06 --augment-tilt 0
+adapter fi 1500 "${varied[@]}" --augment-warp 0.05
+adapter mr 1500 "${unmasked[@]}" --augment-gain 3 --augment-warp 0.03 --augment-speed 0.06 --augment-tilt 0
 go run ./cmd/glossa eval testdata/multilingual/manifest.jsonl
