@@ -1,7 +1,5 @@
 package asr
 
-import "glossa/audio"
-
 // intake opens requests in their order, each when there is room for it, and delivers the results.
 type intake struct {
 	engine   *Engine
@@ -16,12 +14,7 @@ type intake struct {
 func (in *intake) take() *recording {
 	for {
 		if p := in.speech; p != nil && !p.begun() {
-			r, err := in.engine.begin(p.index, in.requests[p.index])
-			if err != nil {
-				panic(err) // it was checked when the request was opened
-			}
-			p.add(r)
-			return r
+			return p.begin()
 		}
 		in.speech = nil
 		if in.next == len(in.requests) {
@@ -53,7 +46,7 @@ func (in *intake) open(index int) (*recording, error) {
 	if q.Speech == nil {
 		return r, r.load(pcm)
 	}
-	p, err := newParallel(index, q, pcm, in.engine.model.Dims.WindowFrames()*audio.HopLength)
+	p, err := newParallel(r, pcm)
 	if err != nil {
 		return nil, err
 	}
@@ -61,9 +54,7 @@ func (in *intake) open(index int) (*recording, error) {
 		in.speech = p
 		return nil, nil
 	}
-	silence := p.result()
-	silence.Language = r.result.Language
-	in.done(index, silence)
+	in.done(index, p.result())
 	return nil, nil
 }
 
@@ -74,6 +65,6 @@ func (in *intake) finish(r *recording) {
 		r.close()
 		in.done(r.index, &r.result)
 	case p.finish(r):
-		in.done(p.index, p.result())
+		in.done(r.index, p.result())
 	}
 }

@@ -11,7 +11,7 @@ import (
 // parallel is a recording whose speech is packed into windows that are decoded side by side, each as
 // a recording of its own with its own fallback (BatchedInferencePipeline of faster-whisper).
 type parallel struct {
-	index    int
+	checked  *recording // the request, without sound: what each window begins as
 	pcm      []float32
 	windows  []speechWindow
 	parts    []*recording // of the windows that have been begun
@@ -19,25 +19,24 @@ type parallel struct {
 	failed   bool
 }
 
-// newParallel finds the speech in the samples of a recording. There may be none.
-func newParallel(index int, q Request, pcm []float32, maxSamples int) (*parallel, error) {
-	spans, err := q.Speech(pcm)
+// newParallel finds the speech in the samples of a recording that has not been loaded. There may be none.
+func newParallel(r *recording, pcm []float32) (*parallel, error) {
+	spans, err := r.request.Speech(pcm)
 	if err != nil {
 		return nil, err
 	}
 	spans = slices.DeleteFunc(slices.Clone(spans), func(s audio.Span) bool { return s.Len() < audio.HopLength })
-	return &parallel{index: index, pcm: pcm, windows: packSpeech(spans, maxSamples)}, nil
+	return &parallel{checked: r, pcm: pcm, windows: packSpeech(spans, r.model.Dims.WindowFrames()*audio.HopLength)}, nil
 }
 
-// add makes r the next window. What is wrong with its sound is in its result.
-func (p *parallel) add(r *recording) {
-	i := len(p.parts)
-	p.parts = append(p.parts, r)
+// begin returns the next window. What is wrong with its sound is in its result.
+func (p *parallel) begin() *recording {
+	r := *p.checked
+	r.prompt.tokens = slices.Clone(r.prompt.tokens) // which the window's text is added to
 	r.whole = p
-	if first := p.parts[0].result; i > 0 && !r.request.SwitchLanguage {
-		r.result.Language, r.result.LanguageProb = first.Language, first.LanguageProb
-	}
-	r.result.Err = r.load(p.windows[i].pcm(p.pcm))
+	r.result.Err = r.load(p.windows[len(p.parts)].pcm(p.pcm))
+	p.parts = append(p.parts, &r)
+	return &r
 }
 
 // begun reports whether no window is left to begin: one that fails lets the others be.
@@ -53,7 +52,7 @@ func (p *parallel) finish(r *recording) bool {
 // result joins the results of the windows, with their times in the recording. Language and adapter
 // are those of the first.
 func (p *parallel) result() *Result {
-	out := Result{Duration: float64(len(p.pcm)) / audio.SampleRate}
+	out := Result{Language: p.checked.result.Language, Duration: float64(len(p.pcm)) / audio.SampleRate}
 	var tokens []int32
 	for i, r := range p.parts {
 		if i == 0 {
@@ -69,16 +68,14 @@ func (p *parallel) result() *Result {
 		}
 		tokens = append(tokens, r.spokenTokens()...)
 	}
-	if len(p.parts) > 0 {
-		out.Text = strings.TrimSpace(p.parts[0].model.Tokenizer.Decode(tokens))
-	}
+	out.Text = strings.TrimSpace(p.checked.model.Tokenizer.Decode(tokens))
 	return &out
 }
 
 // inRecording returns a segment of the window with its times in the recording. It begins and ends
 // with its words, if it has any.
 func (w *speechWindow) inRecording(s Segment) Segment {
-	seek := float64(s.Seek) / framesPerSecond
+	seek := frameTime(s.Seek)
 	seek, _ = w.segmentTimes(seek, seek)
 	s.Seek = int(math.Round(seek * framesPerSecond))
 	s.Start, s.End = w.segmentTimes(s.Start, s.End)

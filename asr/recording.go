@@ -51,8 +51,6 @@ func newRecording(index int, q Request, m *whisper.Model) (*recording, error) {
 		return nil, invalid("clips %v", q.Clips)
 	case d.Prefix != "" && d.Hotwords != "":
 		return nil, invalid("hotwords beside a prefix")
-	case d.Patience != 0 && d.BeamSize == 0:
-		return nil, invalid("patience without beam search")
 	}
 	if err := r.setLanguages(); err != nil {
 		return nil, invalid("%w", err)
@@ -74,7 +72,7 @@ func (r *recording) setLanguages() error {
 		if !ok {
 			return "", fmt.Errorf("%w: %q", whisper.ErrLanguage, name)
 		}
-		if _, ok := t.LanguageToken(c); !ok && (t.Multilingual() || c != "en") {
+		if !t.Knows(c) {
 			return "", fmt.Errorf("%w: %q", whisper.ErrLanguage, c)
 		}
 		return c, nil

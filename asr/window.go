@@ -104,7 +104,7 @@ func (r *recording) settle() {
 // the next window begins behind this one: at the last pair, or behind the window.
 func (r *recording) cut(d whisper.Decoded) (segments []Segment, advance int) {
 	t := r.model.Tokenizer
-	first, offset := t.TimestampBegin(), float64(r.seek)/framesPerSecond
+	first, offset := t.TimestampBegin(), frameTime(r.seek)
 	stamp := func(i int) bool { return i >= 0 && d.Tokens[i] >= first }
 	seconds := func(i int) float64 { return float64(d.Tokens[i]-first) * secondsPerToken }
 	segment := func(from, to int, start, end float64) {

@@ -102,7 +102,7 @@ func addWords(segments []Segment, alignment []whisper.WordTiming, counts []int, 
 	median := medianDuration(alignment)
 	trimSentenceEnds(alignment, 2*median)
 	whisper.MergePunctuations(alignment, o.Prepended, o.Appended)
-	offset := float64(segments[0].Seek) / framesPerSecond
+	offset := frameTime(segments[0].Seek)
 	next := 0
 	for i := range segments {
 		s := &segments[i]

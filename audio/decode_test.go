@@ -131,18 +131,24 @@ func TestDecodeFileErrors(t *testing.T) {
 	}
 }
 
-// dataSet is the folder of real recordings: $GLOSSA_DATA/audio, or ../shared/data/audio beside the repository.
-func dataSet(t testing.TB) string {
+// dataFile is the path of a file or folder of real data: in $GLOSSA_DATA, or ../shared/data beside the repository. It skips t if absent.
+func dataFile(t testing.TB, what string, path ...string) string {
 	t.Helper()
 	dir := os.Getenv("GLOSSA_DATA")
 	if dir == "" {
 		dir = filepath.Join("..", "..", "shared", "data")
 	}
-	dir = filepath.Join(dir, "audio")
-	if _, err := os.Stat(dir); err != nil {
-		t.Skipf("SKIP: set of real recordings absent: %v", err)
+	name := filepath.Join(append([]string{dir}, path...)...)
+	if _, err := os.Stat(name); err != nil {
+		t.Skipf("SKIP: %s absent: %v (GLOSSA_DATA names the folder of data)", what, err)
 	}
-	return dir
+	return name
+}
+
+// dataSet is the folder of real recordings.
+func dataSet(t testing.TB) string {
+	t.Helper()
+	return dataFile(t, "set of real recordings", "audio")
 }
 
 // TestDecodeDataSet decodes every sound file of the data set; those that need ffmpeg only where it is installed. Under the race detector

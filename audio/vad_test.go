@@ -3,31 +3,15 @@ package audio
 import (
 	"math"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 )
 
-// vadData is the path of a file of the data set: in $GLOSSA_DATA, or ../shared/data beside the repository. It skips t if absent.
-func vadData(t testing.TB, path ...string) string {
-	t.Helper()
-	dir := os.Getenv("GLOSSA_DATA")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "shared", "data")
-	}
-	name := filepath.Join(append([]string{dir}, path...)...)
-	if _, err := os.Stat(name); err != nil {
-		t.Skipf("SKIP: data for voice activity detection absent: %v (GLOSSA_DATA names their folder)", err)
-	}
-	return name
-}
-
 // jfk is a clip of 11 s of which the spans of speech are published.
 func jfk(t testing.TB) []float32 {
 	t.Helper()
-	pcm, err := DecodeFile(vadData(t, "audio", "en", "jfk.wav"))
+	pcm, err := DecodeFile(dataFile(t, "recording of jfk", "audio", "en", "jfk.wav"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,7 @@ var jfkProbs = []float32{
 }
 
 func TestSileroHearsWhatUpstreamHears(t *testing.T) {
-	f, err := os.Open(vadData(t, "vad", "for-tests-silero-v6.2.0-ggml.bin"))
+	f, err := os.Open(dataFile(t, "weights of Silero VAD", "vad", "for-tests-silero-v6.2.0-ggml.bin"))
 	if err != nil {
 		t.Fatal(err)
 	}

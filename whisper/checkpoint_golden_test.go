@@ -47,10 +47,7 @@ func TestGoldenCheckpointsHaveEveryTensorOfTheirDims(t *testing.T) {
 }
 
 func TestEncoderAloneOpens(t *testing.T) {
-	path := filepath.Join("..", "..", "shared", "data", "whisper-base-encoder-f16.safetensors")
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("SKIP: the encoder of whisper-base absent: %v", err)
-	}
+	path := DataFile(t, "the encoder of whisper-base", "whisper-base-encoder-f16.safetensors")
 	f, err := safetensors.Open(path)
 	if err != nil {
 		t.Fatal(err)

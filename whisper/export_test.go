@@ -1,6 +1,12 @@
 package whisper
 
-import "glossa/whisper/tensor"
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"glossa/whisper/tensor"
+)
 
 // What the tests of alignment look into.
 var (
@@ -17,4 +23,18 @@ func (m *Model) AlignmentMatch(o *tensor.Ops, a Alignment) (match []float32, nFr
 	}
 	err = m.runForced(o, nil, []*forced{f})
 	return f.match, f.nFrame, err
+}
+
+// DataFile is the path of a file of real data: in $GLOSSA_DATA, or ../shared/data beside the repository. It skips t if absent.
+func DataFile(t testing.TB, what string, path ...string) string {
+	t.Helper()
+	dir := os.Getenv("GLOSSA_DATA")
+	if dir == "" {
+		dir = filepath.Join("..", "..", "shared", "data")
+	}
+	name := filepath.Join(append([]string{dir}, path...)...)
+	if _, err := os.Stat(name); err != nil {
+		t.Skipf("SKIP: %s absent: %v (GLOSSA_DATA names the folder of data)", what, err)
+	}
+	return name
 }

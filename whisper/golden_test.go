@@ -175,14 +175,9 @@ func TestGoldenBaseEncoder(t *testing.T) {
 		t.Skipf("SKIP: the kit has no base_encoder: %v", err)
 	}
 	k.JSON(t, "base_encoder/base_encoder.json", &info)
-	data := os.Getenv("GLOSSA_DATA")
-	if data == "" {
-		data = filepath.Join("..", "..", "shared", "data")
-	}
-	path := filepath.Join(data, info.Weights.File)
-	weights, err := safetensors.Open(path)
+	weights, err := safetensors.Open(whisper.DataFile(t, "weights of whisper-base", info.Weights.File))
 	if err != nil {
-		t.Skipf("SKIP: weights of whisper-base absent: %v (GLOSSA_DATA names their folder)", err)
+		t.Fatal(err)
 	}
 	defer weights.Close()
 	d := info.Weights.Dims

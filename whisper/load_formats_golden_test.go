@@ -2,7 +2,6 @@ package whisper_test
 
 import (
 	"context"
-	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -98,11 +97,7 @@ func decodeSome(t *testing.T, k *goldentest.Kit, name string, m *whisper.Model) 
 
 // TestVocabularyOfWhisperCPP opens a file of whisper.cpp that has no tensors.
 func TestVocabularyOfWhisperCPP(t *testing.T) {
-	path := filepath.Join("..", "..", "shared", "data", "assets", "for-tests-ggml-base.bin")
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("SKIP: whisper.cpp's ggml vocabulary absent: %v", err)
-	}
-	c, err := whisper.Open(path)
+	c, err := whisper.Open(whisper.DataFile(t, "whisper.cpp's ggml vocabulary", "assets", "for-tests-ggml-base.bin"))
 	if err != nil {
 		t.Fatal(err)
 	}

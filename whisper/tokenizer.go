@@ -75,6 +75,12 @@ func (t *Tokenizer) LanguageToken(code string) (id int32, ok bool) {
 	return 0, false
 }
 
+// Knows reports whether a text can be asked for in the language with this code: one that has a token, or English where no language has.
+func (t *Tokenizer) Knows(code string) bool {
+	_, ok := t.LanguageToken(code)
+	return ok || !t.multilingual && code == "en"
+}
+
 // LanguageOf is the code of the language whose token is id.
 func (t *Tokenizer) LanguageOf(id int32) (code string, ok bool) {
 	i := int(id) - int(t.sot) - 1

@@ -201,10 +201,10 @@ func TestGoldenSpecialTokens(t *testing.T) {
 // tiktokenRanks reads upstream's vocabulary: a line for each token, base64 and rank.
 func tiktokenRanks(t testing.TB) map[string]int32 {
 	t.Helper()
-	name := filepath.Join("..", "..", "shared", "data", "assets", "multilingual.tiktoken")
+	name := DataFile(t, "upstream's multilingual.tiktoken", "assets", "multilingual.tiktoken")
 	text, err := os.ReadFile(name)
 	if err != nil {
-		t.Skipf("SKIP: upstream's multilingual.tiktoken absent: %v", err)
+		t.Fatal(err)
 	}
 	ranks := map[string]int32{}
 	for s := bufio.NewScanner(bytes.NewReader(text)); s.Scan(); {

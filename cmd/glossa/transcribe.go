@@ -158,7 +158,7 @@ func checkLanguage(name string, m *whisper.Model) error {
 	if !ok {
 		return fmt.Errorf("unknown language %q", name)
 	}
-	if _, ok := m.Tokenizer.LanguageToken(code); !ok && (m.Tokenizer.Multilingual() || code != "en") {
+	if !m.Tokenizer.Knows(code) {
 		return fmt.Errorf("the model does not know the language %q", name)
 	}
 	return nil
