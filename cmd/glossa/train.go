@@ -30,6 +30,7 @@ type trainCommand struct {
 	Rank   int    `default:"1" group:"Adapter" help:"The rank of the adapter."`
 	Target string `enum:"all,attention,decoder" default:"all" group:"Adapter" help:"The linears to adapt. (${enum})"`
 
+	threadsFlag
 	geometry     `group:"New model"`
 	trainOptions `group:"Training"`
 	augmentFlags `group:"Augmentation" prefix:"augment-"`
@@ -148,7 +149,7 @@ func (t *trainCommand) options(c *console) train.Options {
 
 // Run trains, telling how it goes, and says where the result is.
 func (t *trainCommand) Run(ctx context.Context, c *console) error {
-	b, err := newBackend()
+	b, err := t.backend()
 	if err != nil {
 		return err
 	}
