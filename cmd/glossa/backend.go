@@ -10,13 +10,30 @@ import (
 	"glossa/whisper/tensor/cpu"
 )
 
+// backend is a backend that knows what it is fast at.
+type backend interface {
+	tensor.Backend
+
+	// Threads returns the number of threads that compute.
+	Threads() int
+
+	// Native reports whether there are instructions for weights of a number format.
+	Native(tensor.DType) bool
+
+	// Peak measures the operations a second that such instructions do at most, 0 without them.
+	Peak(tensor.DType) float64
+
+	// PeakRead measures the bytes a second that are read from memory at most.
+	PeakRead() float64
+}
+
 // threadsFlag is the flag of every command that computes.
 type threadsFlag struct {
 	Threads int `placeholder:"N" help:"The number of threads that compute. (one for each processor)"`
 }
 
 // backend returns the fastest backend that this machine has.
-func (f threadsFlag) backend() (tensor.Backend, error) {
+func (f threadsFlag) backend() (backend, error) {
 	if n := runtime.NumCPU(); f.Threads < 0 || f.Threads > n {
 		return nil, fmt.Errorf("--threads %d: this machine has %d processors", f.Threads, n)
 	}
@@ -37,10 +54,10 @@ var errDType = errors.New("no kernel for this number format")
 
 // chooseDType returns the number format that --dtype names, or for auto the fastest of those that
 // are harmless and that the backend has instructions for.
-func chooseDType(b tensor.Backend, name string) (tensor.DType, error) {
+func chooseDType(b backend, name string) (tensor.DType, error) {
 	if name == autoDType {
 		for _, d := range harmless {
-			if n, ok := b.(interface{ Native(tensor.DType) bool }); hasKernel(b, d) && (!ok || n.Native(d)) {
+			if b.Native(d) && hasKernel(b, d) {
 				return d, nil
 			}
 		}
@@ -60,7 +77,7 @@ func chooseDType(b tensor.Backend, name string) (tensor.DType, error) {
 }
 
 // hasKernel reports whether the backend multiplies by weights of a number format.
-func hasKernel(b tensor.Backend, d tensor.DType) bool {
+func hasKernel(b backend, d tensor.DType) bool {
 	_, err := b.Pack(tensor.Zeros(1, 1), d)
 	return err == nil
 }

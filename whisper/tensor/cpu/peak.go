@@ -40,6 +40,9 @@ func (k *kernels) peakOf(dtype tensor.DType) (p peakKernel, ok bool) {
 	return peakKernel{}, false
 }
 
+// Threads returns the number of goroutines that compute.
+func (b *Backend) Threads() int { return b.threads }
+
 // Native reports whether the instruction set has instructions for weights of dtype.
 func (b *Backend) Native(dtype tensor.DType) bool {
 	_, ok := b.peakOf(dtype)
