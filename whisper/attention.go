@@ -26,7 +26,7 @@ func (a *Attention) Self(s *Step, x tensor.Mat, causal bool) tensor.Mat {
 // CrossAttend returns the attention of rows x (nRow, nState) to their utterance's encoder states.
 func (a *Attention) CrossAttend(s *Step, x tensor.Mat) tensor.Mat {
 	q := a.Query.Forward(s, x)
-	kv := make([]tensor.KeyValue, len(s.Cross))
+	kv := s.keyValues(len(s.Cross))
 	for i, c := range s.Cross {
 		kv[i] = c.layer[a.Layer]
 	}
@@ -39,7 +39,7 @@ func (a *Attention) CrossAttend(s *Step, x tensor.Mat) tensor.Mat {
 // KeyValue returns the keys and values of the rows x (nRow, nState), a pair for each sequence.
 func (a *Attention) KeyValue(s *Step, x tensor.Mat) []tensor.KeyValue {
 	k, v := a.Key.Forward(s, x), a.Value.Forward(s, x)
-	kv := make([]tensor.KeyValue, s.Seg.Len())
+	kv := s.keyValues(s.Seg.Len())
 	for i := range kv {
 		from, to := s.Seg.Range(i)
 		kv[i] = tensor.KeyValue{K: k.Slice(from, to), V: v.Slice(from, to)}

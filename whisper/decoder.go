@@ -39,11 +39,7 @@ func (d *Decoder) Forward(s *Step, tokens []int32) tensor.Mat {
 
 // Embed returns the token embeddings with their positions added, the input of the first block.
 func (d *Decoder) Embed(s *Step, tokens []int32) tensor.Mat {
-	var start []int
-	for _, c := range s.Cache {
-		start = append(start, c.Len())
-	}
-	return s.Sum(s.Ops.Embed(d.Tokens.Mat, tokens), s.Ops.Embed(d.Positions, positions(s.Seg, start)))
+	return s.Sum(s.Ops.Embed(d.Tokens.Mat, tokens), s.Ops.Embed(d.Positions, s.positions()))
 }
 
 // Logits returns the logits (nRow, NVocab) of states x (nRow, nState).

@@ -45,21 +45,5 @@ func (e *Encoder) Embed(s *Step, mel tensor.Mat) tensor.Mat {
 	x, seg := e.Conv1.Forward(s, mel, s.Seg)
 	x, seg = e.Conv2.Forward(s, s.GELU(x), seg)
 	s.Seg = seg
-	return s.Sum(s.GELU(x), s.Embed(e.Positions, positions(seg, nil)))
-}
-
-// positions returns the position of each row: the first row of sequence i has start[i], or 0.
-func positions(seg tensor.Segments, start []int) []int32 {
-	p := make([]int32, 0, seg.Rows())
-	for i := range seg.Len() {
-		from, to := seg.Range(i)
-		first := 0
-		if start != nil {
-			first = start[i]
-		}
-		for j := range to - from {
-			p = append(p, int32(first+j))
-		}
-	}
-	return p
+	return s.Sum(s.GELU(x), s.Embed(e.Positions, s.positions()))
 }

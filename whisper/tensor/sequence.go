@@ -6,28 +6,35 @@ import "math"
 // 2017, eq. 1): q and the result (nRow, nCol) packed by seg, kv[i] the keys and values (nKey,
 // nCol) of sequence i. With causal, query i of nQuery sees the keys 0 … nKey-nQuery+i.
 func (o *Ops) Attention(q Mat, seg Segments, kv []KeyValue, nHead int, causal bool) Mat {
-	check(seg.Rows() == q.Rows && seg.Len() == len(kv), "attention of %d rows with segments of %d, %d sequences with %d keys",
-		q.Rows, seg.Rows(), seg.Len(), len(kv))
-	check(nHead > 0 && q.Cols%nHead == 0, "%d heads of %d columns", nHead, q.Cols)
+	if seg.Rows() != q.Rows || seg.Len() != len(kv) {
+		fail("attention of %d rows with segments of %d, %d sequences with %d keys", q.Rows, seg.Rows(), seg.Len(), len(kv))
+	}
+	if nHead <= 0 || q.Cols%nHead != 0 {
+		fail("%d heads of %d columns", nHead, q.Cols)
+	}
 	for i, s := range kv {
 		checkShape("keys", s.K, s.K.Rows, q.Cols)
 		checkShape("values", s.V, s.K.Rows, q.Cols)
 		from, to := seg.Range(i)
-		check(s.K.Rows > 0 || from == to, "queries without keys")
-		check(!causal || s.K.Rows >= to-from, "%d causal queries of %d keys", to-from, s.K.Rows)
+		if s.K.Rows == 0 && from != to {
+			fail("queries without keys")
+		}
+		if causal && s.K.Rows < to-from {
+			fail("%d causal queries of %d keys", to-from, s.K.Rows)
+		}
 	}
 	y := o.New(q.Rows, q.Cols)
 	o.backend.Attention(y, q, seg, kv, nHead, causal)
-	if o.recording {
-		o.Record(&y, func() {
-			dkv := make([]KeyValue, len(kv))
-			for i, s := range kv {
-				dkv[i] = KeyValue{K: o.grad(s.K), V: o.grad(s.V)}
-			}
-			o.gradients.AttentionBackward(o.grad(q), dkv, o.grad(y), q, seg, kv, nHead, causal)
-		}, append(keyValueMats(kv), q)...)
+	if !o.recording {
+		return y
 	}
-	return y
+	return o.record(y, func(y Mat) {
+		dkv := make([]KeyValue, len(kv))
+		for i, s := range kv {
+			dkv[i] = KeyValue{K: o.grad(s.K), V: o.grad(s.V)}
+		}
+		o.gradients.AttentionBackward(o.grad(q), dkv, o.grad(y), q, seg, kv, nHead, causal)
+	}, append(keyValueMats(kv), q)...)
 }
 
 func keyValueMats(kv []KeyValue) []Mat {
@@ -43,8 +50,12 @@ func keyValueMats(kv []KeyValue) []Mat {
 // the result (nRow', kernel*nChannel) packed by the segments returned, (n+stride-1)/stride rows for
 // a sequence of n.
 func (o *Ops) Unfold(x Mat, seg Segments, kernel, stride int) (Mat, Segments) {
-	check(seg.Rows() == x.Rows, "unfold of %d rows with segments of %d", x.Rows, seg.Rows())
-	check(kernel%2 == 1 && stride > 0, "unfold with kernel %d and stride %d", kernel, stride)
+	if seg.Rows() != x.Rows {
+		fail("unfold of %d rows with segments of %d", x.Rows, seg.Rows())
+	}
+	if kernel%2 != 1 || stride <= 0 {
+		fail("unfold with kernel %d and stride %d", kernel, stride)
+	}
 	ySeg := make(Segments, len(seg))
 	for i := range seg.Len() {
 		from, to := seg.Range(i)
@@ -52,7 +63,9 @@ func (o *Ops) Unfold(x Mat, seg Segments, kernel, stride int) (Mat, Segments) {
 	}
 	y := o.New(ySeg.Rows(), kernel*x.Cols)
 	o.backend.Unfold(y, x, ySeg, seg, kernel, stride)
-	o.Record(&y, func() { o.gradients.UnfoldBackward(o.grad(x), o.grad(y), ySeg, seg, kernel, stride) }, x)
+	if o.recording {
+		y = o.record(y, func(y Mat) { o.gradients.UnfoldBackward(o.grad(x), o.grad(y), ySeg, seg, kernel, stride) }, x)
+	}
 	return y, ySeg
 }
 
@@ -63,11 +76,15 @@ func (o *Ops) Unfold(x Mat, seg Segments, kernel, stride int) (Mat, Segments) {
 // with p_i = softmax(logits[i]) and ε the label smoothing of Szegedy et al. 2016, §7. A row of
 // weight 0 is left out. It also returns log p (nRow, nClass).
 func (o *Ops) CrossEntropy(logits Mat, target []int32, weight []float32, smoothing float32) (loss, logProb Mat) {
-	check(target != nil || logits.Rows == 0, "cross entropy without targets")
+	if target == nil && logits.Rows > 0 {
+		fail("cross entropy without targets")
+	}
 	if len(target) > 0 {
 		checkIndex("target", target, logits.Rows, logits.Cols)
 	}
-	check(len(weight) == logits.Rows, "%d weights of %d rows", len(weight), logits.Rows)
+	if len(weight) != logits.Rows {
+		fail("%d weights of %d rows", len(weight), logits.Rows)
+	}
 	logProb = o.LogSoftmax(logits)
 	rest := smoothing / float32(logits.Cols)
 	var sum float64
