@@ -39,7 +39,7 @@ end it, beside the other windows of its batch. Figures are medians:
     encode    ms of a window in the encoder, and its share of the peak of multiply-adds
     cross     ms of a window for the keys and values of cross-attention
     decode    ms of a step, which gives a token to every window of the batch, and its share of the peak of reads
-    RTFx      seconds of sound for each second of encode, cross and the steps together
+    RTFx      seconds of sound for each second of encode, cross and decoding to so many tokens
     MB        the most memory that the process had, with packed weights alone
 
 The peaks are measured in the same run: multiply-adds in registers and reads from memory on all threads.
@@ -102,8 +102,8 @@ func (f *benchCommand) check() error {
 	if f.Windows < 0 {
 		return fmt.Errorf("--windows %d: at least 1 is needed", f.Windows)
 	}
-	if f.Tokens < 1 {
-		return fmt.Errorf("--tokens %d: at least 1 is needed", f.Tokens)
+	if f.Tokens < 2 { // the first is the prompt's
+		return fmt.Errorf("--tokens %d: at least 2 are needed", f.Tokens)
 	}
 	if f.Repeat < 1 {
 		return fmt.Errorf("--repeat %d: at least 1 is needed", f.Repeat)

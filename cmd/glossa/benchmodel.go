@@ -38,7 +38,7 @@ func benchGeometry(name string) (whisper.Dims, *whisper.Tokenizer, error) {
 // its packing takes.
 func newBenchModel(d whisper.Dims, t *whisper.Tokenizer, b tensor.Backend, dtype tensor.DType) (*benchModel, error) {
 	m := whisper.Outline(d)
-	m.Tokenizer, m.Generation = t, whisper.DefaultGeneration(d, t)
+	m.Tokenizer = t
 	weights := map[*tensor.Mat]*tensor.Weight{}
 	for _, w := range []*tensor.Weight{&m.Encoder.Conv1.Weight, &m.Encoder.Conv2.Weight, &m.Decoder.Tokens} {
 		weights[&w.Mat] = w

@@ -43,7 +43,7 @@ type benchResult struct {
 // newBenchResult derives the figures of a case from its times.
 func newBenchResult(d whisper.Dims, c benchCase, t benchTimes, p benchPeaks) benchResult {
 	batch := float64(c.batch)
-	whole := batch*(t.encode+t.cross).Seconds() + float64(t.tokens)*t.step.Seconds()
+	whole := batch*(t.encode+t.cross).Seconds() + t.decode().Seconds()
 	return benchResult{
 		Geometry: c.geometry, DType: c.dtype.String(), Batch: c.batch, Tokens: t.tokens,
 		EncodeMS: milliseconds(t.encode), CrossMS: milliseconds(t.cross), DecodeMS: milliseconds(t.step),
@@ -85,7 +85,9 @@ func weightBytes(dtype tensor.DType, weights, channels int) int64 {
 func (f *benchCommand) print(c *console, ours, theirs *benchReport) error {
 	table := ours.table()
 	if theirs != nil {
-		ours.VS = compareBench(ours, theirs)
+		if ours.VS = compareBench(ours, theirs); len(ours.VS) == 0 {
+			c.note("glossa: the two runs have no case in common")
+		}
 		table = comparisonTable(ours.VS)
 	}
 	switch {

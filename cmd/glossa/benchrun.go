@@ -30,10 +30,19 @@ type encodeTimes struct{ encode, cross time.Duration }
 // benchTimes are the medians of a case.
 type benchTimes struct {
 	encodeTimes
-	step   time.Duration
-	prompt int // tokens before the first
-	tokens int // of a window
+	decodeTimes
 }
+
+// decodeTimes are the times of a batch.
+type decodeTimes struct {
+	first  time.Duration // the step that is fed the initial tokens
+	step   time.Duration // one that is fed a token of each window
+	prompt int           // initial tokens
+	tokens int           // of a window
+}
+
+// decode returns how long it takes to decode a batch.
+func (t decodeTimes) decode() time.Duration { return t.first + time.Duration(t.tokens-1)*t.step }
 
 // run measures a batch of n windows. encoded are the times of windows by how many are encoded
 // together, which batches share.
@@ -51,30 +60,8 @@ func (f *benchCommand) run(ctx context.Context, w *benchWatch, m *benchModel, n 
 		}
 	}
 	w.phase("decode")
-	t := benchTimes{encodeTimes: encoded[f.together(n)], tokens: f.Tokens}
-	var steps []time.Duration
-	begin := time.Now()
-	for i := 0; i < f.Repeat && (i == 0 || time.Since(begin).Seconds() < f.Seconds); i++ {
-		d, err := newBenchDecoding(m, own, f.Tokens)
-		if err != nil {
-			return benchTimes{}, err
-		}
-		t.prompt = d.prompt
-		for j := range f.Tokens {
-			if err := ctx.Err(); err != nil {
-				return benchTimes{}, err
-			}
-			begin := time.Now()
-			if err := d.step(); err != nil {
-				return benchTimes{}, err
-			}
-			if j > 0 { // not that of the prompt, which has several rows for each window
-				steps = append(steps, time.Since(begin))
-			}
-		}
-	}
-	t.step = median(steps)
-	return t, nil
+	decoded, err := f.decode(ctx, m, own)
+	return benchTimes{encoded[f.together(n)], decoded}, err
 }
 
 // encode encodes so many windows, and adds the medians of their times to encoded unless they are
@@ -116,6 +103,52 @@ func (f *benchCommand) encode(ctx context.Context, m *benchModel, together int, 
 	return kept, nil
 }
 
+// decode decodes windows side by side by greedy search, to texts that do not end before they are
+// long enough.
+func (f *benchCommand) decode(ctx context.Context, m *benchModel, cross []*whisper.CrossKV) (decodeTimes, error) {
+	options := whisper.DecodeOptions{
+		Language: "en", WithoutTimestamps: true, SampleLen: f.Tokens, Suppress: []int32{m.Tokenizer.EOT()},
+	}
+	prompt, err := m.Tokenizer.SOTSequence(options.Language, options.Task)
+	if err != nil {
+		return decodeTimes{}, err
+	}
+	t := decodeTimes{prompt: len(prompt) + 1, tokens: f.Tokens}
+	if room := m.Dims.NTextCtx - t.prompt; f.Tokens > room {
+		return decodeTimes{}, fmt.Errorf("--tokens %d: the model has room for %d", f.Tokens, room)
+	}
+	var first, steps []time.Duration
+	b := m.NewBatch(m.ops, nil)
+	begin := time.Now()
+	for i := 0; i < f.Repeat && (i == 0 || time.Since(begin).Seconds() < f.Seconds); i++ {
+		for _, c := range cross {
+			if _, err := b.Add(whisper.Utterance{Cross: c, Options: options}); err != nil {
+				return decodeTimes{}, err
+			}
+		}
+		for b.Len() > 0 {
+			if err := ctx.Err(); err != nil {
+				return decodeTimes{}, err
+			}
+			start := time.Now()
+			done, err := b.Step()
+			if err != nil {
+				return decodeTimes{}, err
+			}
+			steps = append(steps, time.Since(start))
+			for _, d := range done {
+				if d.Err != nil {
+					return decodeTimes{}, d.Err
+				}
+			}
+		}
+		n := len(steps) - f.Tokens
+		first, steps = append(first, steps[n]), slices.Delete(steps, n, n+1)
+	}
+	t.first, t.step = median(first), median(steps)
+	return t, nil
+}
+
 // median returns the middle of some times.
 func median(times []time.Duration) time.Duration {
 	slices.Sort(times)
@@ -124,55 +157,4 @@ func median(times []time.Duration) time.Duration {
 		return 0
 	}
 	return (times[(n-1)/2] + times[n/2]) / 2
-}
-
-// benchDecoding decodes windows side by side by greedy search, to no end.
-type benchDecoding struct {
-	model  *benchModel
-	cross  []*whisper.CrossKV
-	caches []*whisper.Cache
-	prompt int       // tokens before the first
-	tokens []int32   // of the next step
-	logits []float32 // of a step
-}
-
-// newBenchDecoding begins to decode windows to n tokens each.
-func newBenchDecoding(m *benchModel, cross []*whisper.CrossKV, n int) (*benchDecoding, error) {
-	start, err := m.Tokenizer.SOTSequence("en", "transcribe")
-	if err != nil {
-		return nil, err
-	}
-	start = append(start, m.Tokenizer.NoTimestamps())
-	if room := m.Dims.NTextCtx - len(start); n > room {
-		return nil, fmt.Errorf("--tokens %d: the model has room for %d", n, room)
-	}
-	d := &benchDecoding{model: m, cross: cross, prompt: len(start)}
-	for range cross {
-		d.tokens = append(d.tokens, start...)
-		d.caches = append(d.caches, m.Decoder.NewCache())
-	}
-	return d, nil
-}
-
-// step decodes one more token of every window.
-func (d *benchDecoding) step() error {
-	d.model.ops.Reset()
-	s := &whisper.Step{Ops: d.model.ops, Seg: tensor.Segments{0}, Cache: d.caches, Cross: d.cross}
-	n := len(d.tokens) / len(d.cross)
-	last := make([]int32, len(d.cross))
-	for i := range d.cross {
-		last[i] = int32((i+1)*n - 1)
-		s.Seg = append(s.Seg, last[i]+1)
-	}
-	states := d.model.Decoder.Forward(s, d.tokens)
-	y := d.model.Decoder.Logits(s, s.Ops.Embed(states, last))
-	d.logits = slices.Grow(d.logits[:0], y.Rows*y.Cols)[:y.Rows*y.Cols]
-	if err := s.Read(d.logits, y); err != nil {
-		return err
-	}
-	d.tokens = d.tokens[:0]
-	for row := range slices.Chunk(d.logits, y.Cols) {
-		d.tokens = append(d.tokens, int32(slices.Index(row, slices.Max(row))))
-	}
-	return nil
 }
