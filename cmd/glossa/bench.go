@@ -51,7 +51,7 @@ Examples:
     glossa bench --from new.json --vs old.json`
 }
 
-// case is one row of the results.
+// benchCase is one row of the results.
 type benchCase struct {
 	geometry string
 	dtype    tensor.DType
