@@ -40,6 +40,7 @@ type Backend struct {
 	*pool
 	kernels
 	products   freelist[product]
+	narrows    freelist[narrowProduct]
 	buffers    freelist[buffer]
 	rowLoops   freelist[rowLoop]
 	attentions freelist[attention]

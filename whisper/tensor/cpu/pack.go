@@ -30,6 +30,10 @@ func (b *Backend) Pack(w tensor.Mat, dtype tensor.DType) (tensor.Packed, error) 
 	switch dtype {
 	case tensor.F32:
 		return b.packF32(w), nil
+	case tensor.BF16:
+		return b.packNarrow(w, dtype, b.bf16), nil
+	case tensor.I8:
+		return b.packNarrow(w, dtype, b.i8), nil
 	}
 	return nil, fmt.Errorf("%w: %s on %s", ErrDType, dtype, b.Name())
 }
