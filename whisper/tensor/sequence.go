@@ -10,10 +10,15 @@ func (o *Ops) Attention(q Mat, seg Segments, kv []KeyValue, nHead int, causal bo
 		q.Rows, seg.Rows(), seg.Len(), len(kv))
 	check(nHead > 0 && q.Cols%nHead == 0, "%d heads of %d columns", nHead, q.Cols)
 	for i, s := range kv {
+		from, to := seg.Range(i)
+		check(s.Rows() > 0 || from == to, "queries without keys")
+		if p := s.Packed; p.Data != nil {
+			check(p.Cols == q.Cols && p.NHead == nHead, "keys packed as %d heads of %d columns, want %d of %d", p.NHead, p.Cols, nHead, q.Cols)
+			check(!causal && !o.recording, "packed keys that are causal, or on the tape")
+			continue
+		}
 		checkShape("keys", s.K, s.K.Rows, q.Cols)
 		checkShape("values", s.V, s.K.Rows, q.Cols)
-		from, to := seg.Range(i)
-		check(s.K.Rows > 0 || from == to, "queries without keys")
 		check(!causal || s.K.Rows >= to-from, "%d causal queries of %d keys", to-from, s.K.Rows)
 	}
 	y := o.New(q.Rows, q.Cols)
@@ -28,6 +33,38 @@ func (o *Ops) Attention(q Mat, seg Segments, kv []KeyValue, nHead int, causal bo
 		}, append(keyValueMats(kv), q)...)
 	}
 	return y
+}
+
+// PackKeyValue replaces keys and values by packed ones, where the backend has them.
+func (o *Ops) PackKeyValue(kv []KeyValue, nHead int) {
+	b, ok := o.backend.(KeyValuePacker)
+	if !ok || o.recording {
+		return
+	}
+	if cap(o.packed) < len(kv) {
+		o.packed = make([]PackedKV, len(kv))
+	}
+	packed := o.packed[:len(kv)]
+	for i, s := range kv {
+		checkShape("values", s.V, s.K.Rows, s.K.Cols)
+		check(nHead > 0 && s.K.Cols%nHead == 0, "%d heads of %d columns", nHead, s.K.Cols)
+		packed[i] = PackedKV{s.K.Rows, s.K.Cols, nHead, o.arena.take(b.PackedKVSize(s.K.Rows, s.K.Cols, nHead))}
+	}
+	b.PackKeyValue(packed, kv)
+	for i := range kv {
+		kv[i] = KeyValue{Packed: packed[i]}
+	}
+	clear(packed)
+}
+
+// Keys returns the keys (nKey, nCol), which are rounded where they are packed.
+func (o *Ops) Keys(kv KeyValue) Mat {
+	if kv.Packed.Data == nil {
+		return kv.K
+	}
+	k := o.New(kv.Packed.Rows, kv.Packed.Cols)
+	o.backend.(KeyValuePacker).UnpackKeys(k, kv.Packed)
+	return k
 }
 
 func keyValueMats(kv []KeyValue) []Mat {

@@ -41,6 +41,7 @@ type Backend struct {
 	kernels
 	products   freelist[product]
 	narrows    freelist[narrowProduct]
+	packings   freelist[packing]
 	buffers    freelist[buffer]
 	rowLoops   freelist[rowLoop]
 	attentions freelist[attention]

@@ -3983,6 +3983,88 @@ end1:
 	VZEROUPPER
 	RET
 
+// func interleaveAVX512(y []float32, a []float32, b []float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·interleaveAVX512(SB), NOSPLIT, $0-72
+	MOVQ y_base+0(FP), AX
+	MOVQ a_base+24(FP), CX
+	MOVQ b_base+48(FP), DX
+	MOVQ y_len+8(FP), BX
+	XORQ SI, SI
+	SUBQ $0x00000020, BX
+	JLT  done2x1
+
+loop2x1:
+	VMOVUPS   (CX)(SI*1), Z0
+	LONG      $0x487ef262
+	WORD      $0xc072
+	VPMOVZXWD Y0, Z0
+	VMOVUPS   (DX)(SI*1), Z1
+	LONG      $0x487ef262
+	WORD      $0xc972
+	VPMOVZXWD Y1, Z1
+	VPSLLD    $0x10, Z1, Z1
+	VPORD     Z0, Z1, Z1
+	VMOVUPS   Z1, (AX)(SI*1)
+	VMOVUPS   64(CX)(SI*1), Z0
+	LONG      $0x487ef262
+	WORD      $0xc072
+	VPMOVZXWD Y0, Z0
+	VMOVUPS   64(DX)(SI*1), Z1
+	LONG      $0x487ef262
+	WORD      $0xc972
+	VPMOVZXWD Y1, Z1
+	VPSLLD    $0x10, Z1, Z1
+	VPORD     Z0, Z1, Z1
+	VMOVUPS   Z1, 64(AX)(SI*1)
+	ADDQ      $0x00000080, SI
+	SUBQ      $0x00000020, BX
+	JGE       loop2x1
+
+done2x1:
+	ADDQ $0x00000020, BX
+	SUBQ $0x00000010, BX
+	JLT  done1x1
+
+loop1x1:
+	VMOVUPS   (CX)(SI*1), Z0
+	LONG      $0x487ef262
+	WORD      $0xc072
+	VPMOVZXWD Y0, Z0
+	VMOVUPS   (DX)(SI*1), Z1
+	LONG      $0x487ef262
+	WORD      $0xc972
+	VPMOVZXWD Y1, Z1
+	VPSLLD    $0x10, Z1, Z1
+	VPORD     Z0, Z1, Z1
+	VMOVUPS   Z1, (AX)(SI*1)
+	ADDQ      $0x00000040, SI
+	SUBQ      $0x00000010, BX
+	JGE       loop1x1
+
+done1x1:
+	ADDQ      $0x00000010, BX
+	TESTQ     BX, BX
+	JEQ       end1
+	MOVQ      $-1, DI
+	BZHIQ     BX, DI, DI
+	KMOVW     DI, K1
+	VMOVUPS.Z (CX)(SI*1), K1, Z0
+	LONG      $0x487ef262
+	WORD      $0xc072
+	VPMOVZXWD Y0, Z0
+	VMOVUPS.Z (DX)(SI*1), K1, Z1
+	LONG      $0x487ef262
+	WORD      $0xc972
+	VPMOVZXWD Y1, Z1
+	VPSLLD    $0x10, Z1, Z1
+	VPORD     Z0, Z1, Z1
+	VMOVUPS   Z1, K1, (AX)(SI*1)
+
+end1:
+	VZEROUPPER
+	RET
+
 // func quantiseU8AVX512(dst []uint8, x []float32, inverse float32)
 // Requires: AVX, AVX512F, BMI2, SSE
 TEXT ·quantiseU8AVX512(SB), NOSPLIT, $0-52

@@ -396,6 +396,15 @@ func combineAVX512(y []float32, p []float32, v []float32, stride int)
 //go:noescape
 func toBF16AVX512(dst []uint16, x []float32)
 
+// interleaveAVX512 computes
+//
+//	for i := range y {
+//		y[i] = bfloat16(a[i]) | bfloat16(b[i])<<16
+//	}
+//
+//go:noescape
+func interleaveAVX512(y []float32, a []float32, b []float32)
+
 // quantiseU8AVX512 computes
 //
 //	for i, v := range x {

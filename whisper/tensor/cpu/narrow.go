@@ -99,6 +99,16 @@ func (b *Backend) linearNarrow(y, x tensor.Mat, w *narrowWeight, bias tensor.Mat
 	b.narrows.put(p)
 }
 
+// LinearGELU computes y = GELU(x wᵀ + bias): rows of a task as soon as they are done, in its cache.
+func (b *Backend) LinearGELU(y, x tensor.Mat, w tensor.Packed, bias tensor.Mat) {
+	if narrow, ok := w.(*narrowWeight); ok {
+		b.linearNarrow(y, x, narrow, bias, true)
+		return
+	}
+	b.Linear(y, x, w, bias)
+	b.GELU(y, y)
+}
+
 func (p *narrowProduct) rowBytes() int { return p.w.format.rowBytes(p.w.nIn) }
 
 // room returns the float32 that n converted rows and their scales take.
@@ -107,7 +117,7 @@ func (p *narrowProduct) room(n int) int { return n*p.rowBytes()/4 + n }
 // narrowRoom divides memory between rows and their scales.
 func narrowRoom(room []float32, rows, rowBytes int) (a []byte, scales []float32) {
 	n := rows * rowBytes
-	return unsafe.Slice((*byte)(unsafe.Pointer(&room[0])), n), room[n/4:]
+	return bytesOf(room[:n/4]), room[n/4:]
 }
 
 // convert converts rows from:to of x.

@@ -46,6 +46,20 @@ func quantiseI16Go(dst []int16, x []float32, inverse float32) {
 	clear(dst[len(x):])
 }
 
+func toBF16Go(dst []uint16, x []float32) {
+	for i, v := range x {
+		dst[i] = bfloat16(v)
+	}
+	clear(dst[len(x):])
+}
+
+func interleaveGo(y, a, b []float32) {
+	a, b = a[:len(y)], b[:len(y)]
+	for i := range y {
+		y[i] = math.Float32frombits(uint32(bfloat16(a[i])) | uint32(bfloat16(b[i]))<<16)
+	}
+}
+
 // panelBF16Go is the panel kernel of weights of bfloat16 without assembly. It rounds each product
 // before it adds.
 func panelBF16Go(p *panel) {
@@ -57,8 +71,8 @@ func panelBF16Go(p *panel) {
 		var acc [nr]float32
 		for s, x := range a {
 			for j, w := range &b[s] {
-				acc[j] += float32(x[0] * math.Float32frombits(uint32(w[0])<<16))
-				acc[j] += float32(x[1] * math.Float32frombits(uint32(w[1])<<16))
+				acc[j] += float32(x[0] * float32FromBF16(w[0]))
+				acc[j] += float32(x[1] * float32FromBF16(w[1]))
 			}
 		}
 		p.finish(i, &acc)

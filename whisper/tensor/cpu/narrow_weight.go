@@ -95,6 +95,8 @@ func bfloat16(x float32) uint16 {
 	return uint16((bits + 0x7fff + bits>>16&1) >> 16)
 }
 
+func float32FromBF16(x uint16) float32 { return math.Float32frombits(uint32(x) << 16) }
+
 // alignedBytes returns n zeros that begin at a cache line.
 func alignedBytes(n int) []byte {
 	if n == 0 {

@@ -104,6 +104,15 @@ var opcodes = map[string]func(m *machine, o []operand){
 	"VFMSUB132PS":  multiplyAdd(func(x, y, z float32) float32 { return fma(z, x, -y) }),
 	"VFNMADD231PS": multiplyAdd(func(x, y, z float32) float32 { return fma(-y, x, z) }),
 
+	"VPORD": eachLane(func(x, y uint32) uint32 { return x | y }),
+	"VPMOVZXWD": func(m *machine, o []operand) { // of registers
+		half := m.load(o[0], 8)
+		var v lanes
+		for i := range v {
+			v[i] = half[i/2] >> (i % 2 * 16) & 0xffff
+		}
+		m.store(o[1], v, 16)
+	},
 	"VPADDD":  eachLane(func(x, y uint32) uint32 { return x + y }),
 	"VPSUBD":  eachLane(func(x, y uint32) uint32 { return x - y }),
 	"VPMAXUD": eachLane(func(x, y uint32) uint32 { return max(x, y) }),

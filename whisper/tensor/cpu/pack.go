@@ -116,7 +116,5 @@ func alignedFloats(n int) []float32 {
 	if n == 0 {
 		return nil
 	}
-	s := make([]float32, n+cacheLine)
-	skip := int(-uintptr(unsafe.Pointer(&s[0]))/4) % cacheLine
-	return s[skip : skip+n : skip+n]
+	return tensor.Aligned(n)
 }

@@ -37,10 +37,13 @@ type rowKernels struct {
 	// the bits of a matrix product.
 	combine func(y, p, v []float32, stride int)
 
+	// interleave computes y[i] = bfloat16(a[i]) in the lower half and bfloat16(b[i]) in the upper.
+	interleave func(y, a, b []float32)
+
 	// Conversions of a row x of activations for narrow weights, see narrowFormat. They may write
-	// up to a cache line of dst behind it: what zeros would be. Nil where no format wants them.
+	// up to a cache line of dst behind it: what zeros would be.
 	toBF16      func(dst []uint16, x []float32)
-	quantiseU8  func(dst []uint8, x []float32, inverse float32) // round(inverse x) + 128
+	quantiseU8  func(dst []uint8, x []float32, inverse float32) // round(inverse x) + 128, nil without a product of bytes
 	quantiseI16 func(dst []int16, x []float32, inverse float32) // round(inverse x)
 }
 
@@ -51,7 +54,8 @@ var goRows = rowKernels{
 	gelu: geluGo, geluBackward: geluBackwardGo,
 	moments: momentsGo, normalise: normaliseGo,
 	normSums: normSumsGo, normBackward: normBackwardGo, normAffine: normAffineGo,
-	dots: dotsGo, combine: combineGo, quantiseI16: quantiseI16Go,
+	dots: dotsGo, combine: combineGo,
+	interleave: interleaveGo, toBF16: toBF16Go, quantiseI16: quantiseI16Go,
 }
 
 func addGo(y, a, b []float32) {

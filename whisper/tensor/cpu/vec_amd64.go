@@ -8,7 +8,8 @@ var avx2Rows = rowKernels{
 	gelu: geluAVX2, geluBackward: geluBackwardAVX2,
 	moments: momentsAVX2, normalise: normaliseAVX2,
 	normSums: normSumsAVX2, normBackward: normBackwardAVX2, normAffine: normAffineAVX2,
-	dots: dotsBlocks, combine: combineAVX2, quantiseI16: quantiseI16AVX2,
+	dots: dotsBlocks, combine: combineAVX2,
+	interleave: interleaveGo, toBF16: toBF16Go, quantiseI16: quantiseI16AVX2,
 }
 
 // avx512Rows has the dot products of AVX2, which are as fast as the rows come from memory.
@@ -19,7 +20,7 @@ var avx512Rows = rowKernels{
 	moments: momentsAVX512, normalise: normaliseAVX512,
 	normSums: normSumsAVX512, normBackward: normBackwardAVX512, normAffine: normAffineAVX512,
 	dots: dotsBlocks, combine: combineAVX512,
-	toBF16: toBF16AVX512, quantiseU8: quantiseU8AVX512, quantiseI16: quantiseI16AVX2,
+	interleave: interleaveAVX512, toBF16: toBF16AVX512, quantiseU8: quantiseU8AVX512, quantiseI16: quantiseI16AVX2,
 }
 
 // dotsBlocks computes the last rows again with those before where they do not fill a block.

@@ -14,7 +14,34 @@ func conversions(c *build.Context, s isa, t *tables) {
 		return
 	}
 	toBF16(c, s, t)
+	interleave(c, s, t)
 	quantiseU8(c, s, t)
+}
+
+// interleave generates the layout of two rows that VDPBF16PS takes.
+func interleave(c *build.Context, s isa, t *tables) {
+	f := row(c, s, t, "interleave", "(y, a, b []float32)", []string{"y", "a", "b"},
+		"\tfor i := range y {",
+		"\t\ty[i] = bfloat16(a[i]) | bfloat16(b[i])<<16",
+		"\t}",
+	)
+	f.each(2, func(lanes []lane) {
+		for _, l := range lanes {
+			low, high := f.bf16Lanes(l.load("a")), f.bf16Lanes(l.load("b"))
+			f.VPSLLD(operand.U8(16), high, high)
+			f.VPORD(low, high, high)
+			l.store(high, "y")
+		}
+	})
+	f.end()
+}
+
+// bf16Lanes returns the lanes of x as bfloat16, in the lower half of each.
+func (f *rowFunction) bf16Lanes(x reg.VecVirtual) reg.VecVirtual {
+	half, wide := f.YMM(), f.ZMM()
+	convert(f.Context, "VCVTNEPS2BF16", x, half)
+	f.VPMOVZXWD(half, wide)
+	return wide
 }
 
 // conversion generates one: body returns the code that stores a vector as size bytes at dst.
