@@ -118,7 +118,7 @@ func (b *Batch) mixed(s *whisper.Step, l *whisper.Linear, x tensor.Mat) tensor.M
 	if first := b.scales[l.Site]; first.a.IsZero() {
 		y = s.Linear(x, &l.Weight, tensor.Mat{})
 	} else {
-		row := b.rows(s)
+		row := s.AdapterRows()
 		y = s.Scale(s.Linear(s.Scale(x, first.b, row), &l.Weight, tensor.Mat{}), first.a, row)
 	}
 	for from := 0; from < s.Seg.Len(); {
@@ -185,18 +185,6 @@ func (b *Batch) touches(s *whisper.Step, site whisper.Site) bool {
 		}
 	}
 	return false
-}
-
-// rows returns the adapter index of each row of the step.
-func (b *Batch) rows(s *whisper.Step) []int32 {
-	rows := make([]int32, 0, s.Seg.Rows())
-	for i := range s.Seg.Len() {
-		from, to := s.Seg.Range(i)
-		for range to - from {
-			rows = append(rows, index(s, i))
-		}
-	}
-	return rows
 }
 
 // Name returns the name of the adapter at index i, "" for the identity.

@@ -20,8 +20,20 @@ func (d *Decoder) CrossKV(s *Step, states tensor.Mat) []*CrossKV {
 		kept[i] = &CrossKV{layer: make([]tensor.KeyValue, len(d.Blocks))}
 	}
 	for l := range d.Blocks {
-		for i, kv := range d.Blocks[l].Cross.KeyValue(s, states) {
-			kept[i].layer[l] = kv
+		cross := d.Blocks[l].Cross
+		if !cross.PackKV || s.Recording() {
+			for i, kv := range cross.KeyValue(s, states) {
+				kept[i].layer[l] = kv
+			}
+			continue
+		}
+		packed := s.NewPackedKV(s.Seg, states.Cols, cross.NHead)
+		s.Scope(func() tensor.Mat {
+			s.PackKeyValue(packed, cross.KeyValue(s, states))
+			return tensor.Mat{}
+		})
+		for i := range kept {
+			kept[i].layer[l] = tensor.KeyValue{Packed: packed[i]}
 		}
 	}
 	return kept
@@ -39,11 +51,7 @@ func (d *Decoder) Forward(s *Step, tokens []int32) tensor.Mat {
 
 // Embed returns the token embeddings with their positions added, the input of the first block.
 func (d *Decoder) Embed(s *Step, tokens []int32) tensor.Mat {
-	var start []int
-	for _, c := range s.Cache {
-		start = append(start, c.Len())
-	}
-	return s.Sum(s.Ops.Embed(d.Tokens.Mat, tokens), s.Ops.Embed(d.Positions, positions(s.Seg, start)))
+	return s.Sum(s.Ops.Embed(d.Tokens.Mat, tokens), s.Ops.Embed(d.Positions, s.positions()))
 }
 
 // Logits returns the logits (nRow, NVocab) of states x (nRow, nState).

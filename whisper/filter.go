@@ -35,6 +35,7 @@ func (f suppressTokens) Apply(logits []float32, _ []int32) {
 // timestampRules keeps timestamps in order and in pairs, and takes one where their probability
 // together is above that of any text token (upstream ApplyTimestampRules).
 type timestampRules struct {
+	chooser
 	begin      int   // number of initial tokens
 	eot        int32 // text tokens are below it
 	none       int32 // <|notimestamps|>
@@ -72,7 +73,7 @@ func (f timestampRules) Apply(logits []float32, tokens []int32) {
 			fill(logits[limit:])
 		}
 	}
-	if logSumExp(logits[f.first:]) > float64(maximum(logits[:f.first])) {
+	if f.logSumExp(logits[f.first:]) > float64(f.Max(logits[:f.first])) {
 		fill(logits[:f.first])
 	}
 }
@@ -81,37 +82,4 @@ func fill(logits []float32) {
 	for i := range logits {
 		logits[i] = negInf
 	}
-}
-
-func maximum(xs []float32) float32 {
-	m := negInf
-	for _, x := range xs {
-		m = max(m, x)
-	}
-	return m
-}
-
-func argmax(xs []float32) int32 {
-	best := 0
-	for i, x := range xs {
-		if x > xs[best] {
-			best = i
-		}
-	}
-	return int32(best)
-}
-
-// logSumExp returns log Σ exp(x), and -Inf where there is nothing to sum.
-func logSumExp(xs []float32) float64 {
-	top := maximum(xs)
-	if top == negInf {
-		return math.Inf(-1)
-	}
-	var sum float64
-	for _, x := range xs {
-		if x > top-40 { // below it, exp is lost in the last bit of the sum
-			sum += math.Exp(float64(x - top))
-		}
-	}
-	return float64(top) + math.Log(sum)
 }

@@ -46,7 +46,7 @@ func (m *Model) DetectLanguage(o *tensor.Ops, adapter Adapter, cross []*CrossKV,
 	probs := make([]LanguageProbs, len(cross))
 	for i := range probs {
 		var err error
-		if probs[i], err = m.languageProbs(logits[i*y.Cols:(i+1)*y.Cols], allowed[i]); err != nil {
+		if probs[i], err = m.languageProbs(chooser{o.Chooser()}, logits[i*y.Cols:(i+1)*y.Cols], allowed[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -55,21 +55,21 @@ func (m *Model) DetectLanguage(o *tensor.Ops, adapter Adapter, cross []*CrossKV,
 
 // languageProbs returns the softmax of the logits (NVocab) of the languages with these codes, or
 // of all. The error is ErrLanguage.
-func (m *Model) languageProbs(logits []float32, codes []string) (LanguageProbs, error) {
+func (m *Model) languageProbs(c chooser, logits []float32, codes []string) (LanguageProbs, error) {
 	if len(codes) == 0 {
 		codes = m.Tokenizer.languages
 	}
 	own := make([]float32, len(codes))
-	for i, c := range codes {
-		id, ok := m.Tokenizer.LanguageToken(c)
+	for i, code := range codes {
+		id, ok := m.Tokenizer.LanguageToken(code)
 		if !ok {
-			return nil, fmt.Errorf("%w: %q", ErrLanguage, c)
+			return nil, fmt.Errorf("%w: %q", ErrLanguage, code)
 		}
 		own[i] = logits[id]
 	}
-	total, probs := logSumExp(own), make(LanguageProbs, len(codes))
-	for i, c := range codes {
-		probs[c] = math.Exp(float64(own[i]) - total)
+	total, probs := c.logSumExp(own), make(LanguageProbs, len(codes))
+	for i, code := range codes {
+		probs[code] = math.Exp(float64(own[i]) - total)
 	}
 	return probs, nil
 }

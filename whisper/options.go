@@ -115,18 +115,21 @@ func (o DecodeOptions) patientBeams() int {
 }
 
 // search returns the search that the options ask for.
-func (o DecodeOptions) search(eot int32) Search {
+func (o DecodeOptions) search(c chooser, eot int32) Search {
 	if o.BeamSize > 0 {
-		return &beamSearch{size: o.BeamSize, enough: o.patientBeams(), eot: eot}
+		return newBeamSearch(c, o.BeamSize, o.patientBeams(), eot)
 	}
-	return newSampling(max(o.BestOf, 1), o.Temperature, o.Seed, eot)
+	return newSampling(c, max(o.BestOf, 1), o.Temperature, o.Seed, eot)
 }
+
+// hypotheses returns the greatest number of hypotheses that live at once.
+func (o DecodeOptions) hypotheses() int { return max(o.BeamSize, o.BestOf, 1) }
 
 // initialTokens returns the tokens that a window's text follows, and where <|startoftranscript|>
 // is among them (upstream _get_initial_tokens). The errors are ErrLanguage, ErrTask and ErrOptions.
-func (m *Model) initialTokens(o DecodeOptions, language string) (tokens []int32, sot int, err error) {
+func (m *Model) initialTokens(o DecodeOptions) (tokens []int32, sot int, err error) {
 	t, half := m.Tokenizer, m.Dims.NTextCtx/2
-	start, err := t.SOTSequence(language, o.Task)
+	start, err := t.SOTSequence(o.Language, o.Task)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -155,7 +158,7 @@ func (m *Model) initialTokens(o DecodeOptions, language string) (tokens []int32,
 }
 
 // filters returns the logit filters of upstream's DecodingTask, in its order.
-func (m *Model) filters(o DecodeOptions, begin int) []Filter {
+func (m *Model) filters(c chooser, o DecodeOptions, begin int) []Filter {
 	t := m.Tokenizer
 	var fs []Filter
 	if !o.AllowBlank {
@@ -169,7 +172,7 @@ func (m *Model) filters(o DecodeOptions, begin int) []Filter {
 		fs = append(fs, append(suppress, t.promptTokens()...))
 	}
 	if !o.WithoutTimestamps {
-		r := timestampRules{begin: begin, eot: t.EOT(), none: t.NoTimestamps(), first: t.TimestampBegin(), maxInitial: -1}
+		r := timestampRules{chooser: c, begin: begin, eot: t.EOT(), none: t.NoTimestamps(), first: t.TimestampBegin(), maxInitial: -1}
 		if !o.AnyFirstTime {
 			limit := o.MaxInitialStamp
 			if limit == 0 {

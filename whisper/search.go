@@ -13,11 +13,6 @@ type Hypothesis struct {
 	SumLogProb float64 // natural logarithm, over the tokens behind the initial ones, and the end
 }
 
-// extend returns the hypothesis with one more token, apart from h.
-func (h Hypothesis) extend(id int32, logProb float32) Hypothesis {
-	return Hypothesis{append(slices.Clip(h.Tokens), id), h.SumLogProb + float64(logProb)}
-}
-
 // end returns the hypothesis that has ended with the given log probability.
 func (h Hypothesis) end(logProb float32) Hypothesis {
 	return Hypothesis{h.Tokens, h.SumLogProb + float64(logProb)}
@@ -26,68 +21,101 @@ func (h Hypothesis) end(logProb float32) Hypothesis {
 // Search chooses the tokens of one window (upstream TokenDecoder). At first one hypothesis lives,
 // the initial tokens.
 type Search interface {
-	// Update takes the log probabilities (NVocab) of the token that follows each live hypothesis,
-	// and returns the hypotheses that live on, each longer by a token, and which of live each of
-	// them continues. The search is done where nothing that follows can change its result.
-	Update(live []Hypothesis, logProbs [][]float32) (next []Hypothesis, parent []int, done bool)
+	// Update takes what the token that follows each live hypothesis is chosen from, and returns the
+	// hypotheses that live on, each longer by a token, and which of live each of them continues. The
+	// search is done where nothing that follows can change its result. live, the slices and the
+	// tokens returned are the search's to reuse in the next call but one.
+	Update(live []Hypothesis, choices []Choices) (next []Hypothesis, parent []int, done bool)
 
 	// Result returns the candidates of the result, given the hypotheses that live still
 	// (upstream finalize).
 	Result(live []Hypothesis) []Hypothesis
 }
 
+// successors are the hypotheses of one step. A search has two and fills them in turn, so that it
+// reuses the memory of the step before the last.
+type successors struct {
+	next   []Hypothesis
+	parent []int
+	tokens [][]int32 // memory of next, by place
+}
+
+func (s *successors) reset() { s.next, s.parent = s.next[:0], s.parent[:0] }
+
+// add adds live[from] with one more token.
+func (s *successors) add(live []Hypothesis, from int, id int32, logProb float32) {
+	h, i := live[from], len(s.next)
+	if i == len(s.tokens) {
+		s.tokens = append(s.tokens, nil)
+	}
+	s.tokens[i] = append(append(roomFor(s.tokens[i], len(h.Tokens)+1), h.Tokens...), id)
+	s.next = append(s.next, Hypothesis{s.tokens[i], h.SumLogProb + float64(logProb)})
+	s.parent = append(s.parent, from)
+}
+
+// roomFor returns tokens without any, with room for n: much more where there was none.
+func roomFor(tokens []int32, n int) []int32 {
+	const most = 512
+	if cap(tokens) < n {
+		return make([]int32, 0, max(most, n))
+	}
+	return tokens[:0]
+}
+
+// ended returns an end of live[from], apart from its memory.
+func ended(live []Hypothesis, from int, logProb float32) Hypothesis {
+	h := live[from].end(logProb)
+	h.Tokens = slices.Clone(h.Tokens)
+	return h
+}
+
 // sampling draws tokens at a temperature, for several samples of a window, or at temperature 0
 // takes the likeliest (upstream GreedyDecoder). Each sample has random numbers of its own.
 type sampling struct {
+	chooser
 	temperature float64
 	eot         int32
 	rng         []*rand.Rand // by sample
 	ended       []Hypothesis // by sample
 	sample      []int        // of each live hypothesis; at first all continue the same
-	weight      []float64    // scratch: cumulative
+	steps       [2]successors
+	drawing     drawing
 }
 
-func newSampling(n int, temperature float64, seed uint64, eot int32) *sampling {
-	s := &sampling{temperature: temperature, eot: eot, rng: make([]*rand.Rand, n), ended: make([]Hypothesis, n), sample: make([]int, n)}
+func newSampling(c chooser, n int, temperature float64, seed uint64, eot int32) *sampling {
+	s := &sampling{chooser: c, temperature: temperature, eot: eot, rng: make([]*rand.Rand, n), ended: make([]Hypothesis, n), sample: make([]int, n)}
 	for i := range n {
 		s.rng[i], s.sample[i] = rand.New(rand.NewPCG(seed, uint64(i))), i
 	}
 	return s
 }
 
-func (s *sampling) Update(live []Hypothesis, logProbs [][]float32) (next []Hypothesis, parent []int, done bool) {
-	var samples []int
+func (s *sampling) Update(live []Hypothesis, choices []Choices) (next []Hypothesis, parent []int, done bool) {
+	s.steps[0], s.steps[1] = s.steps[1], s.steps[0]
+	to := &s.steps[0]
+	to.reset()
+	kept := s.sample[:0]
 	for i, sample := range s.sample {
 		from := min(i, len(live)-1)
-		row := logProbs[from]
-		id := s.choose(row, s.rng[sample])
-		if id == s.eot {
-			s.ended[sample] = live[from].end(row[id])
-			continue
+		id := s.choose(choices[from].Logits, s.rng[sample])
+		if logProb := choices[from].LogProb(id); id == s.eot {
+			s.ended[sample] = ended(live, from, logProb)
+		} else {
+			to.add(live, from, id, logProb)
+			kept = append(kept, sample)
 		}
-		next, parent, samples = append(next, live[from].extend(id, row[id])), append(parent, from), append(samples, sample)
 	}
-	s.sample = samples
-	return next, parent, len(next) == 0
+	s.sample = kept
+	return to.next, to.parent, len(to.next) == 0
 }
 
-// choose draws a token with probability proportional to exp(logProb/temperature), by inversion of
-// the cumulative sum.
-func (s *sampling) choose(logProbs []float32, rng *rand.Rand) int32 {
+// choose draws a token with probability proportional to exp(logit/temperature), by inversion of the
+// cumulative sum.
+func (s *sampling) choose(logits []float32, rng *rand.Rand) int32 {
 	if s.temperature == 0 {
-		return argmax(logProbs)
+		return s.argmax(logits)
 	}
-	const negligible = -40 // exp of it is lost in the last bit of the sum
-	top, sum := maximum(logProbs), 0.0
-	s.weight = s.weight[:0]
-	for _, l := range logProbs {
-		if x := float64(l-top) / s.temperature; x > negligible {
-			sum += math.Exp(x)
-		}
-		s.weight = append(s.weight, sum)
-	}
-	at, _ := slices.BinarySearch(s.weight, (1-rng.Float64())*sum)
-	return int32(at)
+	return s.draw(logits, s.temperature, 1-rng.Float64(), &s.drawing)
 }
 
 func (s *sampling) Result(live []Hypothesis) []Hypothesis {
@@ -100,39 +128,52 @@ func (s *sampling) Result(live []Hypothesis) []Hypothesis {
 // beamSearch keeps the likeliest hypotheses, and is done where enough of them have ended (upstream
 // BeamSearchDecoder). A hypothesis without any probability is not kept.
 type beamSearch struct {
-	size   int
-	enough int
-	eot    int32
-	ended  []Hypothesis
+	chooser
+	size       int
+	enough     int
+	eot        int32
+	ended      []Hypothesis
+	steps      [2]successors
+	candidates []continuation // scratch
+	ids        []int32        // scratch
 }
 
-func (s *beamSearch) Update(live []Hypothesis, logProbs [][]float32) (next []Hypothesis, parent []int, done bool) {
-	type candidate struct {
-		from  int
-		id    int32
-		score float64
-	}
-	var candidates []candidate
-	for i, row := range logProbs {
-		for _, id := range likeliest(row, s.size+1) {
-			candidates = append(candidates, candidate{i, id, live[i].SumLogProb + float64(row[id])})
+// continuation is a token that may continue a hypothesis.
+type continuation struct {
+	from  int
+	id    int32
+	score float64
+}
+
+func newBeamSearch(c chooser, size, enough int, eot int32) *beamSearch {
+	return &beamSearch{chooser: c, size: size, enough: enough, eot: eot,
+		candidates: make([]continuation, 0, size*(size+1)), ids: make([]int32, 0, size+2)}
+}
+
+func (s *beamSearch) Update(live []Hypothesis, choices []Choices) (next []Hypothesis, parent []int, done bool) {
+	s.steps[0], s.steps[1] = s.steps[1], s.steps[0]
+	to := &s.steps[0]
+	to.reset()
+	s.candidates = s.candidates[:0]
+	for i, c := range choices {
+		for _, id := range s.likeliest(s.ids, c.Logits, s.size+1) {
+			s.candidates = append(s.candidates, continuation{i, id, live[i].SumLogProb + float64(c.LogProb(id))})
 		}
 	}
-	slices.SortStableFunc(candidates, func(a, b candidate) int { return cmp.Compare(b.score, a.score) })
-	for _, c := range candidates {
-		row := logProbs[c.from]
+	slices.SortStableFunc(s.candidates, func(a, b continuation) int { return cmp.Compare(b.score, a.score) })
+	for _, c := range s.candidates {
+		logProb := choices[c.from].LogProb(c.id)
 		if c.id == s.eot {
 			if len(s.ended) < s.enough {
-				s.ended = append(s.ended, live[c.from].end(row[c.id]))
+				s.ended = append(s.ended, ended(live, c.from, logProb))
 			}
 			continue
 		}
-		next, parent = append(next, live[c.from].extend(c.id, row[c.id])), append(parent, c.from)
-		if len(next) == s.size {
+		if to.add(live, c.from, c.id, logProb); len(to.next) == s.size {
 			break
 		}
 	}
-	return next, parent, len(s.ended) >= s.enough || len(next) == 0
+	return to.next, to.parent, len(s.ended) >= s.enough || len(to.next) == 0
 }
 
 func (s *beamSearch) Result(live []Hypothesis) []Hypothesis {
@@ -140,24 +181,6 @@ func (s *beamSearch) Result(live []Hypothesis) []Hypothesis {
 	slices.SortStableFunc(rest, func(a, b Hypothesis) int { return cmp.Compare(b.SumLogProb, a.SumLogProb) })
 	missing := max(s.size-len(s.ended), 0)
 	return append(s.ended, rest[:min(missing, len(rest))]...)
-}
-
-// likeliest returns the n tokens of greatest log probability, the greatest first, of equal ones
-// the first; fewer where fewer are possible at all.
-func likeliest(logProbs []float32, n int) []int32 {
-	ids := make([]int32, 0, n+1)
-	for id, l := range logProbs {
-		if l == negInf || len(ids) == n && l <= logProbs[ids[n-1]] {
-			continue
-		}
-		at := len(ids)
-		for at > 0 && l > logProbs[ids[at-1]] {
-			at--
-		}
-		ids = slices.Insert(ids, at, int32(id))
-		ids = ids[:min(len(ids), n)]
-	}
-	return ids
 }
 
 // best returns the hypothesis of greatest log probability, divided by its length behind the

@@ -65,6 +65,7 @@ func (m *Model) AlignWords(o *tensor.Ops, adapter Adapter, items []Alignment) ([
 // forced is a window's text on its way through the decoder.
 type forced struct {
 	*Alignment
+	chooser
 	at     int     // index of the alignment
 	tokens []int32 // start sequence, <|notimestamps|>, text, end of text
 	begin  int     // of <|notimestamps|>, whose row predicts the first token of text
@@ -97,7 +98,7 @@ func (m *Model) force(a *Alignment) (*forced, error) {
 	if len(m.Generation.AlignmentHeads) == 0 {
 		return nil, fmt.Errorf("%w: the model has no alignment heads", ErrAlignment)
 	}
-	f.nFrame = min(a.Frames/FramesPerToken, a.Cross.layer[0].K.Rows)
+	f.nFrame = min(a.Frames/FramesPerToken, a.Cross.rows())
 	f.match = make([]float32, (len(a.Tokens)+1)*f.nFrame)
 	f.scores = make([]float32, len(f.tokens)*f.nFrame)
 	f.probs = make([]float64, len(a.Tokens))
@@ -113,6 +114,7 @@ func (m *Model) runForced(o *tensor.Ops, adapter Adapter, fs []*forced) error {
 	s := &Step{Ops: o, Adapter: adapter, Seg: tensor.Segments{0}}
 	var tokens []int32
 	for _, f := range fs {
+		f.chooser = chooser{o.Chooser()}
 		tokens = append(tokens, f.tokens...)
 		s.Seg = append(s.Seg, int32(len(tokens)))
 		s.Cross = append(s.Cross, f.Cross)
@@ -186,7 +188,7 @@ func (w *headSum) head(head int, q tensor.Mat, kv []tensor.KeyValue) {
 			continue
 		}
 		from, to := w.s.Seg.Range(i)
-		qk := w.s.Linear(q.Slice(from, to), &tensor.Weight{Mat: kv[i].K.Slice(0, f.nFrame)}, tensor.Mat{})
+		qk := w.s.Linear(q.Slice(from, to), &tensor.Weight{Mat: w.s.Keys(kv[i]).Slice(0, f.nFrame)}, tensor.Mat{})
 		w.err = errors.Join(w.err, w.s.Read(f.scores, qk))
 		added.Go(f.add)
 	}
@@ -200,7 +202,7 @@ func (f *forced) add() {
 	n := float64(len(rows))
 	mean, deviation := make([]float64, f.nFrame), make([]float64, f.nFrame)
 	for _, row := range rows {
-		softmax(row)
+		f.softmax(row)
 		for t, w := range row {
 			mean[t] += float64(w)
 		}
@@ -229,19 +231,6 @@ func (f *forced) add() {
 	}
 }
 
-// softmax sets x to exp(x) / Σ exp(x).
-func softmax(x []float32) {
-	top, sum := maximum(x), 0.0
-	for i, v := range x {
-		e := math.Exp(float64(v - top))
-		sum += e
-		x[i] = float32(e)
-	}
-	for i, e := range x {
-		x[i] = float32(float64(e) / sum)
-	}
-}
-
 // textProbs sets the probability of each token of text among tokens of text, given the states
 // (len(Tokens), nState) that predict them.
 func (m *Model) textProbs(s *Step, f *forced, states tensor.Mat) error {
@@ -256,7 +245,7 @@ func (m *Model) textProbs(s *Step, f *forced, states tensor.Mat) error {
 		})
 		for i, id := range f.Tokens[from:min(from+atOnce, states.Rows)] {
 			row := logits[i*m.Dims.NVocab:][:m.Tokenizer.EOT()]
-			f.probs[from+i] = math.Exp(float64(row[id]) - logSumExp(row))
+			f.probs[from+i] = math.Exp(float64(row[id]) - f.logSumExp(row))
 		}
 	}
 	return err

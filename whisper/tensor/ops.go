@@ -3,6 +3,7 @@ package tensor
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // ErrDevice is wrapped by the errors that [Ops.Read] returns for a fault of the device.
@@ -14,8 +15,8 @@ var ErrDevice = errors.New("tensor: device fault")
 type Ops struct {
 	backend   Backend
 	gradients Gradients // nil: inference only
+	chooser   Chooser
 	arena     arena
-	packed    []PackedKV // scratch of PackKeyValue
 	recording bool
 	tape      []func()
 	err       error
@@ -24,11 +25,18 @@ type Ops struct {
 // NewOps returns the operations over b with an empty arena.
 func NewOps(b Backend) *Ops {
 	g, _ := b.(Gradients)
-	return &Ops{backend: b, gradients: g}
+	c, ok := b.(Chooser)
+	if !ok {
+		c = PlainChooser{}
+	}
+	return &Ops{backend: b, gradients: g, chooser: c}
 }
 
 // Backend returns the backend that the operations run on.
 func (o *Ops) Backend() Backend { return o.backend }
+
+// Chooser returns the backend's kernels for choosing tokens, or [PlainChooser].
+func (o *Ops) Chooser() Chooser { return o.chooser }
 
 // Reset takes back every matrix made since the last Reset, and ends the tape.
 func (o *Ops) Reset() {
@@ -63,7 +71,9 @@ func (o *Ops) New(rows, cols int) Mat {
 // Upload returns a copy of data as a matrix (rows, cols).
 func (o *Ops) Upload(rows, cols int, data []float32) Mat {
 	m := o.New(rows, cols)
-	check(len(data) == rows*cols, "upload of %d numbers as (%d, %d)", len(data), rows, cols)
+	if len(data) != rows*cols {
+		fail("upload of %d numbers as (%d, %d)", len(data), rows, cols)
+	}
 	copy(m.Data, data)
 	return m
 }
@@ -71,13 +81,35 @@ func (o *Ops) Upload(rows, cols int, data []float32) Mat {
 // Read copies m to dst and returns the first error of the device since the last Read. Kernels
 // return none, so that model code stays an expression; the first failure comes out here.
 func (o *Ops) Read(dst []float32, m Mat) error {
-	check(len(dst) == m.Rows*m.Cols, "read of (%d, %d) into %d numbers", m.Rows, m.Cols, len(dst))
-	if err := o.err; err != nil {
-		o.err = nil
-		return fmt.Errorf("%w: %w", ErrDevice, err)
+	if len(dst) != m.Rows*m.Cols {
+		fail("read of (%d, %d) into %d numbers", m.Rows, m.Cols, len(dst))
+	}
+	if err := o.fault(); err != nil {
+		return err
 	}
 	copy(dst, m.Data)
 	return nil
+}
+
+// View is [Ops.Read] without the copy where the backend computes in host memory: m's own numbers,
+// which the caller may change. Elsewhere it reads into buffer, which it grows.
+func (o *Ops) View(m Mat, buffer *[]float32) ([]float32, error) {
+	if m.Dev == 0 {
+		return m.Data, o.fault()
+	}
+	n := m.Rows * m.Cols
+	*buffer = slices.Grow((*buffer)[:0], n)[:n]
+	return *buffer, o.Read(*buffer, m)
+}
+
+// fault returns the first error of the device since the last call.
+func (o *Ops) fault() error {
+	if o.err == nil {
+		return nil
+	}
+	err := fmt.Errorf("%w: %w", ErrDevice, o.err)
+	o.err = nil
+	return err
 }
 
 // Weight is the matrix of a linear: plain while it is trained, packed for the backend to serve.
@@ -98,19 +130,22 @@ func (o *Ops) Linear(x Mat, w *Weight, bias Mat) Mat {
 			o.backend.AddBias(y, y, bias)
 		}
 	}
-	o.Record(&y, func() {
+	if !o.recording {
+		return y
+	}
+	m := w.Mat
+	return o.record(y, func(y Mat) {
 		dy := o.grad(y)
 		if dx := o.grad(x); !dx.IsZero() {
-			o.backend.MatMul(dx, dy, w.Mat, NoTrans, true)
+			o.backend.MatMul(dx, dy, m, NoTrans, true)
 		}
-		if dw := o.grad(w.Mat); !dw.IsZero() {
+		if dw := o.grad(m); !dw.IsZero() {
 			o.backend.MatMul(dw, dy, x, TransA, true)
 		}
 		if db := o.grad(bias); !db.IsZero() {
 			o.gradients.SumRows(db, dy)
 		}
-	}, x, w.Mat, bias)
-	return y
+	}, x, m, bias)
 }
 
 // LinearGELU returns GELU(x wᵀ + bias), in one pass where the backend has it.
@@ -138,7 +173,10 @@ func (o *Ops) Sum(a, b Mat) Mat {
 	checkShape("second term of a sum", b, a.Rows, a.Cols)
 	y := o.New(a.Rows, a.Cols)
 	o.backend.Add(y, a, b)
-	o.Record(&y, func() {
+	if !o.recording {
+		return y
+	}
+	return o.record(y, func(y Mat) {
 		dy := o.grad(y)
 		for _, x := range []Mat{a, b} {
 			if dx := o.grad(x); !dx.IsZero() {
@@ -146,30 +184,31 @@ func (o *Ops) Sum(a, b Mat) Mat {
 			}
 		}
 	}, a, b)
-	return y
 }
 
 // AddTo adds x to y in place. y must not be an operand of an operation recorded before.
 func (o *Ops) AddTo(y *Mat, x Mat) {
 	checkShape("term added in place", x, y.Rows, y.Cols)
 	o.backend.Add(*y, *y, x)
-	m := *y
-	o.Record(&m, func() {
-		if dx := o.grad(x); !dx.IsZero() {
-			o.backend.Add(dx, dx, o.grad(m))
-		}
-	}, x)
-	*y = m
+	if o.recording {
+		*y = o.record(*y, func(y Mat) {
+			if dx := o.grad(x); !dx.IsZero() {
+				o.backend.Add(dx, dx, o.grad(y))
+			}
+		}, x)
+	}
 }
 
 // Scale returns y[i] = x[i] ∘ s[row[i]]; a nil row means s has one row, which scales all.
 func (o *Ops) Scale(x, s Mat, row []int32) Mat {
-	check(s.Cols == x.Cols, "scales (%d, %d) of a matrix (%d, %d)", s.Rows, s.Cols, x.Rows, x.Cols)
+	checkShape("scales", s, s.Rows, x.Cols)
 	checkIndex("scale", row, x.Rows, s.Rows)
 	y := o.New(x.Rows, x.Cols)
 	o.backend.Scale(y, x, s, row)
-	o.Record(&y, func() { o.gradients.ScaleBackward(o.grad(x), o.grad(s), o.grad(y), x, s, row) }, x, s)
-	return y
+	if !o.recording {
+		return y
+	}
+	return o.record(y, func(y Mat) { o.gradients.ScaleBackward(o.grad(x), o.grad(s), o.grad(y), x, s, row) }, x, s)
 }
 
 // AddBias returns x[i] + bias for bias (1, nCol).
@@ -177,7 +216,10 @@ func (o *Ops) AddBias(x, bias Mat) Mat {
 	checkShape("bias", bias, 1, x.Cols)
 	y := o.New(x.Rows, x.Cols)
 	o.backend.AddBias(y, x, bias)
-	o.Record(&y, func() {
+	if !o.recording {
+		return y
+	}
+	return o.record(y, func(y Mat) {
 		if dx := o.grad(x); !dx.IsZero() {
 			o.backend.Add(dx, dx, o.grad(y))
 		}
@@ -185,7 +227,6 @@ func (o *Ops) AddBias(x, bias Mat) Mat {
 			o.gradients.SumRows(db, o.grad(y))
 		}
 	}, x, bias)
-	return y
 }
 
 // LayerNorm returns gamma ∘ (x - mean) / sqrt(var + LayerNormEps) + beta, row by row
@@ -195,18 +236,22 @@ func (o *Ops) LayerNorm(x, gamma, beta Mat) Mat {
 	checkShape("beta of a layer norm", beta, 1, x.Cols)
 	y := o.New(x.Rows, x.Cols)
 	o.backend.LayerNorm(y, x, gamma, beta)
-	o.Record(&y, func() {
+	if !o.recording {
+		return y
+	}
+	return o.record(y, func(y Mat) {
 		o.gradients.LayerNormBackward(o.grad(x), o.grad(gamma), o.grad(beta), o.grad(y), x, gamma)
 	}, x, gamma, beta)
-	return y
 }
 
 // GELU returns x Φ(x) (Hendrycks & Gimpel 2016), Φ the normal distribution function.
 func (o *Ops) GELU(x Mat) Mat {
 	y := o.New(x.Rows, x.Cols)
 	o.backend.GELU(y, x)
-	o.Record(&y, func() { o.gradients.GELUBackward(o.grad(x), o.grad(y), x) }, x)
-	return y
+	if !o.recording {
+		return y
+	}
+	return o.record(y, func(y Mat) { o.gradients.GELUBackward(o.grad(x), o.grad(y), x) }, x)
 }
 
 // Embed returns the rows id of table: y (len(id), nCol).
@@ -216,8 +261,10 @@ func (o *Ops) Embed(table Mat, id []int32) Mat {
 	}
 	y := o.New(len(id), table.Cols)
 	o.backend.Embed(y, table, id)
-	o.Record(&y, func() { o.gradients.EmbedBackward(o.grad(table), o.grad(y), id) }, table)
-	return y
+	if !o.recording {
+		return y
+	}
+	return o.record(y, func(y Mat) { o.gradients.EmbedBackward(o.grad(table), o.grad(y), id) }, table)
 }
 
 // LogSoftmax returns log softmax(x), row by row. It is not differentiable; see [Ops.CrossEntropy].
@@ -227,25 +274,29 @@ func (o *Ops) LogSoftmax(x Mat) Mat {
 	return y
 }
 
-func check(ok bool, format string, args ...any) {
-	if !ok {
-		panic("tensor: " + fmt.Sprintf(format, args...))
-	}
-}
+// fail panics with what is wrong. It stands behind a condition of its own, since the arguments of a
+// call that is made in any case would be garbage of every operation.
+func fail(format string, args ...any) { panic("tensor: " + fmt.Sprintf(format, args...)) }
 
 func checkShape(what string, m Mat, rows, cols int) {
 	if m.Rows != rows || m.Cols != cols {
-		panic(fmt.Sprintf("tensor: %s is (%d, %d), want (%d, %d)", what, m.Rows, m.Cols, rows, cols))
+		fail("%s is (%d, %d), want (%d, %d)", what, m.Rows, m.Cols, rows, cols)
 	}
 }
 
 func checkIndex(what string, index []int32, n, limit int) {
 	if index == nil {
-		check(limit == 1, "%s by one row, of %d", what, limit)
+		if limit != 1 {
+			fail("%s by one row, of %d", what, limit)
+		}
 		return
 	}
-	check(len(index) == n, "%s of %d rows by %d indices", what, n, len(index))
+	if len(index) != n {
+		fail("%s of %d rows by %d indices", what, n, len(index))
+	}
 	for _, i := range index {
-		check(i >= 0 && int(i) < limit, "%s index %d of %d", what, i, limit)
+		if i < 0 || int(i) >= limit {
+			fail("%s index %d of %d", what, i, limit)
+		}
 	}
 }

@@ -6,55 +6,74 @@ import "math"
 // 2017, eq. 1): q and the result (nRow, nCol) packed by seg, kv[i] the keys and values (nKey,
 // nCol) of sequence i. With causal, query i of nQuery sees the keys 0 … nKey-nQuery+i.
 func (o *Ops) Attention(q Mat, seg Segments, kv []KeyValue, nHead int, causal bool) Mat {
-	check(seg.Rows() == q.Rows && seg.Len() == len(kv), "attention of %d rows with segments of %d, %d sequences with %d keys",
-		q.Rows, seg.Rows(), seg.Len(), len(kv))
-	check(nHead > 0 && q.Cols%nHead == 0, "%d heads of %d columns", nHead, q.Cols)
+	if seg.Rows() != q.Rows || seg.Len() != len(kv) {
+		fail("attention of %d rows with segments of %d, %d sequences with %d keys", q.Rows, seg.Rows(), seg.Len(), len(kv))
+	}
+	if nHead <= 0 || q.Cols%nHead != 0 {
+		fail("%d heads of %d columns", nHead, q.Cols)
+	}
 	for i, s := range kv {
 		from, to := seg.Range(i)
-		check(s.Rows() > 0 || from == to, "queries without keys")
+		if s.Rows() == 0 && from != to {
+			fail("queries without keys")
+		}
 		if p := s.Packed; p.Data != nil {
-			check(p.Cols == q.Cols && p.NHead == nHead, "keys packed as %d heads of %d columns, want %d of %d", p.NHead, p.Cols, nHead, q.Cols)
-			check(!causal && !o.recording, "packed keys that are causal, or on the tape")
+			if p.Cols != q.Cols || p.NHead != nHead {
+				fail("keys packed as %d heads of %d columns, want %d of %d", p.NHead, p.Cols, nHead, q.Cols)
+			}
+			if causal || o.recording {
+				fail("packed keys that are causal, or on the tape")
+			}
 			continue
 		}
 		checkShape("keys", s.K, s.K.Rows, q.Cols)
 		checkShape("values", s.V, s.K.Rows, q.Cols)
-		check(!causal || s.K.Rows >= to-from, "%d causal queries of %d keys", to-from, s.K.Rows)
+		if causal && s.K.Rows < to-from {
+			fail("%d causal queries of %d keys", to-from, s.K.Rows)
+		}
 	}
 	y := o.New(q.Rows, q.Cols)
 	o.backend.Attention(y, q, seg, kv, nHead, causal)
-	if o.recording {
-		o.Record(&y, func() {
-			dkv := make([]KeyValue, len(kv))
-			for i, s := range kv {
-				dkv[i] = KeyValue{K: o.grad(s.K), V: o.grad(s.V)}
-			}
-			o.gradients.AttentionBackward(o.grad(q), dkv, o.grad(y), q, seg, kv, nHead, causal)
-		}, append(keyValueMats(kv), q)...)
+	if !o.recording {
+		return y
 	}
-	return y
+	return o.record(y, func(y Mat) {
+		dkv := make([]KeyValue, len(kv))
+		for i, s := range kv {
+			dkv[i] = KeyValue{K: o.grad(s.K), V: o.grad(s.V)}
+		}
+		o.gradients.AttentionBackward(o.grad(q), dkv, o.grad(y), q, seg, kv, nHead, causal)
+	}, append(keyValueMats(kv), q)...)
 }
 
-// PackKeyValue replaces keys and values by packed ones, where the backend has them.
-func (o *Ops) PackKeyValue(kv []KeyValue, nHead int) {
+// NewPackedKV returns room for the packed keys and values of each sequence, (nKey, nCol) packed by
+// seg, of nHead heads. It is nil where the backend has no such layout, or a tape is on.
+func (o *Ops) NewPackedKV(seg Segments, nCol, nHead int) []PackedKV {
 	b, ok := o.backend.(KeyValuePacker)
 	if !ok || o.recording {
-		return
+		return nil
 	}
-	if cap(o.packed) < len(kv) {
-		o.packed = make([]PackedKV, len(kv))
+	if nHead <= 0 || nCol%nHead != 0 {
+		fail("%d heads of %d columns", nHead, nCol)
 	}
-	packed := o.packed[:len(kv)]
+	packed := make([]PackedKV, seg.Len())
+	for i := range packed {
+		from, to := seg.Range(i)
+		packed[i] = PackedKV{to - from, nCol, nHead, o.arena.take(b.PackedKVSize(to-from, nCol, nHead))}
+	}
+	return packed
+}
+
+// PackKeyValue packs the keys and values of each sequence.
+func (o *Ops) PackKeyValue(packed []PackedKV, kv []KeyValue) {
+	if len(packed) != len(kv) {
+		fail("room for %d packed keys and values, of %d sequences", len(packed), len(kv))
+	}
 	for i, s := range kv {
-		checkShape("values", s.V, s.K.Rows, s.K.Cols)
-		check(nHead > 0 && s.K.Cols%nHead == 0, "%d heads of %d columns", nHead, s.K.Cols)
-		packed[i] = PackedKV{s.K.Rows, s.K.Cols, nHead, o.arena.take(b.PackedKVSize(s.K.Rows, s.K.Cols, nHead))}
+		checkShape("keys", s.K, packed[i].Rows, packed[i].Cols)
+		checkShape("values", s.V, packed[i].Rows, packed[i].Cols)
 	}
-	b.PackKeyValue(packed, kv)
-	for i := range kv {
-		kv[i] = KeyValue{Packed: packed[i]}
-	}
-	clear(packed)
+	o.backend.(KeyValuePacker).PackKeyValue(packed, kv)
 }
 
 // Keys returns the keys (nKey, nCol), which are rounded where they are packed.
@@ -80,8 +99,12 @@ func keyValueMats(kv []KeyValue) []Mat {
 // the result (nRow', kernel*nChannel) packed by the segments returned, (n+stride-1)/stride rows for
 // a sequence of n.
 func (o *Ops) Unfold(x Mat, seg Segments, kernel, stride int) (Mat, Segments) {
-	check(seg.Rows() == x.Rows, "unfold of %d rows with segments of %d", x.Rows, seg.Rows())
-	check(kernel%2 == 1 && stride > 0, "unfold with kernel %d and stride %d", kernel, stride)
+	if seg.Rows() != x.Rows {
+		fail("unfold of %d rows with segments of %d", x.Rows, seg.Rows())
+	}
+	if kernel%2 != 1 || stride <= 0 {
+		fail("unfold with kernel %d and stride %d", kernel, stride)
+	}
 	ySeg := make(Segments, len(seg))
 	for i := range seg.Len() {
 		from, to := seg.Range(i)
@@ -89,7 +112,9 @@ func (o *Ops) Unfold(x Mat, seg Segments, kernel, stride int) (Mat, Segments) {
 	}
 	y := o.New(ySeg.Rows(), kernel*x.Cols)
 	o.backend.Unfold(y, x, ySeg, seg, kernel, stride)
-	o.Record(&y, func() { o.gradients.UnfoldBackward(o.grad(x), o.grad(y), ySeg, seg, kernel, stride) }, x)
+	if o.recording {
+		y = o.record(y, func(y Mat) { o.gradients.UnfoldBackward(o.grad(x), o.grad(y), ySeg, seg, kernel, stride) }, x)
+	}
 	return y, ySeg
 }
 
@@ -100,11 +125,15 @@ func (o *Ops) Unfold(x Mat, seg Segments, kernel, stride int) (Mat, Segments) {
 // with p_i = softmax(logits[i]) and ε the label smoothing of Szegedy et al. 2016, §7. A row of
 // weight 0 is left out. It also returns log p (nRow, nClass).
 func (o *Ops) CrossEntropy(logits Mat, target []int32, weight []float32, smoothing float32) (loss, logProb Mat) {
-	check(target != nil || logits.Rows == 0, "cross entropy without targets")
+	if target == nil && logits.Rows > 0 {
+		fail("cross entropy without targets")
+	}
 	if len(target) > 0 {
 		checkIndex("target", target, logits.Rows, logits.Cols)
 	}
-	check(len(weight) == logits.Rows, "%d weights of %d rows", len(weight), logits.Rows)
+	if len(weight) != logits.Rows {
+		fail("%d weights of %d rows", len(weight), logits.Rows)
+	}
 	logProb = o.LogSoftmax(logits)
 	rest := smoothing / float32(logits.Cols)
 	var sum float64

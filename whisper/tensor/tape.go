@@ -85,6 +85,17 @@ func (o *Ops) Record(y *Mat, backward func(), xs ...Mat) {
 	}
 }
 
+// record is Record for the operations here, which make their closure where a tape is on and not
+// else: it would be garbage of every step.
+func (o *Ops) record(y Mat, backward func(y Mat), xs ...Mat) Mat {
+	o.Record(&y, func() { backward(y) }, xs...)
+	return y
+}
+
+// Recording reports whether a tape is on, so that what operations are given must stay as it is
+// until the next [Ops.Reset].
+func (o *Ops) Recording() bool { return o.recording }
+
 // Grad returns the gradient of m to read or add to within a backward function, and the zero Mat
 // where none flows to m.
 func (o *Ops) Grad(m Mat) Mat { return o.grad(m) }

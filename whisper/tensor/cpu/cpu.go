@@ -45,6 +45,7 @@ type Backend struct {
 	buffers    freelist[buffer]
 	rowLoops   freelist[rowLoop]
 	attentions freelist[attention]
+	eachLoops  freelist[eachLoop]
 }
 
 // New returns a backend. It fails with [ErrISA] where options ask for an instruction set that is

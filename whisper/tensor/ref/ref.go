@@ -15,11 +15,12 @@ import (
 var ErrDType = errors.New("ref: no kernel for the number format")
 
 // Backend is the reference. It has no state, so any number of goroutines may use it.
-type Backend struct{}
+type Backend struct{ tensor.PlainChooser }
 
 var (
 	_ tensor.Backend   = (*Backend)(nil)
 	_ tensor.Gradients = (*Backend)(nil)
+	_ tensor.Chooser   = (*Backend)(nil)
 )
 
 // New returns the reference backend.

@@ -83,6 +83,7 @@ func Run(t *testing.T, b tensor.Backend, tol Tolerances, options ...Option) {
 		}
 	})
 	s.runForward(t)
+	t.Run("Chooser", s.testChooser)
 	t.Run("Gradients", func(t *testing.T) {
 		if g == nil {
 			t.Skipf("SKIP: gradients of backend %s absent", b.Name())
