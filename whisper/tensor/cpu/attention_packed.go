@@ -164,8 +164,7 @@ func (a *attention) tilePacked(w *worker, s, head, from, to int) {
 	sums := w.floats(scratchRows, m)
 	for i := range m {
 		row := scores[i*ld:][:n]
-		sums[i] = w.kernels.expSum(row, row, a.scale, a.scale*w.kernels.max(row))
-		f.convert(w.kernels, bytesOf(p[i*pBytes/4:(i+1)*pBytes/4]), row)
+		sums[i] = f.softmax(w.kernels, p[i*pBytes/4:(i+1)*pBytes/4], row, a.scale)
 	}
 
 	// The result, where a head has whole panels of columns in place.
@@ -179,6 +178,18 @@ func (a *attention) tilePacked(w *worker, s, head, from, to int) {
 	for i, sum := range sums {
 		w.kernels.rowKernels.scale(a.at(a.y, from+i, head)[:a.size], out[i*ldOut:][:a.size], 1/sum)
 	}
+}
+
+// softmax writes exp(scale (x - max x)) to p, as the kernel wants a row of activations, and returns
+// its sum. It may change x.
+func (f *narrowFormat) softmax(k *kernels, p, x []float32, scale float32) (sum float32) {
+	top := scale * k.max(x)
+	if f.aSize == 4 {
+		return k.expSumBF16(halves(p), x, scale, top)
+	}
+	sum = k.expSum(x, x, scale, top)
+	f.convert(k, bytesOf(p), x)
+	return sum
 }
 
 // narrowPanels computes c = a b for the m rows of a and the panels that hold n columns. Row i of c

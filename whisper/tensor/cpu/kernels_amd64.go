@@ -27,7 +27,7 @@ func available() []kernels {
 	if hasAVX2 && cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512DQ {
 		best := avx512Kernels
 		if !cpu.X86.HasAVX512BF16 {
-			best.bf16, best.toBF16, best.interleave = &avx2BF16, toBF16Go, interleaveGo
+			best.bf16, best.toBF16, best.interleave, best.expSumBF16 = &avx2BF16, toBF16Go, interleaveGo, nil
 		}
 		if !cpu.X86.HasAVX512VNNI {
 			best.i8 = &avx2I8
