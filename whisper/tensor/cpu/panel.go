@@ -18,6 +18,11 @@ type panel struct {
 	m, k                   int64
 	aRow, aCol, bRow, cRow int64
 	load                   int64 // 0 or 1
+
+	// Kernels of int8 compute float32(acc-correction[j]) * rowScale[i] * colScale[j] before the
+	// bias. rowScale then points behind the rows that are done.
+	rowScale, colScale *float32
+	correction         *int32
 }
 
 // gemmKernels are what a matrix product is made of.
@@ -28,10 +33,6 @@ type gemmKernels struct {
 
 	// transpose computes dst[p*ldDst+i] = src[i*ldSrc+p] for i < 8, p < k, with k a multiple of 8.
 	transpose func(dst *float32, ldDst int, src *float32, ldSrc, k int)
-
-	// peak runs n times peakWidth independent multiply-adds in registers, for benchmarks.
-	peak      func(n int)
-	peakWidth int
 }
 
 // panelGo is the panel kernel without assembly. It rounds each product before it adds.

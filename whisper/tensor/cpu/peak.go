@@ -21,52 +21,33 @@ const (
 	readTask  = 1 << 20
 )
 
-// peakKernel runs n times width independent multiply-adds in registers alone.
-type peakKernel struct {
-	run   func(n int)
-	width int
-}
-
-// peakOf returns the kernel that multiplies and adds as fast as the instruction set can, for
-// weights of dtype; !ok where it has no instruction for them.
-func (k *kernels) peakOf(dtype tensor.DType) (p peakKernel, ok bool) {
-	switch dtype {
-	case tensor.F32:
-		if k.peak == nil {
-			return peakKernel{peakGo, peakGoWidth}, true
-		}
-		return peakKernel{k.peak, k.peakWidth}, true
-	}
-	return peakKernel{}, false
-}
-
 // Threads returns the number of goroutines that compute.
 func (b *Backend) Threads() int { return b.threads }
 
-// Native reports whether the instruction set has instructions for weights of dtype.
+// Native reports whether the instruction set multiplies weights of dtype as they are.
 func (b *Backend) Native(dtype tensor.DType) bool {
-	_, ok := b.peakOf(dtype)
-	return ok
+	f := b.format(dtype)
+	return f != nil && f.peak != nil
 }
 
 // Peak measures how many operations a second, a multiply-add counted as two, all threads together
 // do in registers alone on weights of dtype: the bound of a matrix product. It is 0 where the
 // instruction set has no instructions for them. It takes a fraction of a second.
 func (b *Backend) Peak(dtype tensor.DType) float64 {
-	p, ok := b.peakOf(dtype)
-	if !ok {
+	if !b.Native(dtype) {
 		return 0
 	}
+	f := b.format(dtype)
 	n := 1 << 10 // of a task
 	part := func() time.Duration {
 		return b.timed(func() {
-			b.parallel(peakTasks*b.threads, func(*worker, int) { p.run(n) })
+			b.parallel(peakTasks*b.threads, func(*worker, int) { f.peak(n) })
 		})
 	}
 	for part() < peakPart {
 		n *= 2
 	}
-	return float64(2*p.width) * float64(n) * float64(peakTasks*b.threads) / fastest(part).Seconds()
+	return float64(2*f.peakWidth) * float64(n) * float64(peakTasks*b.threads) / fastest(part).Seconds()
 }
 
 // PeakRead measures how many bytes a second all threads together read from memory: the bound of a
