@@ -8,6 +8,9 @@ type Attention struct {
 	Query, Key, Value, Out Linear
 	NHead                  int
 	Layer                  int
+
+	// PackKV lets keys and values that all queries see be packed for the backend.
+	PackKV bool
 }
 
 // Self returns self-attention over rows x (nRow, nState): all rows of a sequence see each other,
@@ -20,7 +23,21 @@ func (a *Attention) Self(s *Step, x tensor.Mat, causal bool) tensor.Mat {
 			kv[i] = c.extend(a.Layer, kv[i])
 		}
 	}
+	if !causal && a.PackKV {
+		a.pack(s, s.NewPackedKV(s.Seg, q.Cols, a.NHead), kv)
+	}
 	return a.Out.Forward(s, s.Attention(q, s.Seg, kv, a.NHead, causal))
+}
+
+// pack replaces keys and values by packed ones, where there is room for them.
+func (a *Attention) pack(s *Step, packed []tensor.PackedKV, kv []tensor.KeyValue) {
+	if packed == nil {
+		return
+	}
+	s.PackKeyValue(packed, kv)
+	for i := range kv {
+		kv[i] = tensor.KeyValue{Packed: packed[i]}
+	}
 }
 
 // CrossAttend returns the attention of rows x (nRow, nState) to their utterance's encoder states.

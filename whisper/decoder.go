@@ -20,8 +20,20 @@ func (d *Decoder) CrossKV(s *Step, states tensor.Mat) []*CrossKV {
 		kept[i] = &CrossKV{layer: make([]tensor.KeyValue, len(d.Blocks))}
 	}
 	for l := range d.Blocks {
-		for i, kv := range d.Blocks[l].Cross.KeyValue(s, states) {
-			kept[i].layer[l] = kv
+		cross := d.Blocks[l].Cross
+		if !cross.PackKV || s.Recording() {
+			for i, kv := range cross.KeyValue(s, states) {
+				kept[i].layer[l] = kv
+			}
+			continue
+		}
+		packed := s.NewPackedKV(s.Seg, states.Cols, cross.NHead)
+		s.Scope(func() tensor.Mat {
+			s.PackKeyValue(packed, cross.KeyValue(s, states))
+			return tensor.Mat{}
+		})
+		for i := range kept {
+			kept[i].layer[l] = tensor.KeyValue{Packed: packed[i]}
 		}
 	}
 	return kept

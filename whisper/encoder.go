@@ -16,10 +16,11 @@ type Conv struct {
 	Stride int
 }
 
-// Forward returns the convolution of x (nRow, nIn) packed by seg, and the segments of the result.
-func (c *Conv) Forward(s *Step, x tensor.Mat, seg tensor.Segments) (tensor.Mat, tensor.Segments) {
+// ForwardGELU returns GELU of the convolution of x (nRow, nIn) packed by seg, and the segments of the
+// result.
+func (c *Conv) ForwardGELU(s *Step, x tensor.Mat, seg tensor.Segments) (tensor.Mat, tensor.Segments) {
 	u, seg := s.Unfold(x, seg, convKernel, c.Stride)
-	return s.Linear(u, &c.Weight, c.Bias), seg
+	return s.LinearGELU(u, &c.Weight, c.Bias), seg
 }
 
 // Encoder turns log-mel frames into states (Radford et al. 2022, figure 1, left).
@@ -42,8 +43,8 @@ func (e *Encoder) Forward(s *Step, mel tensor.Mat) tensor.Mat {
 
 // Embed returns the convolved frames with their positions added, the input of the first block.
 func (e *Encoder) Embed(s *Step, mel tensor.Mat) tensor.Mat {
-	x, seg := e.Conv1.Forward(s, mel, s.Seg)
-	x, seg = e.Conv2.Forward(s, s.GELU(x), seg)
+	x, seg := e.Conv1.ForwardGELU(s, mel, s.Seg)
+	x, seg = e.Conv2.ForwardGELU(s, x, seg)
 	s.Seg = seg
-	return s.Sum(s.GELU(x), s.Embed(e.Positions, s.positions()))
+	return s.Sum(x, s.Embed(e.Positions, s.positions()))
 }

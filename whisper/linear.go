@@ -19,6 +19,16 @@ func (l *Linear) Forward(s *Step, x tensor.Mat) tensor.Mat {
 	return s.Linear(x, &l.Weight, l.Bias)
 }
 
+// ForwardGELU returns GELU of the product with rows x.
+func (l *Linear) ForwardGELU(s *Step, x tensor.Mat) tensor.Mat {
+	if s.Adapter != nil {
+		if y, ok := s.Adapter.Linear(s, l, x); ok {
+			return s.GELU(y)
+		}
+	}
+	return s.LinearGELU(x, &l.Weight, l.Bias)
+}
+
 // LayerNorm normalises each row (Ba et al. 2016).
 type LayerNorm struct{ Gamma, Beta tensor.Mat }
 
@@ -30,5 +40,5 @@ type MLP struct{ FC1, FC2 Linear }
 
 // Forward returns the MLP of rows x (nRow, nState).
 func (m *MLP) Forward(s *Step, x tensor.Mat) tensor.Mat {
-	return m.FC2.Forward(s, s.GELU(m.FC1.Forward(s, x)))
+	return m.FC2.Forward(s, m.FC1.ForwardGELU(s, x))
 }

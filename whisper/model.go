@@ -178,19 +178,43 @@ func (m *Model) Params() []Param {
 	return ps
 }
 
-// Pack lays the weights of all products out for b in dtype. The plain weights stay: adapters and
-// the token embedding read them.
+// Pack lays the weights of all products out for b in dtype, but for those of the convolutions, which
+// are at least of 16 bits: the log-mel that they read has a few loud bands beside many quiet ones.
+// With narrow weights, keys and values are packed too. The plain weights stay: adapters and the
+// token embedding read them.
 func (m *Model) Pack(b tensor.Backend, dtype tensor.DType) error {
-	ws := []*tensor.Weight{&m.Encoder.Conv1.Weight, &m.Encoder.Conv2.Weight, &m.Decoder.Tokens}
-	for _, l := range m.Linears() {
-		ws = append(ws, &l.Weight)
-	}
-	for _, w := range ws {
+	pack := func(w *tensor.Weight, dtype tensor.DType) error {
 		p, err := b.Pack(w.Mat, dtype)
 		if err != nil {
 			return fmt.Errorf("whisper: pack for %s: %w", b.Name(), err)
 		}
 		w.Packed = p
+		return nil
+	}
+	wide := dtype
+	if dtype == tensor.I8 {
+		wide = tensor.BF16
+	}
+	for _, c := range []*Conv{&m.Encoder.Conv1, &m.Encoder.Conv2} {
+		if err := pack(&c.Weight, wide); err != nil {
+			return err
+		}
+	}
+	if err := pack(&m.Decoder.Tokens, dtype); err != nil {
+		return err
+	}
+	for _, l := range m.Linears() {
+		if err := pack(&l.Weight, dtype); err != nil {
+			return err
+		}
+	}
+	packer, ok := b.(tensor.KeyValuePacker)
+	ok = ok && dtype != tensor.F32
+	for i := range m.Encoder.Blocks {
+		m.Encoder.Blocks[i].Attn.PackKV = ok && packer.PacksFaster()
+	}
+	for i := range m.Decoder.Blocks {
+		m.Decoder.Blocks[i].Cross.PackKV = ok
 	}
 	return nil
 }

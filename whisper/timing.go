@@ -98,7 +98,7 @@ func (m *Model) force(a *Alignment) (*forced, error) {
 	if len(m.Generation.AlignmentHeads) == 0 {
 		return nil, fmt.Errorf("%w: the model has no alignment heads", ErrAlignment)
 	}
-	f.nFrame = min(a.Frames/FramesPerToken, a.Cross.layer[0].K.Rows)
+	f.nFrame = min(a.Frames/FramesPerToken, a.Cross.rows())
 	f.match = make([]float32, (len(a.Tokens)+1)*f.nFrame)
 	f.scores = make([]float32, len(f.tokens)*f.nFrame)
 	f.probs = make([]float64, len(a.Tokens))
@@ -188,7 +188,7 @@ func (w *headSum) head(head int, q tensor.Mat, kv []tensor.KeyValue) {
 			continue
 		}
 		from, to := w.s.Seg.Range(i)
-		qk := w.s.Linear(q.Slice(from, to), &tensor.Weight{Mat: kv[i].K.Slice(0, f.nFrame)}, tensor.Mat{})
+		qk := w.s.Linear(q.Slice(from, to), &tensor.Weight{Mat: w.s.Keys(kv[i]).Slice(0, f.nFrame)}, tensor.Mat{})
 		w.err = errors.Join(w.err, w.s.Read(f.scores, qk))
 		added.Go(f.add)
 	}

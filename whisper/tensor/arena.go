@@ -1,5 +1,10 @@
 package tensor
 
+import "unsafe"
+
+// lineSize is a cache line in float32: what is taken begins at one.
+const lineSize = 64 / 4
+
 // slabSize is the least number of float32 in a slab of an arena: 4 MiB.
 const slabSize = 1 << 20
 
@@ -13,16 +18,25 @@ type arena struct {
 
 // take returns n numbers of unspecified value.
 func (a *arena) take(n int) []float32 {
+	end := n
+	n = (n + lineSize - 1) / lineSize * lineSize
 	for a.slab < len(a.slabs) {
 		if s := a.slabs[a.slab]; a.used+n <= len(s) {
 			a.used += n
-			return s[a.used-n : a.used : a.used]
+			return s[a.used-n:][:end:end]
 		}
 		a.slab, a.used = a.slab+1, 0
 	}
-	a.slabs = append(a.slabs, make([]float32, max(n, slabSize)))
+	a.slabs = append(a.slabs, Aligned(max(n, slabSize)))
 	a.used = n
-	return a.slabs[a.slab][:n:n]
+	return a.slabs[a.slab][:end:end]
+}
+
+// Aligned returns n zeros that begin at a cache line.
+func Aligned(n int) []float32 {
+	s := make([]float32, n+lineSize)
+	skip := int(-uintptr(unsafe.Pointer(&s[0]))/4) % lineSize
+	return s[skip : skip+n : skip+n]
 }
 
 // mark is a place in the arena.

@@ -89,8 +89,46 @@ type Packed interface {
 	DType() DType
 }
 
-// KeyValue are the keys and values (nKey, nCol) that the queries of one sequence attend to.
-type KeyValue struct{ K, V Mat }
+// KeyValue are the keys and values (nKey, nCol) that the queries of one sequence attend to: K and
+// V, or both in the layout of the backend that packed them.
+type KeyValue struct {
+	K, V   Mat
+	Packed PackedKV
+}
+
+// Rows returns the number of keys.
+func (kv KeyValue) Rows() int { return max(kv.K.Rows, kv.Packed.Rows) }
+
+// PackedKV are keys and values (Rows, Cols) of NHead heads in the layout of the backend that packed
+// them. The zero value stands for none.
+type PackedKV struct {
+	Rows, Cols, NHead int
+	Data              []float32
+}
+
+// KeyValuePacker is implemented by a backend whose Attention takes packed keys and values: they are
+// of 16 bits, and in the order that its products read them in. All queries of such a sequence see
+// all keys.
+type KeyValuePacker interface {
+	// PackedKVSize returns the numbers that packed keys and values (nKey, nCol) take.
+	PackedKVSize(nKey, nCol, nHead int) int
+
+	// PackKeyValue lays kv[i] out in packed[i], whose Data has their size.
+	PackKeyValue(packed []PackedKV, kv []KeyValue)
+
+	// UnpackKeys writes the keys to k (nKey, nCol), rounded as they are packed.
+	UnpackKeys(k Mat, packed PackedKV)
+
+	// PacksFaster reports whether attention to packed keys and values is so much faster that
+	// packing them for as many queries as keys is worth its time.
+	PacksFaster() bool
+}
+
+// GELULinear is implemented by a backend that computes GELU(Linear) in one pass.
+type GELULinear interface {
+	// LinearGELU computes y = GELU(x wᵀ + bias), with the bits of Linear and GELU.
+	LinearGELU(y, x Mat, w Packed, bias Mat)
+}
 
 // Transpose says which operands of MatMul are transposed.
 type Transpose uint8

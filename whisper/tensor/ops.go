@@ -121,11 +121,7 @@ type Weight struct {
 // Linear returns x wᵀ + bias (nRow, nOut) for x (nRow, nIn), w (nOut, nIn), and bias (1, nOut)
 // or the zero Mat.
 func (o *Ops) Linear(x Mat, w *Weight, bias Mat) Mat {
-	checkShape("weight of a linear", w.Mat, w.Rows, x.Cols)
-	y := o.New(x.Rows, w.Rows)
-	if !bias.IsZero() {
-		checkShape("bias of a linear", bias, 1, w.Rows)
-	}
+	y := o.linearResult(x, w, bias)
 	if w.Packed != nil {
 		o.backend.Linear(y, x, w.Packed, bias)
 	} else {
@@ -150,6 +146,26 @@ func (o *Ops) Linear(x Mat, w *Weight, bias Mat) Mat {
 			o.gradients.SumRows(db, dy)
 		}
 	}, x, m, bias)
+}
+
+// LinearGELU returns GELU(x wᵀ + bias), in one pass where the backend has it.
+func (o *Ops) LinearGELU(x Mat, w *Weight, bias Mat) Mat {
+	b, ok := o.backend.(GELULinear)
+	if !ok || w.Packed == nil || o.recording {
+		return o.GELU(o.Linear(x, w, bias))
+	}
+	y := o.linearResult(x, w, bias)
+	b.LinearGELU(y, x, w.Packed, bias)
+	return y
+}
+
+// linearResult checks the operands of a linear and returns memory for its result.
+func (o *Ops) linearResult(x Mat, w *Weight, bias Mat) Mat {
+	checkShape("weight of a linear", w.Mat, w.Rows, x.Cols)
+	if !bias.IsZero() {
+		checkShape("bias of a linear", bias, 1, w.Rows)
+	}
+	return o.New(x.Rows, w.Rows)
 }
 
 // Sum returns a + b.

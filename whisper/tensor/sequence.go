@@ -13,12 +13,21 @@ func (o *Ops) Attention(q Mat, seg Segments, kv []KeyValue, nHead int, causal bo
 		fail("%d heads of %d columns", nHead, q.Cols)
 	}
 	for i, s := range kv {
-		checkShape("keys", s.K, s.K.Rows, q.Cols)
-		checkShape("values", s.V, s.K.Rows, q.Cols)
 		from, to := seg.Range(i)
-		if s.K.Rows == 0 && from != to {
+		if s.Rows() == 0 && from != to {
 			fail("queries without keys")
 		}
+		if p := s.Packed; p.Data != nil {
+			if p.Cols != q.Cols || p.NHead != nHead {
+				fail("keys packed as %d heads of %d columns, want %d of %d", p.NHead, p.Cols, nHead, q.Cols)
+			}
+			if causal || o.recording {
+				fail("packed keys that are causal, or on the tape")
+			}
+			continue
+		}
+		checkShape("keys", s.K, s.K.Rows, q.Cols)
+		checkShape("values", s.V, s.K.Rows, q.Cols)
 		if causal && s.K.Rows < to-from {
 			fail("%d causal queries of %d keys", to-from, s.K.Rows)
 		}
@@ -35,6 +44,46 @@ func (o *Ops) Attention(q Mat, seg Segments, kv []KeyValue, nHead int, causal bo
 		}
 		o.gradients.AttentionBackward(o.grad(q), dkv, o.grad(y), q, seg, kv, nHead, causal)
 	}, append(keyValueMats(kv), q)...)
+}
+
+// NewPackedKV returns room for the packed keys and values of each sequence, (nKey, nCol) packed by
+// seg, of nHead heads. It is nil where the backend has no such layout, or a tape is on.
+func (o *Ops) NewPackedKV(seg Segments, nCol, nHead int) []PackedKV {
+	b, ok := o.backend.(KeyValuePacker)
+	if !ok || o.recording {
+		return nil
+	}
+	if nHead <= 0 || nCol%nHead != 0 {
+		fail("%d heads of %d columns", nHead, nCol)
+	}
+	packed := make([]PackedKV, seg.Len())
+	for i := range packed {
+		from, to := seg.Range(i)
+		packed[i] = PackedKV{to - from, nCol, nHead, o.arena.take(b.PackedKVSize(to-from, nCol, nHead))}
+	}
+	return packed
+}
+
+// PackKeyValue packs the keys and values of each sequence.
+func (o *Ops) PackKeyValue(packed []PackedKV, kv []KeyValue) {
+	if len(packed) != len(kv) {
+		fail("room for %d packed keys and values, of %d sequences", len(packed), len(kv))
+	}
+	for i, s := range kv {
+		checkShape("keys", s.K, packed[i].Rows, packed[i].Cols)
+		checkShape("values", s.V, packed[i].Rows, packed[i].Cols)
+	}
+	o.backend.(KeyValuePacker).PackKeyValue(packed, kv)
+}
+
+// Keys returns the keys (nKey, nCol), which are rounded where they are packed.
+func (o *Ops) Keys(kv KeyValue) Mat {
+	if kv.Packed.Data == nil {
+		return kv.K
+	}
+	k := o.New(kv.Packed.Rows, kv.Packed.Cols)
+	o.backend.(KeyValuePacker).UnpackKeys(k, kv.Packed)
+	return k
 }
 
 func keyValueMats(kv []KeyValue) []Mat {

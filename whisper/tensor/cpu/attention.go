@@ -33,6 +33,8 @@ type attention struct {
 	scale  float32
 	causal bool
 
+	format *narrowFormat // of packed keys and values
+
 	tiles  int  // of queries, in the longest sequence
 	shared bool // sequences share rows of dkv
 	step   int  // heads, or tiles of queries, of a task
@@ -65,8 +67,9 @@ func (b *Backend) Attention(y, q tensor.Mat, seg tensor.Segments, kv []tensor.Ke
 	a := b.attention(q, seg, kv, nHead, causal)
 	defer a.release(b)
 	a.y = y
+	a.format = b.bf16
 	for s := range seg.Len() {
-		from, to := seg.Range(s)
+		from, to := a.queries(s)
 		rows := a.tile(s)
 		a.tiles = max(a.tiles, (to-from+rows-1)/rows)
 	}
@@ -78,7 +81,7 @@ func (a *attention) run(b *Backend, n int, f func(w *worker, i int)) {
 	work := 0
 	for s := range a.seg.Len() {
 		from, to := a.seg.Range(s)
-		work += 2 * (to - from) * a.kv[s].K.Rows * a.nCol
+		work += 2 * (to - from) * a.kv[s].Rows() * a.nCol
 	}
 	a.n, a.step = n, 1
 	if work < serialWork {
@@ -89,7 +92,7 @@ func (a *attention) run(b *Backend, n int, f func(w *worker, i int)) {
 
 // tile returns the number of queries of sequence s that are computed at a time.
 func (a *attention) tile(s int) int {
-	rows := scoreElements / max(a.kv[s].K.Rows, 1)
+	rows := scoreElements / max(a.kv[s].Rows(), 1)
 	if rows >= tileRows {
 		return tileRows
 	}
@@ -99,11 +102,13 @@ func (a *attention) tile(s int) int {
 func (a *attention) runForward(w *worker, task int) {
 	for i := task * a.step; i < min((task+1)*a.step, a.n); i++ {
 		s, head, tile := i/a.tiles/a.nHead, i/a.tiles%a.nHead, i%a.tiles
-		first, end := a.seg.Range(s)
+		first, end := a.queries(s)
 		rows := a.tile(s)
 		from, to := first+tile*rows, min(first+(tile+1)*rows, end)
 		switch {
 		case from >= to:
+		case a.kv[s].Packed.Data != nil:
+			a.tilePacked(w, s, head, from, to)
 		case a.isDirect(s):
 			a.direct(w, s, head)
 		default:

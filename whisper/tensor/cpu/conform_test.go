@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"glossa/whisper/tensor"
 	"glossa/whisper/tensor/cpu"
 	"glossa/whisper/tensor/tensortest"
 )
@@ -21,7 +22,10 @@ func TestConformance(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer b.Close()
-			tensortest.Run(t, b, tensortest.Float32())
+			tolerances := tensortest.Float32()
+			tolerances.Linear[tensor.BF16] = tensortest.Tolerance{Abs: 0.1, Rel: 0.02}
+			tolerances.Linear[tensor.I8] = tensortest.Tolerance{Abs: 0.3, Rel: 0.02}
+			tensortest.Run(t, b, tolerances)
 		})
 	}
 }

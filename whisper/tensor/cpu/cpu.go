@@ -40,6 +40,8 @@ type Backend struct {
 	*pool
 	kernels
 	products   freelist[product]
+	narrows    freelist[narrowProduct]
+	packings   freelist[packing]
 	buffers    freelist[buffer]
 	rowLoops   freelist[rowLoop]
 	attentions freelist[attention]

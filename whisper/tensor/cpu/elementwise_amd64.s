@@ -695,6 +695,76 @@ end1:
 	VZEROUPPER
 	RET
 
+// func absMaxAVX2(x []float32) float32
+// Requires: AVX, AVX2
+TEXT ·absMaxAVX2(SB), NOSPLIT, $0-28
+	MOVQ         x_base+0(FP), AX
+	VBROADCASTSS rows_magnitude<>+0(SB), Y0
+	VXORPS       Y1, Y1, Y1
+	VXORPS       Y2, Y2, Y2
+	VXORPS       Y3, Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	MOVQ         x_len+8(FP), CX
+	XORQ         DX, DX
+	SUBQ         $0x00000020, CX
+	JLT          done4x1
+
+loop4x1:
+	VMOVUPS (AX)(DX*1), Y5
+	VANDPS  Y0, Y5, Y5
+	VPMAXUD Y5, Y1, Y1
+	VMOVUPS 32(AX)(DX*1), Y5
+	VANDPS  Y0, Y5, Y5
+	VPMAXUD Y5, Y2, Y2
+	VMOVUPS 64(AX)(DX*1), Y5
+	VANDPS  Y0, Y5, Y5
+	VPMAXUD Y5, Y3, Y3
+	VMOVUPS 96(AX)(DX*1), Y5
+	VANDPS  Y0, Y5, Y5
+	VPMAXUD Y5, Y4, Y4
+	ADDQ    $0x00000080, DX
+	SUBQ    $0x00000020, CX
+	JGE     loop4x1
+
+done4x1:
+	ADDQ $0x00000020, CX
+	SUBQ $0x00000008, CX
+	JLT  done1x1
+
+loop1x1:
+	VMOVUPS (AX)(DX*1), Y5
+	VANDPS  Y0, Y5, Y5
+	VPMAXUD Y5, Y1, Y1
+	ADDQ    $0x00000020, DX
+	SUBQ    $0x00000008, CX
+	JGE     loop1x1
+
+done1x1:
+	ADDQ       $0x00000008, CX
+	TESTQ      CX, CX
+	JEQ        end1
+	LEAQ       rows_mask<>+32(SB), BX
+	SHLQ       $0x02, CX
+	SUBQ       CX, BX
+	VMOVUPS    (BX), Y5
+	VMASKMOVPS (AX)(DX*1), Y5, Y5
+	VANDPS     Y0, Y5, Y5
+	VPMAXUD    Y5, Y1, Y1
+
+end1:
+	VPMAXUD      Y4, Y1, Y1
+	VPMAXUD      Y3, Y2, Y2
+	VPMAXUD      Y2, Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X0
+	VPMAXUD      X0, X1, X1
+	VMOVHLPS     X1, X1, X0
+	VPMAXUD      X0, X1, X1
+	VMOVSHDUP    X1, X0
+	VPMAXUD      X0, X1, X1
+	VMOVSS       X1, ret+24(FP)
+	VZEROUPPER
+	RET
+
 // func dotAVX2(a []float32, b []float32) float32
 // Requires: AVX, FMA3
 TEXT ·dotAVX2(SB), NOSPLIT, $0-52
@@ -1977,6 +2047,50 @@ end1:
 	VZEROUPPER
 	RET
 
+// func quantiseI16AVX2(dst []int16, x []float32, inverse float32)
+// Requires: AVX, AVX2, SSE
+TEXT ·quantiseI16AVX2(SB), NOSPLIT, $0-52
+	MOVQ         x_base+24(FP), AX
+	MOVQ         dst_base+0(FP), CX
+	MOVSS        inverse+48(FP), X0
+	VBROADCASTSS X0, Y0
+	MOVQ         x_len+32(FP), DX
+	XORQ         BX, BX
+	SUBQ         $0x00000008, DX
+	JLT          done1x1
+
+loop1x1:
+	VMOVUPS      (AX)(BX*1), Y1
+	VMULPS       Y0, Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X2
+	VPACKSSDW    X2, X1, X2
+	VMOVUPS      X2, (CX)
+	ADDQ         $0x00000010, CX
+	ADDQ         $0x00000020, BX
+	SUBQ         $0x00000008, DX
+	JGE          loop1x1
+
+done1x1:
+	ADDQ         $0x00000008, DX
+	TESTQ        DX, DX
+	JEQ          end1
+	LEAQ         rows_mask<>+32(SB), SI
+	SHLQ         $0x02, DX
+	SUBQ         DX, SI
+	VMOVUPS      (SI), Y1
+	VMASKMOVPS   (AX)(BX*1), Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VEXTRACTF128 $0x01, Y1, X0
+	VPACKSSDW    X0, X1, X0
+	VMOVUPS      X0, (CX)
+	ADDQ         $0x00000010, CX
+
+end1:
+	VZEROUPPER
+	RET
+
 // func addAVX512(y []float32, a []float32, b []float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·addAVX512(SB), NOSPLIT, $0-72
@@ -2431,6 +2545,77 @@ end1:
 	VMAXPS        X0, X1, X1
 	VMOVSHDUP     X1, X0
 	VMAXPS        X0, X1, X1
+	VMOVSS        X1, ret+24(FP)
+	VZEROUPPER
+	RET
+
+// func absMaxAVX512(x []float32) float32
+// Requires: AVX, AVX2, AVX512DQ, AVX512F, BMI2
+TEXT ·absMaxAVX512(SB), NOSPLIT, $0-28
+	MOVQ         x_base+0(FP), AX
+	VBROADCASTSS rows_magnitude<>+0(SB), Z0
+	VXORPS       Z1, Z1, Z1
+	VXORPS       Z2, Z2, Z2
+	VXORPS       Z3, Z3, Z3
+	VXORPS       Z4, Z4, Z4
+	MOVQ         x_len+8(FP), CX
+	XORQ         DX, DX
+	SUBQ         $0x00000040, CX
+	JLT          done4x1
+
+loop4x1:
+	VMOVUPS (AX)(DX*1), Z5
+	VANDPS  Z0, Z5, Z5
+	VPMAXUD Z5, Z1, Z1
+	VMOVUPS 64(AX)(DX*1), Z5
+	VANDPS  Z0, Z5, Z5
+	VPMAXUD Z5, Z2, Z2
+	VMOVUPS 128(AX)(DX*1), Z5
+	VANDPS  Z0, Z5, Z5
+	VPMAXUD Z5, Z3, Z3
+	VMOVUPS 192(AX)(DX*1), Z5
+	VANDPS  Z0, Z5, Z5
+	VPMAXUD Z5, Z4, Z4
+	ADDQ    $0x00000100, DX
+	SUBQ    $0x00000040, CX
+	JGE     loop4x1
+
+done4x1:
+	ADDQ $0x00000040, CX
+	SUBQ $0x00000010, CX
+	JLT  done1x1
+
+loop1x1:
+	VMOVUPS (AX)(DX*1), Z5
+	VANDPS  Z0, Z5, Z5
+	VPMAXUD Z5, Z1, Z1
+	ADDQ    $0x00000040, DX
+	SUBQ    $0x00000010, CX
+	JGE     loop1x1
+
+done1x1:
+	ADDQ      $0x00000010, CX
+	TESTQ     CX, CX
+	JEQ       end1
+	MOVQ      $-1, BX
+	BZHIQ     CX, BX, BX
+	KMOVW     BX, K1
+	VMOVUPS.Z (AX)(DX*1), K1, Z5
+	VANDPS    Z0, Z5, Z5
+	VPMAXUD   Z5, Z1, Z1
+
+end1:
+	VPMAXUD       Z4, Z1, Z1
+	VPMAXUD       Z3, Z2, Z2
+	VPMAXUD       Z2, Z1, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y0
+	VPMAXUD       Y0, Y1, Y1
+	VEXTRACTF128  $0x01, Y1, X0
+	VPMAXUD       X0, X1, X1
+	VMOVHLPS      X1, X1, X0
+	VPMAXUD       X0, X1, X1
+	VMOVSHDUP     X1, X0
+	VPMAXUD       X0, X1, X1
 	VMOVSS        X1, ret+24(FP)
 	VZEROUPPER
 	RET
@@ -3756,6 +3941,168 @@ row4:
 
 rowsDone4:
 	VMOVUPS Z0, K1, (AX)(DI*1)
+
+end1:
+	VZEROUPPER
+	RET
+
+// func toBF16AVX512(dst []uint16, x []float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·toBF16AVX512(SB), NOSPLIT, $0-48
+	MOVQ x_base+24(FP), AX
+	MOVQ dst_base+0(FP), CX
+	MOVQ x_len+32(FP), DX
+	XORQ BX, BX
+	SUBQ $0x00000010, DX
+	JLT  done1x1
+
+loop1x1:
+	VMOVUPS (AX)(BX*1), Z0
+	LONG    $0x487ef262
+	WORD    $0xc072
+	VMOVUPS Y0, (CX)
+	ADDQ    $0x00000020, CX
+	ADDQ    $0x00000040, BX
+	SUBQ    $0x00000010, DX
+	JGE     loop1x1
+
+done1x1:
+	ADDQ      $0x00000010, DX
+	TESTQ     DX, DX
+	JEQ       end1
+	MOVQ      $-1, SI
+	BZHIQ     DX, SI, SI
+	KMOVW     SI, K1
+	VMOVUPS.Z (AX)(BX*1), K1, Z0
+	LONG      $0x487ef262
+	WORD      $0xc072
+	VMOVUPS   Y0, (CX)
+	ADDQ      $0x00000020, CX
+
+end1:
+	VZEROUPPER
+	RET
+
+// func interleaveAVX512(y []float32, a []float32, b []float32)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·interleaveAVX512(SB), NOSPLIT, $0-72
+	MOVQ y_base+0(FP), AX
+	MOVQ a_base+24(FP), CX
+	MOVQ b_base+48(FP), DX
+	MOVQ y_len+8(FP), BX
+	XORQ SI, SI
+	SUBQ $0x00000020, BX
+	JLT  done2x1
+
+loop2x1:
+	VMOVUPS   (CX)(SI*1), Z0
+	LONG      $0x487ef262
+	WORD      $0xc072
+	VPMOVZXWD Y0, Z0
+	VMOVUPS   (DX)(SI*1), Z1
+	LONG      $0x487ef262
+	WORD      $0xc972
+	VPMOVZXWD Y1, Z1
+	VPSLLD    $0x10, Z1, Z1
+	VPORD     Z0, Z1, Z1
+	VMOVUPS   Z1, (AX)(SI*1)
+	VMOVUPS   64(CX)(SI*1), Z0
+	LONG      $0x487ef262
+	WORD      $0xc072
+	VPMOVZXWD Y0, Z0
+	VMOVUPS   64(DX)(SI*1), Z1
+	LONG      $0x487ef262
+	WORD      $0xc972
+	VPMOVZXWD Y1, Z1
+	VPSLLD    $0x10, Z1, Z1
+	VPORD     Z0, Z1, Z1
+	VMOVUPS   Z1, 64(AX)(SI*1)
+	ADDQ      $0x00000080, SI
+	SUBQ      $0x00000020, BX
+	JGE       loop2x1
+
+done2x1:
+	ADDQ $0x00000020, BX
+	SUBQ $0x00000010, BX
+	JLT  done1x1
+
+loop1x1:
+	VMOVUPS   (CX)(SI*1), Z0
+	LONG      $0x487ef262
+	WORD      $0xc072
+	VPMOVZXWD Y0, Z0
+	VMOVUPS   (DX)(SI*1), Z1
+	LONG      $0x487ef262
+	WORD      $0xc972
+	VPMOVZXWD Y1, Z1
+	VPSLLD    $0x10, Z1, Z1
+	VPORD     Z0, Z1, Z1
+	VMOVUPS   Z1, (AX)(SI*1)
+	ADDQ      $0x00000040, SI
+	SUBQ      $0x00000010, BX
+	JGE       loop1x1
+
+done1x1:
+	ADDQ      $0x00000010, BX
+	TESTQ     BX, BX
+	JEQ       end1
+	MOVQ      $-1, DI
+	BZHIQ     BX, DI, DI
+	KMOVW     DI, K1
+	VMOVUPS.Z (CX)(SI*1), K1, Z0
+	LONG      $0x487ef262
+	WORD      $0xc072
+	VPMOVZXWD Y0, Z0
+	VMOVUPS.Z (DX)(SI*1), K1, Z1
+	LONG      $0x487ef262
+	WORD      $0xc972
+	VPMOVZXWD Y1, Z1
+	VPSLLD    $0x10, Z1, Z1
+	VPORD     Z0, Z1, Z1
+	VMOVUPS   Z1, K1, (AX)(SI*1)
+
+end1:
+	VZEROUPPER
+	RET
+
+// func quantiseU8AVX512(dst []uint8, x []float32, inverse float32)
+// Requires: AVX, AVX512F, BMI2, SSE
+TEXT ·quantiseU8AVX512(SB), NOSPLIT, $0-52
+	MOVQ         x_base+24(FP), AX
+	MOVQ         dst_base+0(FP), CX
+	MOVSS        inverse+48(FP), X0
+	VBROADCASTSS X0, Z0
+	MOVL         $0x00000080, DX
+	VPBROADCASTD DX, Z1
+	MOVQ         x_len+32(FP), DX
+	XORQ         BX, BX
+	SUBQ         $0x00000010, DX
+	JLT          done1x1
+
+loop1x1:
+	VMOVUPS   (AX)(BX*1), Z2
+	VMULPS    Z0, Z2, Z2
+	VCVTPS2DQ Z2, Z2
+	VPADDD    Z1, Z2, Z2
+	VPMOVDB   Z2, (CX)
+	ADDQ      $0x00000010, CX
+	ADDQ      $0x00000040, BX
+	SUBQ      $0x00000010, DX
+	JGE       loop1x1
+
+done1x1:
+	ADDQ      $0x00000010, DX
+	TESTQ     DX, DX
+	JEQ       end1
+	MOVQ      $-1, SI
+	BZHIQ     DX, SI, SI
+	KMOVW     SI, K1
+	VMOVUPS.Z (AX)(BX*1), K1, Z2
+	VMULPS    Z0, Z2, Z2
+	VCVTPS2DQ Z2, Z2
+	VPADDD    Z1, Z2, Z2
+	VPMOVDB   Z2, (CX)
+	ADDQ      $0x00000010, CX
 
 end1:
 	VZEROUPPER

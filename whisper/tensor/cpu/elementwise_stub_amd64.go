@@ -69,6 +69,17 @@ func softmaxBackwardAVX2(dx []float32, y []float32, dy []float32, d float32, sca
 //go:noescape
 func maxAVX2(x []float32) float32
 
+// absMaxAVX2 computes
+//
+//	m := 0
+//	for i := range x {
+//		m = max(m, |x[i]|) // NaN is the greatest
+//	}
+//	return m
+//
+//go:noescape
+func absMaxAVX2(x []float32) float32
+
 // dotAVX2 computes
 //
 //	sum := 0
@@ -180,6 +191,15 @@ func normBackwardAVX2(dx []float32, dy []float32, x []float32, gamma []float32, 
 //go:noescape
 func combineAVX2(y []float32, p []float32, v []float32, stride int)
 
+// quantiseI16AVX2 computes
+//
+//	for i, v := range x {
+//		dst[i] = round(v*inverse) // to nearest even
+//	}
+//
+//go:noescape
+func quantiseI16AVX2(dst []int16, x []float32, inverse float32)
+
 // addAVX512 computes
 //
 //	for i := range y {
@@ -244,6 +264,17 @@ func softmaxBackwardAVX512(dx []float32, y []float32, dy []float32, d float32, s
 //
 //go:noescape
 func maxAVX512(x []float32) float32
+
+// absMaxAVX512 computes
+//
+//	m := 0
+//	for i := range x {
+//		m = max(m, |x[i]|) // NaN is the greatest
+//	}
+//	return m
+//
+//go:noescape
+func absMaxAVX512(x []float32) float32
 
 // dotAVX512 computes
 //
@@ -355,6 +386,33 @@ func normBackwardAVX512(dx []float32, dy []float32, x []float32, gamma []float32
 //
 //go:noescape
 func combineAVX512(y []float32, p []float32, v []float32, stride int)
+
+// toBF16AVX512 computes
+//
+//	for i, v := range x {
+//		dst[i] = bfloat16(v) // to nearest even; what is below the normal numbers is zero
+//	}
+//
+//go:noescape
+func toBF16AVX512(dst []uint16, x []float32)
+
+// interleaveAVX512 computes
+//
+//	for i := range y {
+//		y[i] = bfloat16(a[i]) | bfloat16(b[i])<<16
+//	}
+//
+//go:noescape
+func interleaveAVX512(y []float32, a []float32, b []float32)
+
+// quantiseU8AVX512 computes
+//
+//	for i, v := range x {
+//		dst[i] = round(v*inverse) + 128 // to nearest even
+//	}
+//
+//go:noescape
+func quantiseU8AVX512(dst []uint8, x []float32, inverse float32)
 
 // dotsAVX2 computes, for n and size multiples of 8,
 //

@@ -68,12 +68,18 @@ func loadRoutine(file, name string) (*routine, error) {
 	}
 	body, _, _ = strings.Cut(body, "\nTEXT ")
 	r := &routine{labels: map[string]int{}}
+	var bytes string // of an instruction that Go's assembler lacks, the first four
 	for _, line := range strings.Split(body, "\n")[1:] {
 		line, _, _ = strings.Cut(line, "//")
 		line = strings.TrimSpace(line)
 		if label, ok := strings.CutSuffix(line, ":"); ok {
 			r.labels[label] = len(r.code)
+		} else if long, ok := strings.CutPrefix(line, "LONG"); ok {
+			bytes = strings.TrimSpace(long)
 		} else if line != "" {
+			if word, ok := strings.CutPrefix(line, "WORD"); ok {
+				line = decode(bytes, strings.TrimSpace(word))
+			}
 			ins, err := parseInstruction(line)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %q: %w", file, line, err)
@@ -111,6 +117,31 @@ func loadConstants(text string) (map[string][]byte, error) {
 		constants[m[1]] = binary.NativeEndian.AppendUint32(constants[m[1]], uint32(bits))
 	}
 	return constants, nil
+}
+
+// decode returns the text of an instruction of 512-bit registers that Go's assembler lacks, given
+// as its bytes: EVEX.512.F3.0F38.W0 opcode /r.
+func decode(long, word string) string {
+	number := func(s string) uint64 {
+		n, _ := strconv.ParseUint(strings.TrimPrefix(s, "$"), 0, 32)
+		return n
+	}
+	code := number(long) | number(word)<<32
+	b := func(i int) uint64 { return code >> (8 * i) & 0xff }
+	bit := func(i, at int) uint64 { return ^b(i) >> at & 1 } // the bits of registers are inverted
+	if b(0) != 0x62 || b(1)&0xf != 2 || b(2)&0x87 != 0x06 || b(3)&0xf7 != 0x40 || b(5)>>6 != 3 {
+		return fmt.Sprintf("% x", code)
+	}
+	to := b(5)>>3&7 | bit(1, 7)<<3 | bit(1, 4)<<4
+	rm := b(5)&7 | bit(1, 5)<<3 | bit(1, 6)<<4
+	v := ^b(2)>>3&15 | bit(3, 3)<<4
+	switch b(4) {
+	case 0x52:
+		return fmt.Sprintf("VDPBF16PS Z%d, Z%d, Z%d", rm, v, to)
+	case 0x72:
+		return fmt.Sprintf("VCVTNEPS2BF16 Z%d, Y%d", rm, to)
+	}
+	return fmt.Sprintf("% x", code)
 }
 
 func parseInstruction(line string) (instruction, error) {
@@ -216,6 +247,9 @@ func (m *machine) pointer(o operand) unsafe.Pointer {
 }
 
 func (m *machine) address(o operand) int64 {
+	if o.kind == 'c' {
+		return int64(uintptr(m.pointer(o)))
+	}
 	a := m.general[o.reg] + o.value
 	if o.index >= 0 {
 		a += m.general[o.index] * o.scale

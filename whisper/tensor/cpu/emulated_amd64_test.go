@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"glossa/whisper/tensor"
 	"glossa/whisper/tensor/tensortest"
 )
 
@@ -26,6 +27,11 @@ func emulated(t *testing.T, name string) (kernels, bool) {
 	k.name += " emulated"
 	suffix := strings.ToUpper(name)
 	emulate(t, &k.panel, "panel_amd64.s", "panel"+suffix)
+	for i, f := range []**narrowFormat{&k.bf16, &k.i8} {
+		format := **f
+		emulate(t, &format.panel, "panel_amd64.s", "panel"+[]string{"BF16", "I8"}[i]+suffix)
+		*f = &format
+	}
 	emulate(t, &k.transpose, "transpose_amd64.s", "transposeAVX2")
 	const rows = "elementwise_amd64.s"
 	text, err := os.ReadFile(rows)
@@ -106,6 +112,15 @@ func TestEmulationIsExact(t *testing.T) {
 				b.MatMul(y, x, w, allTransposes, true)
 				e.MatMul(z, x, w, allTransposes, true)
 				requireBits(t, "emulated", y.Data, z.Data)
+				w.Rows, w.Cols = s[1], s[2]
+				x.Rows, x.Cols = s[0], s[2]
+				for _, dtype := range narrowDTypes {
+					f, _ := b.Pack(w, dtype)
+					g, _ := e.Pack(w, dtype)
+					b.Linear(y, x, f, tensor.Mat{})
+					e.Linear(z, x, g, tensor.Mat{})
+					requireBits(t, "emulated "+dtype.String(), y.Data, z.Data)
+				}
 			}
 		})
 	}

@@ -36,6 +36,10 @@ type product struct {
 
 // Linear computes y = x wᵀ + bias for a weight that [Backend.Pack] of the same backend made.
 func (b *Backend) Linear(y, x tensor.Mat, w tensor.Packed, bias tensor.Mat) {
+	if narrow, ok := w.(*narrowWeight); ok {
+		b.linearNarrow(y, x, narrow, bias, false)
+		return
+	}
 	f := w.(*packed)
 	p := b.product()
 	defer b.release(p)

@@ -6,6 +6,7 @@ type kernels struct {
 	name string
 	gemmKernels
 	rowKernels
+	bf16, i8 *narrowFormat
 }
 
 // goKernels run on every machine.
@@ -13,4 +14,6 @@ var goKernels = kernels{
 	name:        "go",
 	gemmKernels: gemmKernels{mr: 4, nr: 16, panel: panelGo, transpose: transposeGo},
 	rowKernels:  goRows,
+	bf16:        &goBF16,
+	i8:          &goI8,
 }

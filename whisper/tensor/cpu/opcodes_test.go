@@ -2,7 +2,10 @@
 
 package cpu
 
-import "math"
+import (
+	"math"
+	"unsafe"
+)
 
 // opcodes are the instructions that the generators use, operands in the order of Go's assembler:
 // sources first.
@@ -100,6 +103,89 @@ var opcodes = map[string]func(m *machine, o []operand){
 	"VFMSUB213PS":  multiplyAdd(func(x, y, z float32) float32 { return fma(y, z, -x) }),
 	"VFMSUB132PS":  multiplyAdd(func(x, y, z float32) float32 { return fma(z, x, -y) }),
 	"VFNMADD231PS": multiplyAdd(func(x, y, z float32) float32 { return fma(-y, x, z) }),
+
+	"VPORD": eachLane(func(x, y uint32) uint32 { return x | y }),
+	"VPMOVZXWD": func(m *machine, o []operand) { // of registers
+		half := m.load(o[0], 8)
+		var v lanes
+		for i := range v {
+			v[i] = half[i/2] >> (i % 2 * 16) & 0xffff
+		}
+		m.store(o[1], v, 16)
+	},
+	"VPADDD":  eachLane(func(x, y uint32) uint32 { return x + y }),
+	"VPSUBD":  eachLane(func(x, y uint32) uint32 { return x - y }),
+	"VPMAXUD": eachLane(func(x, y uint32) uint32 { return max(x, y) }),
+	"VPMADDWD": eachLane(func(x, y uint32) uint32 {
+		return uint32(int32(int16(x))*int32(int16(y)) + int32(int16(x>>16))*int32(int16(y>>16)))
+	}),
+	"VPSRLD": func(m *machine, o []operand) {
+		v := m.load(o[1], o[1].lanes)
+		for i := range v {
+			v[i] >>= o[0].value
+		}
+		m.store(o[2], v, o[2].lanes)
+	},
+	"VPMOVSXBW": func(m *machine, o []operand) {
+		n := o[1].lanes
+		from := unsafe.Slice((*[2]int8)(m.pointer(o[0])), n)
+		var v lanes
+		for i, b := range from {
+			v[i] = uint32(uint16(b[0])) | uint32(uint16(b[1]))<<16
+		}
+		m.store(o[1], v, n)
+	},
+	"VCVTDQ2PS": eachOf(func(x uint32) uint32 { return math.Float32bits(float32(int32(x))) }),
+	"VCVTPS2DQ": eachOf(func(x uint32) uint32 {
+		return uint32(int32(math.RoundToEven(float64(math.Float32frombits(x)))))
+	}),
+	"VPBROADCASTD": func(m *machine, o []operand) {
+		var v lanes
+		for i := range v {
+			v[i] = uint32(m.integer(o[0]))
+		}
+		m.store(o[1], v, o[1].lanes)
+	},
+	"MOVL": func(m *machine, o []operand) { m.setInteger(o[1], m.integer(o[0])&math.MaxUint32) },
+	"VPMOVDB": func(m *machine, o []operand) {
+		v := m.load(o[0], o[0].lanes)
+		to := unsafe.Slice((*byte)(m.pointer(o[1])), o[0].lanes)
+		for i := range to {
+			to[i] = byte(v[i])
+		}
+	},
+	"VPACKSSDW": func(m *machine, o []operand) { // of X registers
+		low, high := m.load(o[1], 4), m.load(o[0], 4)
+		saturate := func(x uint32) uint32 {
+			return uint32(uint16(max(min(int32(x), math.MaxInt16), math.MinInt16)))
+		}
+		var v lanes
+		for i := range 2 {
+			v[i] = saturate(low[2*i]) | saturate(low[2*i+1])<<16
+			v[2+i] = saturate(high[2*i]) | saturate(high[2*i+1])<<16
+		}
+		m.store(o[2], v, 4)
+	},
+	"VPDPBUSD": func(m *machine, o []operand) {
+		n := o[2].lanes
+		signed, unsigned, acc := m.load(o[0], n), m.load(o[1], n), m.load(o[2], n)
+		for i := range n {
+			for shift := 0; shift < 32; shift += 8 {
+				acc[i] += uint32(int32(int8(signed[i]>>shift)) * int32(uint8(unsigned[i]>>shift)))
+			}
+		}
+		m.store(o[2], acc, n)
+	},
+	"VDPBF16PS": multiplyAddBF16,
+	"VCVTNEPS2BF16": func(m *machine, o []operand) {
+		x := m.load(o[0], 16)
+		var v lanes
+		for i := range 8 {
+			word := func(i int) uint32 { return uint32(bfloat16(math.Float32frombits(x[i]))) }
+			v[i] = word(2*i) | word(2*i+1)<<16
+		}
+		m.store(o[1], v, 8)
+	},
 
 	"VBLENDVPS": func(m *machine, o []operand) {
 		m.blend(o[3], o[1], o[2], m.vector[o[0].reg].signs())
@@ -210,6 +296,31 @@ func eachLane(f func(x, y uint32) uint32) func(m *machine, o []operand) {
 		}
 		m.store(o[2], x, n)
 	}
+}
+
+// eachOf returns the instruction o[1] = f(o[0]), lane by lane.
+func eachOf(f func(x uint32) uint32) func(m *machine, o []operand) {
+	return func(m *machine, o []operand) {
+		x := m.load(o[0], o[1].lanes)
+		for i := range o[1].lanes {
+			x[i] = f(x[i])
+		}
+		m.store(o[1], x, o[1].lanes)
+	}
+}
+
+// multiplyAddBF16 is VDPBF16PS: the products of the upper and of the lower halves are added one
+// after the other.
+func multiplyAddBF16(m *machine, o []operand) {
+	n := o[2].lanes
+	x, y, acc := m.load(o[0], n), m.load(o[1], n), m.load(o[2], n)
+	for i := range n {
+		sum := math.Float32frombits(acc[i])
+		sum = fma(math.Float32frombits(x[i]&^0xffff), math.Float32frombits(y[i]&^0xffff), sum)
+		sum = fma(math.Float32frombits(x[i]<<16), math.Float32frombits(y[i]<<16), sum)
+		acc[i] = math.Float32bits(sum)
+	}
+	m.store(o[2], acc, n)
 }
 
 func eachFloat(f func(x, y float32) float32) func(m *machine, o []operand) {

@@ -30,6 +30,10 @@ func (b *Backend) Pack(w tensor.Mat, dtype tensor.DType) (tensor.Packed, error) 
 	switch dtype {
 	case tensor.F32:
 		return b.packF32(w), nil
+	case tensor.BF16:
+		return b.packNarrow(w, dtype, b.bf16), nil
+	case tensor.I8:
+		return b.packNarrow(w, dtype, b.i8), nil
 	}
 	return nil, fmt.Errorf("%w: %s on %s", ErrDType, dtype, b.Name())
 }
@@ -112,7 +116,5 @@ func alignedFloats(n int) []float32 {
 	if n == 0 {
 		return nil
 	}
-	s := make([]float32, n+cacheLine)
-	skip := int(-uintptr(unsafe.Pointer(&s[0]))/4) % cacheLine
-	return s[skip : skip+n : skip+n]
+	return tensor.Aligned(n)
 }

@@ -18,6 +18,11 @@ type panel struct {
 	m, k                   int64
 	aRow, aCol, bRow, cRow int64
 	load                   int64 // 0 or 1
+
+	// Kernels of int8 compute float32(acc-correction[j]) * rowScale[i] * colScale[j] before the
+	// bias. rowScale then points behind the rows that are done.
+	rowScale, colScale *float32
+	correction         *int32
 }
 
 // gemmKernels are what a matrix product is made of.

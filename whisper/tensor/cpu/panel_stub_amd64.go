@@ -45,3 +45,83 @@ func panelAVX2(p *panel)
 //
 //go:noescape
 func panelAVX512(p *panel)
+
+// panelBF16AVX2 computes, with nr = 16,
+//
+//	for i := range m {
+//		for j := range nr {
+//			acc := 0
+//			if load {
+//				acc = c[i, j]
+//			}
+//			for p := range k {
+//				acc = fma(a[i, p, 1], b[p, j, 1], fma(a[i, p, 0], b[p, j, 0], acc))
+//			}
+//			if bias != nil {
+//				acc += bias[j]
+//			}
+//			c[i, j] = acc
+//		}
+//	}
+//
+//go:noescape
+func panelBF16AVX2(p *panel)
+
+// panelBF16AVX512 computes, with nr = 32,
+//
+//	for i := range m {
+//		for j := range nr {
+//			acc := 0
+//			if load {
+//				acc = c[i, j]
+//			}
+//			for p := range k {
+//				acc = dot(a[i, p], b[p, j], acc) // VDPBF16PS
+//			}
+//			if bias != nil {
+//				acc += bias[j]
+//			}
+//			c[i, j] = acc
+//		}
+//	}
+//
+//go:noescape
+func panelBF16AVX512(p *panel)
+
+// panelI8AVX2 computes, with nr = 16,
+//
+//	for i := range m {
+//		for j := range nr {
+//			acc := 0
+//			for p := range k {
+//				acc += a[i, p, 0] * b[p, j, 0] + … + a[i, p, 1] * b[p, j, 1]
+//			}
+//			acc = float32(acc - correction[j]) * rowScale[i] * colScale[j]
+//			if bias != nil {
+//				acc += bias[j]
+//			}
+//			c[i, j] = acc
+//		}
+//	}
+//
+//go:noescape
+func panelI8AVX2(p *panel)
+
+// panelI8AVX512 computes, with nr = 32,
+//
+//	for i := range m {
+//		for j := range nr {
+//			acc := 0
+//			for p := range k {
+//				acc += a[i, p, 0] * b[p, j, 0] + … + a[i, p, 3] * b[p, j, 3]
+//			}
+//			acc = float32(acc - correction[j]) * rowScale[i] * colScale[j]
+//			if bias != nil {
+//				acc += bias[j]
+//			}
+//			c[i, j] = acc
+//		}
+//	}
+//
+//go:noescape
+func panelI8AVX512(p *panel)

@@ -4,12 +4,32 @@
 
 package cpu
 
-// peakAVX2 runs n times 12 independent multiply-adds of 8 lanes,
+// peakAVX2 runs n times 12 independent multiply-adds of 8 products,
 //
-//	acc[i] = fma(x, x, acc[i])
+//	acc[i] += x · x
 func peakAVX2(n int)
 
-// peakAVX512 runs n times 12 independent multiply-adds of 16 lanes,
+// peakAVX512 runs n times 12 independent multiply-adds of 16 products,
 //
-//	acc[i] = fma(x, x, acc[i])
+//	acc[i] += x · x
 func peakAVX512(n int)
+
+// peakBF16AVX2 runs n times 12 independent multiply-adds of 8 products,
+//
+//	acc[i] += x · x
+func peakBF16AVX2(n int)
+
+// peakBF16AVX512 runs n times 12 independent multiply-adds of 32 products,
+//
+//	acc[i] += x · x
+func peakBF16AVX512(n int)
+
+// peakI8AVX2 runs n times 12 independent multiply-adds of 16 products,
+//
+//	acc[i] += x · x
+func peakI8AVX2(n int)
+
+// peakI8AVX512 runs n times 12 independent multiply-adds of 64 products,
+//
+//	acc[i] += x · x
+func peakI8AVX512(n int)

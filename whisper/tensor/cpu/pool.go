@@ -54,6 +54,7 @@ const (
 	scratchRows          // attention, element-wise kernels
 	scratchRows2
 	scratchRows3
+	scratchZeros // never written
 	scratches
 )
 
@@ -76,6 +77,9 @@ func (w *worker) floats(buffer, n int) []float32 {
 	}
 	return w.scratch[buffer][:n]
 }
+
+// zeros returns n zeros, which are not to be written.
+func (w *worker) zeros(n int) []float32 { return w.floats(scratchZeros, n) }
 
 // parallel calls f(w, i) for i = 0 … n-1 on all workers, the calling goroutine among them, and
 // returns when all calls have. Each worker takes the next i that is left. Where the workers are

@@ -11,6 +11,7 @@ type rowKernels struct {
 	scale           func(y, x []float32, c float32)                       // y = c x
 	dot             func(a, b []float32) float32                          // Σ a ∘ b
 	max             func(x []float32) float32                             // max x, -Inf of no numbers
+	absMax          func(x []float32) float32                             // max |x|, NaN where one is
 	expSum          func(y, x []float32, scale, shift float32) float32    // y = exp(scale x - shift); Σ y
 	sumExp          func(x []float32, shift float32) float32              // Σ exp(x - shift)
 	softmaxBackward func(dx, y, dy []float32, d, scale float32)           // dx = scale y ∘ (dy - d)
@@ -35,16 +36,26 @@ type rowKernels struct {
 	// combine computes y[c] = Σ_j p[j] v[j stride + c], each sum one chain over j in order:
 	// the bits of a matrix product.
 	combine func(y, p, v []float32, stride int)
+
+	// interleave computes y[i] = bfloat16(a[i]) in the lower half and bfloat16(b[i]) in the upper.
+	interleave func(y, a, b []float32)
+
+	// Conversions of a row x of activations for narrow weights, see narrowFormat. They may write
+	// up to a cache line of dst behind it: what zeros would be.
+	toBF16      func(dst []uint16, x []float32)
+	quantiseU8  func(dst []uint8, x []float32, inverse float32) // round(inverse x) + 128, nil without a product of bytes
+	quantiseI16 func(dst []int16, x []float32, inverse float32) // round(inverse x)
 }
 
 // goRows run on every machine.
 var goRows = rowKernels{
 	add: addGo, mul: mulGo, mulAdd: mulAddGo, shift: shiftGo, scale: scaleGo, dot: dotGo,
-	max: maxGo, expSum: expSumGo, sumExp: sumExpGo, softmaxBackward: softmaxBackwardGo,
+	max: maxGo, absMax: absMaxGo, expSum: expSumGo, sumExp: sumExpGo, softmaxBackward: softmaxBackwardGo,
 	gelu: geluGo, geluBackward: geluBackwardGo,
 	moments: momentsGo, normalise: normaliseGo,
 	normSums: normSumsGo, normBackward: normBackwardGo, normAffine: normAffineGo,
 	dots: dotsGo, combine: combineGo,
+	interleave: interleaveGo, toBF16: toBF16Go, quantiseI16: quantiseI16Go,
 }
 
 func addGo(y, a, b []float32) {

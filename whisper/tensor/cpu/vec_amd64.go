@@ -4,21 +4,23 @@ package cpu
 
 var avx2Rows = rowKernels{
 	add: addAVX2, mul: mulAVX2, mulAdd: mulAddAVX2, shift: shiftAVX2, scale: scaleAVX2, dot: dotAVX2,
-	max: maxAVX2, expSum: expSumAVX2, sumExp: sumExpAVX2, softmaxBackward: softmaxBackwardAVX2,
+	max: maxAVX2, absMax: absMaxAVX2, expSum: expSumAVX2, sumExp: sumExpAVX2, softmaxBackward: softmaxBackwardAVX2,
 	gelu: geluAVX2, geluBackward: geluBackwardAVX2,
 	moments: momentsAVX2, normalise: normaliseAVX2,
 	normSums: normSumsAVX2, normBackward: normBackwardAVX2, normAffine: normAffineAVX2,
 	dots: dotsBlocks, combine: combineAVX2,
+	interleave: interleaveGo, toBF16: toBF16Go, quantiseI16: quantiseI16AVX2,
 }
 
 // avx512Rows has the dot products of AVX2, which are as fast as the rows come from memory.
 var avx512Rows = rowKernels{
 	add: addAVX512, mul: mulAVX512, mulAdd: mulAddAVX512, shift: shiftAVX512, scale: scaleAVX512, dot: dotAVX512,
-	max: maxAVX512, expSum: expSumAVX512, sumExp: sumExpAVX512, softmaxBackward: softmaxBackwardAVX512,
+	max: maxAVX512, absMax: absMaxAVX512, expSum: expSumAVX512, sumExp: sumExpAVX512, softmaxBackward: softmaxBackwardAVX512,
 	gelu: geluAVX512, geluBackward: geluBackwardAVX512,
 	moments: momentsAVX512, normalise: normaliseAVX512,
 	normSums: normSumsAVX512, normBackward: normBackwardAVX512, normAffine: normAffineAVX512,
 	dots: dotsBlocks, combine: combineAVX512,
+	interleave: interleaveAVX512, toBF16: toBF16AVX512, quantiseU8: quantiseU8AVX512, quantiseI16: quantiseI16AVX2,
 }
 
 // dotsBlocks computes the last rows again with those before where they do not fill a block.

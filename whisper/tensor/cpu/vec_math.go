@@ -90,6 +90,15 @@ func maxGo(x []float32) float32 {
 	return m
 }
 
+// absMaxGo compares the bits, which are ordered as magnitudes are.
+func absMaxGo(x []float32) float32 {
+	var m uint32
+	for _, v := range x {
+		m = max(m, math.Float32bits(v)&^(1<<31))
+	}
+	return math.Float32frombits(m)
+}
+
 func expSumGo(y, x []float32, scale, shift float32) float32 {
 	y = y[:len(x)]
 	var sum [4]float32

@@ -30,6 +30,8 @@ func (s *suite) runForward(t *testing.T) {
 	t.Run("LogSoftmax", s.testLogSoftmax)
 	t.Run("Attention", s.testAttention)
 	t.Run("AttentionByQuery", s.testAttentionByQuery)
+	t.Run("PackedAttention", s.testPackedAttention)
+	t.Run("LinearGELU", s.testLinearGELU)
 	t.Run("Embed", s.testEmbed)
 	t.Run("Unfold", s.testUnfold)
 }

@@ -23,6 +23,8 @@ type Tolerances struct {
 
 	MatMul, Add, Scale, AddBias, LayerNorm, GELU, LogSoftmax, Attention Tolerance
 
+	PackedAttention Tolerance // of keys and values of 16 bits
+
 	SumRows, ScaleBackward, LayerNormBackward, GELUBackward, AttentionBackward Tolerance
 	EmbedBackward, UnfoldBackward                                              Tolerance
 }
@@ -46,6 +48,8 @@ func Float32() Tolerances {
 		GELU:       Tolerance{Abs: 1e-6, Rel: 2e-6},
 		LogSoftmax: Tolerance{Abs: 1e-5, Rel: 1e-6},
 		Attention:  Tolerance{Abs: 2e-5, Rel: 2e-5},
+
+		PackedAttention: Tolerance{Abs: 0.05},
 
 		SumRows:           Tolerance{Abs: 1e-5, Rel: 1e-5},
 		ScaleBackward:     Tolerance{Abs: 1e-5, Rel: 1e-5},

@@ -20,6 +20,7 @@ func elementwise(c *build.Context) {
 		gelus(c, s, t)
 		norms(c, s, t)
 		combine(c, s, t)
+		conversions(c, s, t)
 	}
 	dots(c)
 }

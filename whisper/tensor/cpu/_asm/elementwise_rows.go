@@ -69,7 +69,7 @@ func loop(c *build.Context, s isa, t *tables, name, signature string, slices, sc
 	f.end()
 }
 
-// reductions generates max and dot.
+// reductions generates max, absMax and dot.
 func reductions(c *build.Context, s isa, t *tables) {
 	const unroll = 4
 	f := row(c, s, t, "max", "(x []float32) float32", []string{"x"},
@@ -92,6 +92,25 @@ func reductions(c *build.Context, s isa, t *tables) {
 		}
 	})
 	f.result(f.fold(acc, func(a, b, to operand.Op) { f.VMAXPS(a, b, to) }), 0)
+	f.end()
+
+	f = row(c, s, t, "absMax", "(x []float32) float32", []string{"x"},
+		"\tm := 0",
+		"\tfor i := range x {",
+		"\t\tm = max(m, |x[i]|) // NaN is the greatest",
+		"\t}",
+		"\treturn m",
+	)
+	f.hold([]string{"magnitude"})
+	acc = f.zeros(unroll)
+	f.each(unroll, func(lanes []lane) {
+		for i, l := range lanes {
+			x := l.load("x")
+			f.VANDPS(f.keep["magnitude"], x, x)
+			f.VPMAXUD(x, acc[i], acc[i])
+		}
+	})
+	f.result(f.fold(acc, func(a, b, to operand.Op) { f.VPMAXUD(a, b, to) }), 0)
 	f.end()
 
 	f = row(c, s, t, "dot", "(a, b []float32) float32", []string{"a", "b"},

@@ -48,6 +48,7 @@ func write(dir, name string, generate func(c *build.Context)) error {
 	if err := pass.Compile.Execute(file); err != nil {
 		return err
 	}
+	encode(file)
 	config := printer.Config{Name: "whisper/tensor/cpu/_asm", Argv: nil, Pkg: "cpu"}
 	asm, errAsm := printer.NewGoAsm(config).Print(file)
 	stub, errStub := printer.NewStubs(config).Print(file)

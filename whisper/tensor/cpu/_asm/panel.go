@@ -21,6 +21,9 @@ const (
 	panelBRow
 	panelCRow
 	panelLoad
+	panelRowScale   // *float32
+	panelColScale   // *float32
+	panelCorrection // *int32
 )
 
 const (
@@ -37,15 +40,15 @@ const (
 )
 
 func panels(c *build.Context) {
-	for _, s := range []isa{avx2, avx512} {
-		panel(c, s)
+	for _, f := range panelFormats {
+		panel(c, f)
 	}
 }
 
 // tile generates the code for some rows of a panel.
 type tile struct {
 	*build.Context
-	isa
+	panelFormat
 	label           string
 	rows            int
 	p               reg.Register // *panel
@@ -57,30 +60,13 @@ type tile struct {
 }
 
 // panel generates the kernel: tiles of mr rows, and of fewer for those that are left.
-func panel(c *build.Context, s isa) {
-	c.Function("panel" + s.name)
+func panel(c *build.Context, f panelFormat) {
+	s := f.isa
+	c.Function("panel" + f.suffix())
 	c.Attributes(build.NOSPLIT)
 	c.Signature(structArgument("p", "panel"))
 	c.Pragma("noescape")
-	c.Doc(
-		fmt.Sprintf("panel%s computes, with nr = %d,", s.name, nVec*s.bytes/4),
-		"",
-		"\tfor i := range m {",
-		"\t\tfor j := range nr {",
-		"\t\t\tacc := 0",
-		"\t\t\tif load {",
-		"\t\t\t\tacc = c[i, j]",
-		"\t\t\t}",
-		"\t\t\tfor p := range k {",
-		"\t\t\t\tacc = fma(a[i, p], b[p, j], acc)",
-		"\t\t\t}",
-		"\t\t\tif bias != nil {",
-		"\t\t\t\tacc += bias[j]",
-		"\t\t\t}",
-		"\t\t\tc[i, j] = acc",
-		"\t\t}",
-		"\t}",
-	)
+	c.Doc(f.doc()...)
 	p := c.Load(c.Param("p"), c.GP64())
 	load := func(offset int) reg.Register {
 		r := c.GP64()
@@ -100,13 +86,54 @@ func panel(c *build.Context, s isa) {
 	for i := s.mr; i > 0; i-- {
 		label := fmt.Sprintf("rows%d", i)
 		c.Label(label)
-		t := tile{Context: c, isa: s, label: label, rows: i, p: p, a: a, out: out, aRow: aRow}
+		t := tile{Context: c, panelFormat: f, label: label, rows: i, p: p, a: a, out: out, aRow: aRow}
 		t.generate()
 		c.SUBQ(operand.U8(i), m)
 		advance(c, a, aRow, i)
 		advance(c, out, load(panelCRow), i)
 		c.JMP(operand.LabelRef("tiles"))
 	}
+}
+
+// doc returns the Go loop that the kernel equals.
+func (f panelFormat) doc() []string {
+	product := "\t\t\t\tacc = fma(a[i, p], b[p, j], acc)"
+	switch {
+	case f.integer:
+		product = fmt.Sprintf("\t\t\t\tacc += a[i, p, 0] * b[p, j, 0] + … + a[i, p, %d] * b[p, j, %d]", f.terms-1, f.terms-1)
+	case f.format != "" && f.isa == avx512:
+		product = "\t\t\t\tacc = dot(a[i, p], b[p, j], acc) // VDPBF16PS"
+	case f.format != "":
+		product = "\t\t\t\tacc = fma(a[i, p, 1], b[p, j, 1], fma(a[i, p, 0], b[p, j, 0], acc))"
+	}
+	doc := []string{
+		fmt.Sprintf("panel%s computes, with nr = %d,", f.suffix(), nVec*f.bytes/4),
+		"",
+		"\tfor i := range m {",
+		"\t\tfor j := range nr {",
+		"\t\t\tacc := 0",
+	}
+	if !f.integer {
+		doc = append(doc,
+			"\t\t\tif load {",
+			"\t\t\t\tacc = c[i, j]",
+			"\t\t\t}")
+	}
+	doc = append(doc,
+		"\t\t\tfor p := range k {",
+		product,
+		"\t\t\t}")
+	if f.integer {
+		doc = append(doc, "\t\t\tacc = float32(acc - correction[j]) * rowScale[i] * colScale[j]")
+	}
+	return append(doc,
+		"\t\t\tif bias != nil {",
+		"\t\t\t\tacc += bias[j]",
+		"\t\t\t}",
+		"\t\t\tc[i, j] = acc",
+		"\t\t}",
+		"\t}",
+	)
 }
 
 // chooseRows sets n to the rows of the next tile, of the m that are left: mr, but where that
@@ -160,15 +187,17 @@ func (t *tile) start() {
 			t.acc[i][v] = t.vector(t.Context)
 		}
 	}
-	t.CMPQ(at(t.p, panelLoad), operand.U8(0))
-	t.JEQ(t.ref("Zero"))
-	t.eachRow(func(i int, c reg.Register) {
-		for v := range nVec {
-			t.VMOVUPS(at(c, v*t.bytes), t.acc[i][v])
-		}
-	})
-	t.JMP(t.ref("Products"))
-	t.Label(t.label + "Zero")
+	if !t.integer {
+		t.CMPQ(at(t.p, panelLoad), operand.U8(0))
+		t.JEQ(t.ref("Zero"))
+		t.eachRow(func(i int, c reg.Register) {
+			for v := range nVec {
+				t.VMOVUPS(at(c, v*t.bytes), t.acc[i][v])
+			}
+		})
+		t.JMP(t.ref("Products"))
+		t.Label(t.label + "Zero")
+	}
 	t.eachRow(func(i int, c reg.Register) {
 		t.PREFETCHT0(at(c, 0))
 		for v := range nVec {
@@ -200,7 +229,7 @@ func (t *tile) products() {
 	t.JLT(t.ref("Tail"))
 	t.Label(t.label + "Loop")
 	for range unroll {
-		t.outer()
+		t.step()
 	}
 	t.SUBQ(operand.U8(unroll), t.k)
 	t.JGE(t.ref("Loop"))
@@ -208,37 +237,115 @@ func (t *tile) products() {
 	t.ADDQ(operand.U8(unroll), t.k)
 	t.JEQ(t.ref("Finish"))
 	t.Label(t.label + "Single")
-	t.outer()
+	t.step()
 	t.DECQ(t.k)
 	t.JNE(t.ref("Single"))
 	t.Label(t.label + "Finish")
 }
 
-// outer adds one outer product.
-func (t *tile) outer() {
-	var b [nVec]reg.VecVirtual
-	for v := range nVec {
-		b[v] = t.vector(t.Context)
-		t.VMOVUPS(at(t.b, v*t.bytes), b[v])
-		if v*t.bytes%64 == 0 {
-			t.PREFETCHT0(at(t.b, prefetch+v*t.bytes))
-		}
-	}
+// step adds one step of the inner dimension.
+func (t *tile) step() {
+	t.outer(t)
 	t.ADDQ(t.ldb, t.b)
-	for i := range t.rows {
-		a := t.vector(t.Context)
-		t.VBROADCASTSS(indexed(t.aBase[i/rowsPerBase], t.aRow, i%rowsPerBase), a)
-		for v := range nVec {
-			t.VFMADD231PS(b[v], a, t.acc[i][v])
-		}
-	}
 	for _, base := range t.aBase {
 		t.ADDQ(t.aCol, base)
 	}
 }
 
+// outerLanes adds one outer product, of lanes that hold all terms of a step.
+func (t *tile) outerLanes() {
+	var b [nVec]reg.VecVirtual
+	width := t.bytes / 4 * t.bBytes
+	for v := range nVec {
+		b[v] = t.vector(t.Context)
+		if t.bBytes == 4 {
+			t.VMOVUPS(at(t.b, v*width), b[v])
+		} else {
+			t.VPMOVSXBW(at(t.b, v*width), b[v])
+		}
+		t.prefetchB(v * width)
+	}
+	t.multiplyRows(0, b)
+}
+
+// outerWidened adds two outer products, of the even and the odd terms, widened to float32.
+func (t *tile) outerWidened() {
+	var b [nVec]reg.VecVirtual
+	for v := range nVec {
+		b[v] = t.vector(t.Context)
+		t.VPSLLD(operand.U8(16), t.load(at(t.b, v*t.bytes)), b[v])
+		t.prefetchB(v * t.bytes)
+	}
+	t.multiplyRows(0, b)
+	for v := range nVec {
+		b[v] = t.vector(t.Context)
+		t.VPSRLD(operand.U8(16), t.load(at(t.b, v*t.bytes)), b[v])
+		t.VPSLLD(operand.U8(16), b[v], b[v])
+	}
+	t.multiplyRows(t.aBytes/2, b)
+}
+
+func (t *tile) load(m operand.Mem) reg.VecVirtual {
+	v := t.vector(t.Context)
+	t.VMOVUPS(m, v)
+	return v
+}
+
+// prefetchB fetches the second factor ahead, once a cache line.
+func (t *tile) prefetchB(offset int) {
+	if offset%64 == 0 {
+		t.PREFETCHT0(at(t.b, prefetch+offset))
+	}
+}
+
+// multiplyRows adds the products of b and the lanes at an offset in a of each row.
+func (t *tile) multiplyRows(offset int, b [nVec]reg.VecVirtual) {
+	for i := range t.rows {
+		a, sum := t.vector(t.Context), t.vector(t.Context)
+		m := indexed(t.aBase[i/rowsPerBase], t.aRow, i%rowsPerBase)
+		m.Disp = offset
+		t.VBROADCASTSS(m, a)
+		for v := range nVec {
+			t.multiply(t.Context, b[v], a, t.acc[i][v], sum)
+		}
+	}
+}
+
+// scale replaces the accumulators, of int32, by the product that they stand for.
+func (t *tile) scale() {
+	col, correction, row := t.GP64(), t.GP64(), t.GP64()
+	t.MOVQ(at(t.p, panelColScale), col)
+	t.MOVQ(at(t.p, panelCorrection), correction)
+	t.MOVQ(at(t.p, panelRowScale), row)
+	for v := range nVec {
+		c := t.load(at(correction, v*t.bytes))
+		for i := range t.rows {
+			t.VPSUBD(c, t.acc[i][v], t.acc[i][v])
+			t.VCVTDQ2PS(t.acc[i][v], t.acc[i][v])
+		}
+	}
+	for i := range t.rows {
+		r := t.vector(t.Context)
+		t.VBROADCASTSS(at(row, 4*i), r)
+		for v := range nVec {
+			t.VMULPS(r, t.acc[i][v], t.acc[i][v])
+		}
+	}
+	for v := range nVec {
+		c := t.load(at(col, v*t.bytes))
+		for i := range t.rows {
+			t.VMULPS(c, t.acc[i][v], t.acc[i][v])
+		}
+	}
+	t.ADDQ(operand.U8(4*t.rows), row)
+	t.MOVQ(row, at(t.p, panelRowScale))
+}
+
 // finish adds the bias and stores the rows.
 func (t *tile) finish() {
+	if t.integer {
+		t.scale()
+	}
 	bias := t.GP64()
 	t.MOVQ(at(t.p, panelBias), bias)
 	t.TESTQ(bias, bias)

@@ -15,26 +15,26 @@ const peakChains = 12
 // peaks generates kernels that multiply and add in registers alone: what a matrix product's
 // speed is a share of.
 func peaks(c *build.Context) {
-	for _, s := range []isa{avx2, avx512} {
-		c.Function("peak" + s.name)
+	for _, f := range panelFormats {
+		c.Function("peak" + f.suffix())
 		c.Attributes(build.NOSPLIT)
 		c.SignatureExpr("func(n int)")
 		c.Doc(
-			fmt.Sprintf("peak%s runs n times %d independent multiply-adds of %d lanes,", s.name, peakChains, s.bytes/4),
+			fmt.Sprintf("peak%s runs n times %d independent multiply-adds of %d products,", f.suffix(), peakChains, f.products),
 			"",
-			"\tacc[i] = fma(x, x, acc[i])",
+			"\tacc[i] += x · x",
 		)
 		n := c.Load(c.Param("n"), c.GP64())
-		x := s.vector(c)
-		s.zero(c, x)
+		x, sum := f.vector(c), f.vector(c)
+		f.zero(c, x)
 		var acc [peakChains]reg.VecVirtual
 		for i := range acc {
-			acc[i] = s.vector(c)
-			s.zero(c, acc[i])
+			acc[i] = f.vector(c)
+			f.zero(c, acc[i])
 		}
 		c.Label("loop")
 		for i := range acc {
-			c.VFMADD231PS(x, x, acc[i])
+			f.multiply(c, x, x, acc[i], sum)
 		}
 		c.DECQ(n)
 		c.JNE(operand.LabelRef("loop"))

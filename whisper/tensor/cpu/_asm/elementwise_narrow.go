@@ -1,0 +1,103 @@
+package main
+
+import (
+	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// conversions generates what makes a row of activations the first factor of the panel kernels. They
+// write whole vectors, the lanes past the row as those of zeros.
+func conversions(c *build.Context, s isa, t *tables) {
+	if s == avx2 {
+		quantiseI16(c, s, t)
+		return
+	}
+	toBF16(c, s, t)
+	interleave(c, s, t)
+	quantiseU8(c, s, t)
+}
+
+// interleave generates the layout of two rows that VDPBF16PS takes.
+func interleave(c *build.Context, s isa, t *tables) {
+	f := row(c, s, t, "interleave", "(y, a, b []float32)", []string{"y", "a", "b"},
+		"\tfor i := range y {",
+		"\t\ty[i] = bfloat16(a[i]) | bfloat16(b[i])<<16",
+		"\t}",
+	)
+	f.each(2, func(lanes []lane) {
+		for _, l := range lanes {
+			low, high := f.bf16Lanes(l.load("a")), f.bf16Lanes(l.load("b"))
+			f.VPSLLD(operand.U8(16), high, high)
+			f.VPORD(low, high, high)
+			l.store(high, "y")
+		}
+	})
+	f.end()
+}
+
+// bf16Lanes returns the lanes of x as bfloat16, in the lower half of each.
+func (f *rowFunction) bf16Lanes(x reg.VecVirtual) reg.VecVirtual {
+	half, wide := f.YMM(), f.ZMM()
+	convert(f.Context, "VCVTNEPS2BF16", x, half)
+	f.VPMOVZXWD(half, wide)
+	return wide
+}
+
+// conversion generates one: body returns the code that stores a vector as size bytes at dst.
+func conversion(c *build.Context, s isa, t *tables, name, parameters, element string, size int, body func(f *rowFunction, dst reg.Register) func(x reg.VecVirtual)) {
+	f := row(c, s, t, name, "(dst []"+element+", x []float32"+parameters+")", []string{"x", "dst"},
+		"\tfor i, v := range x {",
+		"\t\tdst[i] = "+map[string]string{
+			"toBF16":      "bfloat16(v) // to nearest even; what is below the normal numbers is zero",
+			"quantiseU8":  "round(v*inverse) + 128 // to nearest even",
+			"quantiseI16": "round(v*inverse) // to nearest even",
+		}[name],
+		"\t}",
+	)
+	dst := f.base["dst"]
+	store := body(f, dst)
+	f.eachBlock([]int{1}, func(lanes []lane) {
+		store(lanes[0].load("x"))
+		f.ADDQ(operand.U32(size), dst)
+	})
+	f.end()
+}
+
+func toBF16(c *build.Context, s isa, t *tables) {
+	conversion(c, s, t, "toBF16", "", "uint16", 32, func(f *rowFunction, dst reg.Register) func(x reg.VecVirtual) {
+		return func(x reg.VecVirtual) {
+			half := f.YMM()
+			convert(f.Context, "VCVTNEPS2BF16", x, half)
+			f.VMOVUPS(half, at(dst, 0))
+		}
+	})
+}
+
+func quantiseU8(c *build.Context, s isa, t *tables) {
+	conversion(c, s, t, "quantiseU8", ", inverse float32", "uint8", 16, func(f *rowFunction, dst reg.Register) func(x reg.VecVirtual) {
+		inverse, offset, bits := f.broadcast("inverse"), f.v(), f.GP32()
+		f.MOVL(operand.U32(128), bits)
+		f.VPBROADCASTD(bits, offset)
+		return func(x reg.VecVirtual) {
+			f.VMULPS(inverse, x, x)
+			f.VCVTPS2DQ(x, x)
+			f.VPADDD(offset, x, x)
+			f.VPMOVDB(x, at(dst, 0))
+		}
+	})
+}
+
+func quantiseI16(c *build.Context, s isa, t *tables) {
+	conversion(c, s, t, "quantiseI16", ", inverse float32", "int16", 16, func(f *rowFunction, dst reg.Register) func(x reg.VecVirtual) {
+		inverse := f.broadcast("inverse")
+		return func(x reg.VecVirtual) {
+			f.VMULPS(inverse, x, x)
+			f.VCVTPS2DQ(x, x)
+			high := f.XMM()
+			f.VEXTRACTF128(operand.U8(1), x, high)
+			f.VPACKSSDW(high, x.AsX(), high)
+			f.VMOVUPS(high, at(dst, 0))
+		}
+	})
+}

@@ -1,0 +1,200 @@
+package cpu
+
+import (
+	"unsafe"
+
+	"glossa/whisper/tensor"
+)
+
+// Packed keys and values are, for one head after the other, two weights of bfloat16 in the panels
+// of a narrow format: the keys (nKey, size), whose product with the queries are the scores, and the
+// values transposed (size, nKey), whose product with the weights is the result.
+
+// headRoom returns the numbers of packed keys, and of packed values, of a head.
+func (f *narrowFormat) headRoom(nKey, size int) (keys, values int) {
+	panels := func(nOut int) int { return (nOut + f.nr - 1) / f.nr }
+	return panels(nKey) * f.nr * f.steps(size), panels(size) * f.nr * f.steps(nKey)
+}
+
+// PackedKVSize returns the numbers that packed keys and values (nKey, nCol) take.
+func (b *Backend) PackedKVSize(nKey, nCol, nHead int) int {
+	keys, values := b.bf16.headRoom(nKey, nCol/nHead)
+	return nHead * (keys + values)
+}
+
+// PacksFaster reports whether the processor has a product of bfloat16.
+func (b *Backend) PacksFaster() bool { return b.bf16.aSize == 4 }
+
+// PackKeyValue lays keys and values out in packed.
+func (b *Backend) PackKeyValue(packed []tensor.PackedKV, kv []tensor.KeyValue) {
+	if len(kv) == 0 {
+		return
+	}
+	p := b.packings.get()
+	if p.task == nil {
+		p.task = p.runTask
+	}
+	p.format, p.packed, p.kv, p.nHead = b.bf16, packed, kv, packed[0].NHead
+	b.parallel(len(kv)*p.nHead, p.task)
+	*p = packing{task: p.task}
+	b.packings.put(p)
+}
+
+// packing is one call of PackKeyValue, a task for each head of each sequence.
+type packing struct {
+	format *narrowFormat
+	packed []tensor.PackedKV
+	kv     []tensor.KeyValue
+	nHead  int
+	task   func(w *worker, i int) // p.runTask
+}
+
+func (p *packing) runTask(w *worker, i int) {
+	s, head := i/p.nHead, i%p.nHead
+	kv, nCol := p.kv[s], p.packed[s].Cols
+	if kv.K.Rows == 0 {
+		return
+	}
+	size := nCol / p.nHead
+	keys, values := packedHead(p.packed[s], p.format, head)
+	p.format.packRows(w, keys, kv.K.Data[head*size:], nCol, kv.K.Rows, size)
+	p.format.packCols(w, values, kv.V.Data[head*size:], nCol, kv.K.Rows, size)
+}
+
+// packedHead returns the packed keys and values of a head.
+func packedHead(p tensor.PackedKV, f *narrowFormat, head int) (keys, values []float32) {
+	k, v := f.headRoom(p.Rows, p.Cols/p.NHead)
+	data := p.Data[head*(k+v):][:k+v]
+	return data[:k], data[k:]
+}
+
+// packRows packs the weight x (n, size) whose row i begins at x[i*ld].
+func (f *narrowFormat) packRows(w *worker, dst, x []float32, ld, n, size int) {
+	steps := f.steps(size)
+	room := roundUp(steps, cacheLine)
+	words := w.floats(scratchA, f.nr*room)
+	for j := 0; j < n; j += f.nr {
+		rows := min(f.nr, n-j)
+		for i := range rows {
+			w.kernels.toBF16(halves(words[i*room:(i+1)*room]), x[(j+i)*ld:][:size])
+		}
+		panel := dst[j*steps:][:f.nr*steps]
+		if rows < f.nr {
+			clear(panel)
+		}
+		w.transpose(panel, f.nr, words, room, rows, steps)
+	}
+}
+
+// packCols packs the weight (size, n) that is the transpose of x (n, size), whose row i begins at
+// x[i*ld].
+func (f *narrowFormat) packCols(w *worker, dst, x []float32, ld, n, size int) {
+	steps := f.steps(n)
+	for c := 0; c < size; c += f.nr {
+		cols := min(f.nr, size-c)
+		panel := dst[c*steps:][:f.nr*steps]
+		if cols < f.nr {
+			clear(panel)
+		}
+		for p := range n / 2 {
+			w.kernels.interleave(panel[p*f.nr:][:cols], x[2*p*ld+c:][:cols], x[(2*p+1)*ld+c:][:cols])
+		}
+		if n%2 != 0 {
+			w.kernels.interleave(panel[n/2*f.nr:][:cols], x[(n-1)*ld+c:][:cols], w.zeros(cols))
+		}
+	}
+}
+
+// UnpackKeys writes the keys to k.
+func (b *Backend) UnpackKeys(k tensor.Mat, packed tensor.PackedKV) {
+	size, nr := packed.Cols/packed.NHead, b.bf16.nr
+	steps := b.bf16.steps(size)
+	for head := range packed.NHead {
+		keys, _ := packedHead(packed, b.bf16, head)
+		words := halves(keys)
+		for i := range k.Rows {
+			row := k.Row(i)[head*size:][:size]
+			for c := range row {
+				at := ((i/nr*steps+c/2)*nr+i%nr)*2 + c%2
+				row[c] = float32FromBF16(words[at])
+			}
+		}
+	}
+}
+
+// halves returns the memory of x as numbers of 16 bits.
+func halves(x []float32) []uint16 {
+	return unsafe.Slice((*uint16)(unsafe.Pointer(unsafe.SliceData(x))), 2*len(x))
+}
+
+// queries returns the rows that attend to the keys of sequence s: those of all sequences from s on
+// that share its packed keys, and none where the sequence before does.
+func (a *attention) queries(s int) (from, to int) {
+	from, to = a.seg.Range(s)
+	data := a.kv[s].Packed.Data
+	if data == nil {
+		return from, to
+	}
+	if s > 0 && unsafe.SliceData(a.kv[s-1].Packed.Data) == unsafe.SliceData(data) {
+		return from, from
+	}
+	for s++; s < a.seg.Len() && unsafe.SliceData(a.kv[s].Packed.Data) == unsafe.SliceData(data); s++ {
+		to = int(a.seg[s+1])
+	}
+	return from, to
+}
+
+// tilePacked computes one head of the queries from:to over packed keys and values.
+func (a *attention) tilePacked(w *worker, s, head, from, to int) {
+	f, kv := a.format, a.kv[s].Packed
+	m, n := to-from, kv.Rows
+	keys, values := packedHead(kv, f, head)
+
+	// The scores, of whole panels of keys.
+	qBytes, ld := f.rowBytes(a.size), roundUp(n, f.nr)|cacheLine
+	q := w.floats(scratchA, m*qBytes/4)
+	for i := range m {
+		f.convert(w.kernels, bytesOf(q[i*qBytes/4:(i+1)*qBytes/4]), a.at(a.q, from+i, head)[:a.size])
+	}
+	scores := w.floats(scratchScores, m*ld)
+	w.narrowPanels(f, m, f.steps(a.size), q, qBytes, keys, scores, ld, n)
+
+	pBytes := f.rowBytes(n)
+	p := w.floats(scratchB, m*pBytes/4)
+	sums := w.floats(scratchRows, m)
+	for i := range m {
+		row := scores[i*ld:][:n]
+		sums[i] = w.kernels.expSum(row, row, a.scale, a.scale*w.kernels.max(row))
+		f.convert(w.kernels, bytesOf(p[i*pBytes/4:(i+1)*pBytes/4]), row)
+	}
+
+	// The result, where a head has whole panels of columns in place.
+	out, ldOut := a.at(a.y, from, head), a.nCol
+	whole := a.size%f.nr == 0
+	if !whole {
+		ldOut = roundUp(a.size, f.nr)
+		out = w.floats(scratchC, m*ldOut)
+	}
+	w.narrowPanels(f, m, f.steps(n), p, pBytes, values, out, ldOut, a.size)
+	for i, sum := range sums {
+		w.kernels.rowKernels.scale(a.at(a.y, from+i, head)[:a.size], out[i*ldOut:][:a.size], 1/sum)
+	}
+}
+
+// narrowPanels computes c = a b for the m rows of a and the panels that hold n columns. Row i of c
+// begins at c[i*ld] and has room for whole panels.
+func (w *worker) narrowPanels(f *narrowFormat, m, steps int, a []float32, aBytes int, b, c []float32, ld, n int) {
+	k := &w.panel
+	k.m, k.k = int64(m), int64(steps)
+	k.a, k.aRow, k.aCol = &a[0], int64(aBytes), int64(f.aSize)
+	k.bRow, k.cRow = int64(f.nr*f.bSize), int64(4*ld)
+	for j := 0; j < n; j += f.nr {
+		k.b, k.c = &b[j*steps], &c[j]
+		f.panel(k)
+	}
+	w.panel = panel{}
+}
+
+func bytesOf(x []float32) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(x))), 4*len(x))
+}

@@ -1,0 +1,122 @@
+package cpu
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"glossa/whisper/tensor"
+)
+
+var narrowDTypes = []tensor.DType{tensor.BF16, tensor.I8}
+
+// TestLinearBF16 compares products with those of the operands that the kernel multiplies, in
+// float64: weights rounded to bfloat16, and activations where the kernel rounds them.
+func TestLinearBF16(t *testing.T) {
+	eachISA(t, func(t *testing.T, b *Backend) {
+		r := rand.New(rand.NewPCG(21, 22))
+		for _, s := range shapes(r) {
+			if tooSlow(b, s) {
+				continue
+			}
+			x, w := operands(r, s[0], s[1], s[2], tensor.TransB)
+			bias := randomMat(r, 1, s[1])
+			f, _ := b.Pack(w, tensor.BF16)
+			y, check := guarded(s[0], s[1])
+			b.Linear(y, x, f, bias)
+			roundBF16(w.Data)
+			if b.bf16.aSize == 4 {
+				roundBF16(x.Data)
+			}
+			checkProduct(t, y, tensor.Mat{}, x, w, tensor.TransB, bias.Data)
+			check(t)
+		}
+	})
+}
+
+func roundBF16(xs []float32) {
+	for i, x := range xs {
+		xs[i] = math.Float32frombits(uint32(bfloat16(x)) << 16)
+	}
+}
+
+// TestLinearI8 holds every kernel to the same bits: those of sums of whole numbers.
+func TestLinearI8(t *testing.T) {
+	quantise := func(row []float32) (q []int32, scale float32) {
+		scale, inverse := quantiseScale(absMaxGo(row))
+		for _, v := range row {
+			q = append(q, int32(math.RoundToEven(float64(v*inverse))))
+		}
+		return q, scale
+	}
+	eachISA(t, func(t *testing.T, b *Backend) {
+		r := rand.New(rand.NewPCG(23, 24))
+		for _, s := range shapes(r) {
+			if tooSlow(b, s) {
+				continue
+			}
+			x, w := operands(r, s[0], s[1], s[2], tensor.TransB)
+			bias := randomMat(r, 1, s[1])
+			f, _ := b.Pack(w, tensor.I8)
+			y, check := guarded(s[0], s[1])
+			b.Linear(y, x, f, bias)
+			check(t)
+			step := 1 + s[0]*s[1]*s[2]>>20
+			for i := 0; i < s[0]; i++ {
+				qx, sx := quantise(x.Row(i))
+				for j := i % step; j < s[1]; j += step {
+					qw, sw := quantise(w.Row(j))
+					var sum int32
+					for p := range qx {
+						sum += qx[p] * qw[p]
+					}
+					if want := float32(float32(float32(sum)*sx)*sw) + bias.Data[j]; y.Row(i)[j] != want {
+						t.Fatalf("%v: element (%d, %d) is %v, want %v", s, i, j, y.Row(i)[j], want)
+					}
+				}
+			}
+		}
+	})
+}
+
+// TestNarrowRowsAreIndependent pins the determinism law for narrow weights.
+func TestNarrowRowsAreIndependent(t *testing.T) {
+	eachISA(t, func(t *testing.T, b *Backend) {
+		r := rand.New(rand.NewPCG(25, 26))
+		one := newBackend(1, b.kernels)
+		for _, s := range [][3]int{{37, 97, 600}, {450, 61, 300}, {7, 3000, 513}, {26, 70, 30}} {
+			if tooSlow(b, s) {
+				continue
+			}
+			m, n, k := s[0], s[1], s[2]
+			x, w := operands(r, m, n, k, tensor.TransB)
+			bias := randomMat(r, 1, n)
+			y, z := randomMat(r, m, n), randomMat(r, m, n)
+			for _, dtype := range narrowDTypes {
+				f, _ := b.Pack(w, dtype)
+				b.Linear(y, x, f, bias)
+				one.Linear(z, x, f, bias)
+				requireBits(t, "one thread", y.Data, z.Data)
+				row := randomMat(r, 1, n)
+				for i := range m {
+					b.Linear(row, x.Slice(i, i+1), f, bias)
+					requireBits(t, fmt.Sprintf("%v: row %d of %d", dtype, i, m), y.Row(i), row.Data)
+				}
+			}
+		}
+	})
+}
+
+func TestBFloat16(t *testing.T) {
+	inf, nan := math.Inf(1), math.NaN()
+	for _, c := range []struct{ x, want float64 }{
+		{0, 0}, {1, 1}, {-1.5, -1.5}, {1 + 0x1p-8, 1}, {1 + 0x3p-8, 1 + 0x4p-8}, {1 + 0x1.1p-8, 1 + 0x1p-7},
+		{0x1.ffp127, inf}, {inf, inf}, {-inf, -inf}, {nan, nan}, {0x1p-126, 0x1p-126}, {0x1p-127, 0}, {-0x1p-140, 0},
+	} {
+		got := float64(math.Float32frombits(uint32(bfloat16(float32(c.x))) << 16))
+		if got != c.want && !(math.IsNaN(got) && math.IsNaN(c.want)) {
+			t.Errorf("bfloat16(%v) = %v, want %v", c.x, got, c.want)
+		}
+	}
+}

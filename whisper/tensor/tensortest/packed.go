@@ -1,0 +1,102 @@
+package tensortest
+
+import (
+	"fmt"
+	"math"
+	"testing"
+
+	"glossa/whisper/tensor"
+)
+
+// packedAttention packs the keys and values of a on a backend that can.
+func packedAttention(p tensor.KeyValuePacker, m *memory, a attention) attention {
+	packed := make([]tensor.PackedKV, len(a.kv))
+	for i, kv := range a.kv {
+		n := p.PackedKVSize(kv.K.Rows, kv.K.Cols, a.nHead)
+		packed[i] = tensor.PackedKV{Rows: kv.K.Rows, Cols: kv.K.Cols, NHead: a.nHead, Data: m.output(1, n).Data}
+	}
+	p.PackKeyValue(packed, a.kv)
+	a.kv = make([]tensor.KeyValue, len(packed))
+	for i := range packed {
+		a.kv[i] = tensor.KeyValue{Packed: packed[i]}
+	}
+	return a
+}
+
+// testPackedAttention compares attention to packed keys and values with the reference, and the keys
+// themselves with those that were packed.
+func (s *suite) testPackedAttention(t *testing.T) {
+	p, ok := s.backend.Backend.(tensor.KeyValuePacker)
+	if !ok {
+		t.Skipf("SKIP: packed keys and values of backend %s absent", s.backend.Name())
+	}
+	for _, shape := range append(queryKeys[2:], deterministicShape, [][2]int{{150, 301}}) {
+		for _, h := range heads {
+			m := newMemory(60)
+			a := newAttention(m, shape, h[0], h[1], false, 3)
+			y := m.output(a.q.Rows, a.q.Cols)
+			want := tensor.Zeros(y.Rows, y.Cols)
+			a.run(s.reference, want)
+			b := packedAttention(p, m, a)
+			b.run(s.backend, y)
+			m.verify(t, a.String())
+			s.tol.PackedAttention.compare(t, "packed "+a.String(), y, want.Data)
+			for i, kv := range b.kv {
+				k := m.output(kv.Rows(), kv.Packed.Cols)
+				p.UnpackKeys(k, kv.Packed)
+				for j, v := range a.kv[i].K.Data {
+					if d := math.Abs(float64(k.Data[j] - v)); !(d <= 0x1p-8*math.Abs(float64(v))) {
+						t.Fatalf("%v: number %d of keys %d is %v, unpacked %v", a, j, i, v, k.Data[j])
+					}
+				}
+			}
+			m.verify(t, a.String()+", unpacked")
+		}
+	}
+	t.Run("Shared", func(t *testing.T) { s.testSharedKeys(t, p) })
+}
+
+// testSharedKeys pins that sequences which share keys, and so are computed together, have bitwise
+// the results that each has alone.
+func (s *suite) testSharedKeys(t *testing.T, p tensor.KeyValuePacker) {
+	m := newMemory(61)
+	a := packedAttention(p, m, newAttention(m, [][2]int{{1, 150}, {1, 150}, {3, 150}, {1, 150}, {1, 30}, {40, 150}}, 2, 64, false, 2))
+	for _, i := range []int{1, 2, 5} {
+		a.kv[i] = a.kv[0]
+	}
+	y := m.output(a.q.Rows, a.q.Cols)
+	a.run(s.backend, y)
+	for i := range a.kv {
+		from, to := a.seg.Range(i)
+		alone := m.output(to-from, a.q.Cols)
+		s.backend.Attention(alone, a.q.Slice(from, to), tensor.NewSegments(to-from), a.kv[i:i+1], a.nHead, false)
+		identical(t, fmt.Sprintf("sequence %d alone", i), alone.Data, y.Slice(from, to).Data)
+	}
+	m.verify(t, "shared keys")
+	if !raceDetector {
+		if n := testing.AllocsPerRun(10, func() { a.run(s.backend, y) }); n != 0 {
+			t.Errorf("%g allocations", n)
+		}
+	}
+}
+
+// testLinearGELU holds the fused pass to the bits of its two parts.
+func (s *suite) testLinearGELU(t *testing.T) {
+	b, ok := s.backend.Backend.(tensor.GELULinear)
+	if !ok {
+		t.Skipf("SKIP: fused linear of backend %s absent", s.backend.Name())
+	}
+	for dtype := range s.tol.Linear {
+		for _, c := range [][3]int{{1, 33, 65}, {17, 64, 128}, {300, 40, 70}} {
+			m := newMemory(62)
+			x, w, bias := m.input(c[0], c[1]), m.input(c[2], c[1]), m.input(1, c[2])
+			y, parts := m.output(c[0], c[2]), m.output(c[0], c[2])
+			p := s.backend.pack(t, w, dtype)
+			b.LinearGELU(y, x, p, bias)
+			s.backend.Linear(parts, x, p, bias)
+			s.backend.GELU(parts, parts)
+			identical(t, fmt.Sprintf("%v %v", dtype, c), y.Data, parts.Data)
+			m.verify(t, "GELU of a linear")
+		}
+	}
+}
