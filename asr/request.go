@@ -8,8 +8,11 @@ import (
 
 // Errors that transports tell apart.
 var (
-	ErrInvalid  = errors.New("asr: invalid request")
-	ErrNotFound = errors.New("asr: not found")
+	ErrInvalid   = errors.New("asr: invalid request")
+	ErrNotFound  = errors.New("asr: not found")
+	ErrBusy      = errors.New("asr: busy")      // try again later
+	ErrCancelled = errors.New("asr: cancelled") // the request's context ended, or the engine was closed
+	ErrInternal  = errors.New("asr: internal error")
 )
 
 // Values of Request.Adapter and Request.Language.

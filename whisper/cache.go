@@ -103,27 +103,3 @@ func (p *cachePool) rearrange(caches []*Cache, parent []int) []*Cache {
 	}
 	return caches
 }
-
-// CrossKV holds the cross-attention keys and values of one utterance, (nFrame, nState) for each
-// layer of the decoder. All hypotheses of the utterance read it.
-type CrossKV struct{ layer []tensor.KeyValue }
-
-// rows returns the number of the encoder's rows.
-func (c *CrossKV) rows() int { return c.layer[0].Rows() }
-
-// Keep copies the keys and values out of the arena that they were computed in.
-func (c *CrossKV) Keep() *CrossKV {
-	kept := &CrossKV{layer: make([]tensor.KeyValue, len(c.layer))}
-	for i, kv := range c.layer {
-		kept.layer[i] = tensor.KeyValue{K: clone(kv.K), V: clone(kv.V), Packed: kv.Packed}
-		if data := kv.Packed.Data; data != nil {
-			kept.layer[i].Packed.Data = tensor.Aligned(len(data))
-			copy(kept.layer[i].Packed.Data, data)
-		}
-	}
-	return kept
-}
-
-func clone(m tensor.Mat) tensor.Mat {
-	return tensor.NewMat(m.Rows, m.Cols, append([]float32(nil), m.Data...))
-}

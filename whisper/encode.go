@@ -16,6 +16,11 @@ var ErrWindow = errors.New("whisper: window")
 // A window is at most [Dims.WindowFrames] frames, exactly that many where the model was trained
 // on padded windows: see [Model.Window].
 func (m *Model) Encode(o *tensor.Ops, adapter Adapter, windows []audio.Mel, adapterOf []int32) ([]*CrossKV, error) {
+	return m.EncodeInto(new(CrossPool), o, adapter, windows, adapterOf)
+}
+
+// EncodeInto is Encode with keys and values in the memory of p.
+func (m *Model) EncodeInto(p *CrossPool, o *tensor.Ops, adapter Adapter, windows []audio.Mel, adapterOf []int32) ([]*CrossKV, error) {
 	o.Reset()
 	s := &Step{Ops: o, Adapter: adapter, AdapterOf: adapterOf}
 	states, err := m.EncodeStates(s, windows)
@@ -24,7 +29,7 @@ func (m *Model) Encode(o *tensor.Ops, adapter Adapter, windows []audio.Mel, adap
 	}
 	cross := m.Decoder.CrossKV(s, states)
 	for i, c := range cross {
-		cross[i] = c.Keep()
+		cross[i] = p.Keep(c)
 	}
 	return cross, o.Read(nil, tensor.Mat{})
 }

@@ -1,0 +1,321 @@
+package asr
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Scheduler decides what a device does next for the windows of many recordings: which recordings
+// are loaded, which windows are encoded together, and which enter the decoding batch at which step.
+// It is a pure core: it has no goroutine, clock, network or disk, and knows of a window only its size.
+// Time is counted from any beginning.
+//
+// A task is one recording, or one of several windows of one that are independent of each other. Its
+// windows are served one after the other. The rules, in their order:
+//
+//   - A window is admitted where there is a place for it and its memory, and keeps both until it is
+//     done, whatever attempts that takes. What one that is alone needs is not asked.
+//   - Decoding steps and encoder batches take turns: a place that becomes free at one step is taken
+//     at the next, and no window waits for more than one encoder batch between two of its steps.
+//   - The earliest deadline of the highest priority goes first. Live windows have places and memory
+//     beyond those of others, so that they wait for nobody to end.
+//   - While live windows are there, others are encoded one at a time, once in OtherSteps steps: so
+//     much they hinder live ones, and so much they are sure of. If there is no place for one whose
+//     turn it is, the next one free is its own.
+//   - Of four windows that are not live one is of bulk while both wait. Nothing starves.
+type Scheduler struct {
+	options SchedulerOptions
+	tasks   map[TaskID]*task
+	next    TaskID
+
+	unloaded [priorities]taskQueue // in the order of their turn
+	waiting  [priorities]taskQueue // loaded, for admission
+	again    taskQueue             // admitted, to be encoded once more
+	ready    taskQueue             // admitted, for the next step
+	aligning taskQueue
+	stepping int // windows in the batch
+	dropped  []TaskID
+
+	admitted   int // windows
+	live       int // of them
+	memory     int // bytes of them
+	ahead      [priorities]int
+	encoded    bool // the last plan was an encoder batch
+	sinceOther int  // steps beside live windows since a window that is not was encoded
+	sinceBulk  int  // windows since one of bulk was encoded
+}
+
+// SchedulerOptions size what a scheduler fills.
+type SchedulerOptions struct {
+	// MaxWindows is the greatest number of windows decoded together. The default value is 16.
+	MaxWindows int
+
+	// LiveWindows is how many live windows beyond them are. The default value is 0: a quarter of
+	// MaxWindows, at least one.
+	LiveWindows int
+
+	// MaxEncoderFrames is the greatest number of log-mel frames, of 10 ms, encoded together, one
+	// window excepted. The default value is 12,000: four windows of 30 s.
+	MaxEncoderFrames int
+
+	// Memory is the greatest number of bytes of all windows admitted, one window excepted. Those that
+	// are not live leave a part of it free, that of LiveWindows in all places. The default value is
+	// 4 GiB.
+	Memory int
+
+	// MaxQueue is the greatest number of tasks that wait to be loaded. The default value is 256.
+	MaxQueue int
+
+	// Ahead is the number of recordings of each priority that are loaded or loading before there is a
+	// place for them. The default value is 4.
+	Ahead int
+
+	// OtherSteps is the number of steps for which live windows are not hindered by the encoding of
+	// others. The default value is 16.
+	OtherSteps int
+}
+
+// bulkShare is the number of windows, none of them live, of which one is of bulk where both wait.
+const bulkShare = 4
+
+func (o SchedulerOptions) withDefaults() SchedulerOptions {
+	set := func(x *int, value int) {
+		if *x <= 0 {
+			*x = value
+		}
+	}
+	set(&o.MaxWindows, 16)
+	set(&o.LiveWindows, max(1, o.MaxWindows/4))
+	set(&o.MaxEncoderFrames, 12_000)
+	set(&o.Memory, 4<<30)
+	set(&o.MaxQueue, 256)
+	set(&o.Ahead, 4)
+	set(&o.OtherSteps, 16)
+	return o
+}
+
+// Priority says whose windows go first.
+type Priority uint8
+
+// The priorities.
+const (
+	Normal Priority = iota // somebody waits for the text
+	Live                   // somebody speaks
+	Bulk                   // nobody waits
+	priorities
+)
+
+// String returns the name of the priority.
+func (p Priority) String() string { return [...]string{"normal", "live", "bulk"}[p] }
+
+// Target is the time after which a text is wanted where nothing else is said.
+func (p Priority) Target() time.Duration {
+	return [...]time.Duration{10 * time.Second, time.Second, time.Minute}[p]
+}
+
+// Phase is what a task needs next.
+type Phase uint8
+
+// The phases of a task.
+const (
+	Load   Phase = iota // its recording read, beside the device
+	Encode              // its window, or what tells its language, through the encoder
+	Decode              // its window decoded, one token at each step
+	Align               // the words of its window timed
+	Done                // nothing
+)
+
+// TaskID names a task. Later ones are greater.
+type TaskID int64
+
+// Task is what a scheduler is told of a recording when it comes.
+type Task struct {
+	Priority Priority
+	Deadline time.Duration // of its order alone; 0: the target of its priority from now on
+	Request  int64         // of equal deadlines the smallest goes first
+
+	// Taken says that the task is part of a request that was taken before, and not refused.
+	Taken bool
+}
+
+// Outcome is what became of a task that a plan named, or of one in the batch that has ended there.
+type Outcome struct {
+	Task TaskID
+
+	// Next is what it needs next. A window that was decoded may be decoded again, keeping its place;
+	// Encode then stands for the next window of the recording, which waits for a place again.
+	Next Phase
+
+	// Frames and Bytes are the size of what is encoded next, and the memory of its window until it is
+	// done.
+	Frames, Bytes int
+}
+
+// task is a task on its way.
+type task struct {
+	Task
+	id        TaskID
+	phase     Phase
+	busy      bool // a plan named it, its outcome is not known yet
+	ahead     bool // loaded or loading, no window of it was admitted yet
+	admitted  bool
+	cancelled bool
+	frames    int
+	bytes     int
+}
+
+// taskQueue are tasks in the order of their turn.
+type taskQueue []*task
+
+func inTurn(a, b *task) int {
+	return cmp.Or(cmp.Compare(a.Deadline, b.Deadline), cmp.Compare(a.Request, b.Request), cmp.Compare(a.id, b.id))
+}
+
+func (q *taskQueue) add(t *task) {
+	i, _ := slices.BinarySearchFunc(*q, t, inTurn)
+	*q = slices.Insert(*q, i, t)
+}
+
+func (q *taskQueue) remove(t *task) {
+	if i, ok := slices.BinarySearchFunc(*q, t, inTurn); ok {
+		*q = slices.Delete(*q, i, i+1)
+	}
+}
+
+// first returns the one whose turn it is, nil of none.
+func (q taskQueue) first() *task {
+	if len(q) == 0 {
+		return nil
+	}
+	return q[0]
+}
+
+// NewScheduler returns a scheduler without tasks.
+func NewScheduler(o SchedulerOptions) *Scheduler {
+	o = o.withDefaults()
+	return &Scheduler{options: o, tasks: make(map[TaskID]*task)}
+}
+
+// Options returns the options with the values that zeros stand for.
+func (s *Scheduler) Options() SchedulerOptions { return s.options }
+
+// Len returns the number of tasks.
+func (s *Scheduler) Len() int { return len(s.tasks) }
+
+// Submit takes a task, to be loaded first, or refuses it with ErrBusy.
+func (s *Scheduler) Submit(now time.Duration, t Task) (TaskID, error) {
+	queued := 0
+	for _, q := range s.unloaded {
+		queued += len(q)
+	}
+	if queued >= s.options.MaxQueue && !t.Taken {
+		return 0, fmt.Errorf("%w: %d requests wait", ErrBusy, queued)
+	}
+	if t.Deadline == 0 {
+		t.Deadline = now + t.Priority.Target()
+	}
+	s.next++
+	n := &task{Task: t, id: s.next}
+	s.tasks[n.id] = n
+	s.unloaded[t.Priority].add(n)
+	return n.id, nil
+}
+
+// Cancel takes a task back. If it is in the batch, the next plan says that it leaves it.
+func (s *Scheduler) Cancel(id TaskID) {
+	t := s.tasks[id]
+	if t == nil || t.cancelled {
+		return
+	}
+	t.cancelled = true
+	switch {
+	case !t.busy:
+		s.queue(t).remove(t)
+	case t.phase == Decode:
+		s.stepping--
+	default:
+		return // until its outcome is known
+	}
+	s.drop(t)
+}
+
+// Apply takes what became of tasks.
+func (s *Scheduler) Apply(outcomes ...Outcome) {
+	for _, o := range outcomes {
+		t := s.tasks[o.Task]
+		if t == nil {
+			continue // cancelled meanwhile
+		}
+		if t.busy && t.phase == Decode {
+			s.stepping--
+		}
+		t.busy = false
+		if t.cancelled {
+			s.drop(t)
+			continue
+		}
+		if o.Next == Done {
+			s.leave(t)
+			continue
+		}
+		if o.Next == Encode && t.phase > Encode {
+			s.release(t)
+		}
+		if o.Next == Encode {
+			t.frames, t.bytes = o.Frames, max(o.Bytes, 0)
+		}
+		t.phase = o.Next
+		s.queue(t).add(t)
+	}
+}
+
+// queue returns where a task waits for its phase.
+func (s *Scheduler) queue(t *task) *taskQueue {
+	switch {
+	case t.phase == Load:
+		return &s.unloaded[t.Priority]
+	case t.phase == Encode && !t.admitted:
+		return &s.waiting[t.Priority]
+	case t.phase == Encode:
+		return &s.again
+	case t.phase == Decode:
+		return &s.ready
+	}
+	return &s.aligning
+}
+
+// leave forgets a task.
+func (s *Scheduler) leave(t *task) {
+	s.release(t)
+	s.notAhead(t)
+	delete(s.tasks, t.id)
+}
+
+// drop forgets a task that was cancelled.
+func (s *Scheduler) drop(t *task) {
+	s.leave(t)
+	s.dropped = append(s.dropped, t.id)
+}
+
+// notAhead counts a task no longer as one that is loaded ahead.
+func (s *Scheduler) notAhead(t *task) {
+	if t.ahead {
+		t.ahead = false
+		s.ahead[t.Priority]--
+	}
+}
+
+// release gives back the place and the memory of a task's window.
+func (s *Scheduler) release(t *task) {
+	if !t.admitted {
+		return
+	}
+	t.admitted = false
+	s.admitted--
+	s.memory -= t.bytes
+	if t.Priority == Live {
+		s.live--
+	}
+}

@@ -1,0 +1,41 @@
+package asr
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+)
+
+// TestSchedulerKeepsItsBounds drives schedulers at random, and checks that places, memory and the
+// encoder's batches keep to their bounds, that plans name tasks that are there and not busy, and that
+// every task comes to its end.
+func TestSchedulerKeepsItsBounds(t *testing.T) {
+	for seed := range uint64(200) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		w := newWorld(map[string]int{"max-windows": 1 + rng.IntN(5), "live-windows": 1 + rng.IntN(2), "memory": 100,
+			"encoder-frames": 6000, "other-steps": 1 + rng.IntN(8), "ahead": 1 + rng.IntN(3)})
+		submitted := 0
+		for submitted < 40 || w.Len() > 0 {
+			if submitted < 40 && rng.IntN(3) == 0 {
+				submitted++
+				a := map[string]int{"frames": 100 + rng.IntN(3000), "bytes": 1 + rng.IntN(40), "steps": 1 + rng.IntN(6), "attempts": 1 + rng.IntN(2),
+					"windows": 1 + rng.IntN(3), "words": rng.IntN(2), "detect": rng.IntN(2)}
+				if rng.IntN(15) == 0 {
+					a["bytes"] = 150
+				}
+				w.submit(fmt.Sprint(submitted), Priority(rng.IntN(int(priorities))).String(), a)
+			}
+			if rng.IntN(20) == 0 {
+				w.Cancel(TaskID(1 + rng.IntN(submitted+1)))
+			}
+			w.run()
+			o := w.Options()
+			if w.admitted > o.MaxWindows+o.LiveWindows || w.memory > o.Memory && w.admitted > 1 || w.stepping != len(w.batch) {
+				t.Fatalf("seed %d: %d windows of %d bytes, %d in the batch of %d", seed, w.admitted, w.memory, w.stepping, len(w.batch))
+			}
+		}
+		if len(w.tasks) > 0 || w.admitted != 0 || w.memory != 0 || w.live != 0 || w.ahead != [priorities]int{} || w.Next().Kind != Done {
+			t.Fatalf("seed %d: %d tasks are left, %+v", seed, len(w.tasks), w.Scheduler)
+		}
+	}
+}
