@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"slices"
 	"time"
 
@@ -58,7 +57,7 @@ func (f *benchCommand) run(ctx context.Context, w *benchWatch, m *benchModel, n 
 	for i := range own {
 		own[i] = cross[i%len(cross)]
 		if i >= len(cross) {
-			own[i] = own[i].Keep() // in memory of its own, as that of another window is
+			own[i] = m.pool.Keep(own[i]) // in memory of its own, as that of another window is
 		}
 	}
 	w.phase("decode")
@@ -82,8 +81,9 @@ func (f *benchCommand) encode(ctx context.Context, m *benchModel, together int, 
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		cross = nil
-		runtime.GC() // or the peak of memory would be that of several batches
+		for _, kv := range cross {
+			m.pool.Free(kv)
+		}
 		if cross, t, err = m.encodeOnce(mels); err != nil {
 			return nil, err
 		}
@@ -107,7 +107,7 @@ func (m *benchModel) encodeOnce(mels []audio.Mel) (cross []*whisper.CrossKV, t e
 	}
 	middle := time.Now()
 	for _, kv := range m.Decoder.CrossKV(s, states) {
-		cross = append(cross, kv.Keep())
+		cross = append(cross, m.pool.Keep(kv))
 	}
 	n := time.Duration(len(mels))
 	t = encodeTimes{encode: middle.Sub(begin) / n, cross: time.Since(middle) / n}
