@@ -160,6 +160,7 @@ func (w *worker) panels(f *format, m, steps int, a []float32, aBytes int, b, c [
 	k.m, k.k = int64(m), int64(steps)
 	k.a, k.aRow, k.aCol = &a[0], int64(aBytes), int64(f.aSize)
 	k.bRow, k.cRow = int64(f.nr*f.bSize), int64(4*ld)
+	k.ahead = fetchAhead
 	for j := 0; j < n; j += f.nr {
 		k.b, k.c = &b[j*steps], &c[j]
 		f.panel(k)

@@ -23,6 +23,7 @@ func (w *worker) block(p *product, i0, i1, j0, j1 int) {
 		return
 	}
 	nr := w.kernels.nr
+	w.panel.ahead = fetchAhead
 	kc := p.depth(i1-i0, w.kernels.mr)
 	for k0 := 0; k0 < p.k; k0 += kc {
 		k1 := min(k0+kc, p.k)

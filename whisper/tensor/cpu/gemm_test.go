@@ -338,7 +338,7 @@ func TestPanelLayout(t *testing.T) {
 		unsafe.Offsetof(p.a), unsafe.Offsetof(p.b), unsafe.Offsetof(p.c), unsafe.Offsetof(p.bias),
 		unsafe.Offsetof(p.m), unsafe.Offsetof(p.k), unsafe.Offsetof(p.aRow), unsafe.Offsetof(p.aCol),
 		unsafe.Offsetof(p.bRow), unsafe.Offsetof(p.cRow), unsafe.Offsetof(p.load),
-		unsafe.Offsetof(p.rowScale), unsafe.Offsetof(p.colScale), unsafe.Offsetof(p.correction),
+		unsafe.Offsetof(p.rowScale), unsafe.Offsetof(p.colScale), unsafe.Offsetof(p.correction), unsafe.Offsetof(p.ahead),
 	}
 	for i, offset := range got {
 		if offset != uintptr(8*i) {

@@ -147,6 +147,7 @@ func (p *linear) block(w *worker, a []byte, scales []float32, i0, i1, j0, j1 int
 	k.m, k.k = int64(i1-i0), int64(f.steps(p.w.nIn))
 	k.a, k.aRow, k.aCol = (*float32)(unsafe.Pointer(&a[0])), int64(p.rowBytes()), int64(f.aSize)
 	k.bRow = int64(nr * f.bSize)
+	k.ahead = aheadOf(i1-i0, f.mr, int(k.k*k.bRow))
 	for j := j0; j < j1; j += nr {
 		n := min(nr, j1-j)
 		k.b = (*float32)(unsafe.Pointer(&p.w.data[j*int(k.k)*f.bSize]))

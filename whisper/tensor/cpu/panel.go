@@ -23,6 +23,22 @@ type panel struct {
 	// bias. rowScale then points behind the rows that are done.
 	rowScale, colScale *float32
 	correction         *int32
+
+	ahead int64 // the distance in bytes that b is fetched ahead
+}
+
+// fetchAhead is the distance in bytes that the second factor of a few rows is fetched ahead: about the
+// latency of memory at the rate that one core reads.
+const fetchAhead = 2048
+
+// aheadOf returns how far ahead to fetch the panels of panelBytes each, one behind the other, that m
+// rows are multiplied by in tiles of mr: where several tiles pass over a panel, the next panel comes
+// from memory while they do.
+func aheadOf(m, mr, panelBytes int) int64 {
+	if m <= mr {
+		return fetchAhead
+	}
+	return int64(max(panelBytes, fetchAhead))
 }
 
 // gemmKernels are what a matrix product is made of.

@@ -24,6 +24,7 @@ const (
 	panelRowScale   // *float32
 	panelColScale   // *float32
 	panelCorrection // *int32
+	panelAhead
 )
 
 const (
@@ -33,10 +34,6 @@ const (
 	rowsPerBase = 3
 
 	unroll = 4
-
-	// prefetch is the distance in bytes that the second factor is fetched ahead: about the
-	// latency of memory at the rate that one core reads.
-	prefetch = 2048
 )
 
 func panels(c *build.Context) {
@@ -57,6 +54,7 @@ type tile struct {
 	acc             [][nVec]reg.VecVirtual
 	aBase           []reg.Register
 	b, k, aCol, ldb reg.Register
+	ahead           reg.Register
 }
 
 // panel generates the kernel: tiles of mr rows, and of fewer for those that are left.
@@ -209,7 +207,8 @@ func (t *tile) start() {
 
 // products adds the outer products of the columns of a and the rows of b.
 func (t *tile) products() {
-	t.b, t.k, t.aCol, t.ldb = t.GP64(), t.GP64(), t.GP64(), t.GP64()
+	t.b, t.k, t.aCol, t.ldb, t.ahead = t.GP64(), t.GP64(), t.GP64(), t.GP64(), t.GP64()
+	t.MOVQ(at(t.p, panelAhead), t.ahead)
 	t.MOVQ(at(t.p, panelB), t.b)
 	t.MOVQ(at(t.p, panelK), t.k)
 	t.MOVQ(at(t.p, panelACol), t.aCol)
@@ -294,7 +293,7 @@ func (t *tile) load(m operand.Mem) reg.VecVirtual {
 // prefetchB fetches the second factor ahead, once a cache line.
 func (t *tile) prefetchB(offset int) {
 	if offset%64 == 0 {
-		t.PREFETCHT0(at(t.b, prefetch+offset))
+		t.PREFETCHT0(operand.Mem{Base: t.b, Index: t.ahead, Scale: 1, Disp: offset})
 	}
 }
 
