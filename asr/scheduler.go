@@ -148,8 +148,8 @@ type Outcome struct {
 	// Encode then stands for the next window of the recording, which waits for a place again.
 	Next Phase
 
-	// Frames and Bytes are the size of what is encoded next, and the memory of its window until it is
-	// done.
+	// Frames are the size of what is encoded next, and Bytes the memory of its window until it is
+	// done: those with which the window waited for its place hold.
 	Frames, Bytes int
 }
 
@@ -264,7 +264,10 @@ func (s *Scheduler) Apply(outcomes ...Outcome) {
 			s.release(t)
 		}
 		if o.Next == Encode {
-			t.frames, t.bytes = o.Frames, max(o.Bytes, 0)
+			t.frames = o.Frames
+		}
+		if !t.admitted {
+			t.bytes = o.Bytes
 		}
 		t.phase = o.Next
 		s.queue(t).add(t)
