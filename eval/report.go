@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
-	"strings"
-	"unicode/utf8"
 )
 
 // Result is the score of one system on the utterances of one language.
@@ -74,61 +72,16 @@ func (r *Report) JSON() ([]byte, error) {
 }
 
 // Text returns the report as a table of aligned columns, rates in per cent.
-func (r *Report) Text() string {
-	cells := r.cells()
-	widths := columnWidths(cells)
-	var out strings.Builder
-	for _, row := range cells {
-		var line strings.Builder
-		for c, cell := range row {
-			if c > 0 {
-				line.WriteString("  ")
-			}
-			line.WriteString(pad(cell, widths[c], c >= nameColumns))
-		}
-		out.WriteString(strings.TrimRight(line.String(), " ") + "\n")
-	}
-	return out.String()
-}
+func (r *Report) Text() string { return r.table().Text() }
 
 // Markdown returns the report as a Markdown table, rates in per cent.
-func (r *Report) Markdown() string {
-	cells := r.cells()
-	for _, row := range cells {
-		for c := range row {
-			row[c] = strings.ReplaceAll(row[c], "|", `\|`)
-		}
-	}
-	widths := columnWidths(cells)
-	var out strings.Builder
-	for i, row := range cells {
-		for c, cell := range row {
-			out.WriteString("| " + pad(cell, widths[c], c >= nameColumns) + " ")
-		}
-		out.WriteString("|\n")
-		if i > 0 {
-			continue
-		}
-		for c, width := range widths {
-			if c < nameColumns {
-				out.WriteString("|:" + strings.Repeat("-", width+1))
-			} else {
-				out.WriteString("|" + strings.Repeat("-", width+1) + ":")
-			}
-		}
-		out.WriteString("|\n")
-	}
-	return out.String()
-}
+func (r *Report) Markdown() string { return r.table().Markdown() }
 
-// nameColumns is the number of columns, from the left, that hold names; the others hold numbers and are aligned at their right.
-const nameColumns = 2
-
-// cells returns the text of the tables: a heading, a line for each row and the total.
-func (r *Report) cells() [][]string {
-	cells := [][]string{{"lang", "adapter", "utterances", "words", "WER", "CER"}}
+// table returns the table of the report: a heading, a line for each row and the total.
+func (r *Report) table() Table {
+	t := Table{Names: 2, Cells: [][]string{{"lang", "adapter", "utterances", "words", "WER", "CER"}}}
 	line := func(lang, adapter string, utterances, words int, wer, cer float64) {
-		cells = append(cells, []string{lang, adapter, strconv.Itoa(utterances), strconv.Itoa(words), percent(wer), percent(cer)})
+		t.Cells = append(t.Cells, []string{lang, adapter, strconv.Itoa(utterances), strconv.Itoa(words), percent(wer), percent(cer)})
 	}
 	for _, row := range r.Rows {
 		adapter := "-"
@@ -138,28 +91,8 @@ func (r *Report) cells() [][]string {
 		line(row.Lang, adapter, row.Utterances, row.Words, row.WER, row.CER)
 	}
 	line("total", "", r.Total.Utterances, r.Total.Words, r.Total.WER, r.Total.CER)
-	return cells
+	return t
 }
 
 // percent returns a fraction in per cent with one decimal: "12.3%".
 func percent(fraction float64) string { return strconv.FormatFloat(100*fraction, 'f', 1, 64) + "%" }
-
-// columnWidths returns the length in characters of the longest cell of each column.
-func columnWidths(cells [][]string) []int {
-	widths := make([]int, len(cells[0]))
-	for _, row := range cells {
-		for c, cell := range row {
-			widths[c] = max(widths[c], utf8.RuneCountInString(cell))
-		}
-	}
-	return widths
-}
-
-// pad returns cell filled with spaces to width characters, at its left where it is to stand at the right.
-func pad(cell string, width int, right bool) string {
-	fill := strings.Repeat(" ", width-utf8.RuneCountInString(cell))
-	if right {
-		return fill + cell
-	}
-	return cell + fill
-}

@@ -9,8 +9,9 @@ type Attention struct {
 	NHead                  int
 	Layer                  int
 
-	// PackKV lets keys and values that all queries see be packed for the backend.
+	// PackKV lets keys and values that all queries see be packed for the backend, in the format KV.
 	PackKV bool
+	KV     tensor.DType
 }
 
 // Self returns self-attention over rows x (nRow, nState): all rows of a sequence see each other,
@@ -24,7 +25,7 @@ func (a *Attention) Self(s *Step, x tensor.Mat, causal bool) tensor.Mat {
 		}
 	}
 	if !causal && a.PackKV {
-		a.pack(s, s.NewPackedKV(s.Seg, q.Cols, a.NHead), kv)
+		a.pack(s, s.NewPackedKV(s.Seg, q.Cols, a.NHead, a.KV), kv)
 	}
 	return a.Out.Forward(s, s.Attention(q, s.Seg, kv, a.NHead, causal))
 }

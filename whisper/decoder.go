@@ -27,7 +27,7 @@ func (d *Decoder) CrossKV(s *Step, states tensor.Mat) []*CrossKV {
 			}
 			continue
 		}
-		packed := s.NewPackedKV(s.Seg, states.Cols, cross.NHead)
+		packed := s.NewPackedKV(s.Seg, states.Cols, cross.NHead, cross.KV)
 		s.Scope(func() tensor.Mat {
 			s.PackKeyValue(packed, cross.KeyValue(s, states))
 			return tensor.Mat{}

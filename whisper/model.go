@@ -180,8 +180,8 @@ func (m *Model) Params() []Param {
 
 // Pack lays the weights of all products out for b in dtype, but for those of the convolutions, which
 // are at least of 16 bits: the log-mel that they read has a few loud bands beside many quiet ones.
-// With narrow weights, keys and values are packed too. The plain weights stay: adapters and the
-// token embedding read them.
+// Keys and values will be packed too. The plain weights stay: adapters and the token embedding read
+// them.
 func (m *Model) Pack(b tensor.Backend, dtype tensor.DType) error {
 	pack := func(w *tensor.Weight, dtype tensor.DType) error {
 		p, err := b.Pack(w.Mat, dtype)
@@ -208,15 +208,25 @@ func (m *Model) Pack(b tensor.Backend, dtype tensor.DType) error {
 			return err
 		}
 	}
+	m.packKeyValues(b, wide)
+	return nil
+}
+
+// packKeyValues lets keys and values be packed in dtype: those of the encoder where the backend
+// computes with them as they are, those of cross-attention in any case, since reading them is what a step of many
+// utterances takes most of its time for.
+func (m *Model) packKeyValues(b tensor.Backend, dtype tensor.DType) {
 	packer, ok := b.(tensor.KeyValuePacker)
-	ok = ok && dtype != tensor.F32
 	for i := range m.Encoder.Blocks {
-		m.Encoder.Blocks[i].Attn.PackKV = ok && packer.PacksFaster()
+		a := &m.Encoder.Blocks[i].Attn
+		if a.PackKV, a.KV = ok, dtype; ok && !packer.Native(dtype) {
+			a.KV = tensor.F32
+		}
 	}
 	for i := range m.Decoder.Blocks {
-		m.Decoder.Blocks[i].Cross.PackKV = ok
+		a := m.Decoder.Blocks[i].Cross
+		a.PackKV, a.KV = ok, dtype
 	}
-	return nil
 }
 
 // Fingerprint identifies the weights of the model: sha256, in hexadecimal, over the name, shape and

@@ -12,7 +12,6 @@ import (
 	"glossa/asr"
 	"glossa/flora"
 	"glossa/whisper"
-	"glossa/whisper/tensor"
 )
 
 // modelFlags name a model and its adapters.
@@ -22,6 +21,8 @@ type modelFlags struct {
 	Adapters   string   `placeholder:"DIR" help:"A folder whose subfolders are adapters in PEFT layout. One named by a language code is that language's."`
 	AdapterDir []string `sep:"none" placeholder:"[LANG=]DIR|NAME" help:"An adapter in PEFT layout, or one that glossa pull has brought, named after its language or else after its folder or repository. Repeatable."`
 	Batch      int      `default:"16" help:"The greatest number of windows decoded together."`
+	DType      string   `name:"dtype" enum:"auto,f32,bf16,int8" default:"auto" help:"The number format of the weights; auto is the fastest that does not change error rates. (${enum})"`
+	threadsFlag
 }
 
 // nanoName is the name of the embedded model.
@@ -38,7 +39,11 @@ func (f *modelFlags) engine() (*asr.Engine, error) {
 	if f.Batch < 1 {
 		return nil, fmt.Errorf("--batch %d: at least 1 is needed", f.Batch)
 	}
-	b, err := newBackend()
+	b, err := f.backend()
+	if err != nil {
+		return nil, err
+	}
+	dtype, err := chooseDType(b, f.DType)
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +51,7 @@ func (f *modelFlags) engine() (*asr.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := whisper.Load(checkpoint, b, tensor.F32)
+	m, err := whisper.Load(checkpoint, b, dtype)
 	if err = errors.Join(err, checkpoint.Close()); err != nil {
 		return nil, err
 	}

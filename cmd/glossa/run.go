@@ -24,6 +24,7 @@ var errReported = errors.New("some of the work failed")
 type commands struct {
 	Transcribe transcribeCommand `cmd:"" help:"Turn sound files into text."`
 	Eval       evalCommand       `cmd:"" help:"Measure word and character error rates on a manifest."`
+	Bench      benchCommand      `cmd:"" help:"Measure the speed of a model of a given size on this machine."`
 	Train      trainCommand      `cmd:"" help:"Train a model, or an adapter over a frozen one."`
 	Pull       pullCommand       `cmd:"" help:"Download models and adapters from the Hugging Face hub."`
 	Models     modelsCommand     `cmd:"" help:"List the models and adapters that are here."`
@@ -57,7 +58,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status i
 		kong.Description(description),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { panic(exit(code)) }),
-		trainVars(),
+		kong.PostBuild(trainDefaults),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
 	)

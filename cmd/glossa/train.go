@@ -30,6 +30,7 @@ type trainCommand struct {
 	Rank   int    `default:"1" group:"Adapter" help:"The rank of the adapter."`
 	Target string `enum:"all,attention,decoder" default:"all" group:"Adapter" help:"The linears to adapt. (${enum})"`
 
+	threadsFlag
 	geometry     `group:"New model"`
 	trainOptions `group:"Training"`
 	augmentFlags `group:"Augmentation" prefix:"augment-"`
@@ -102,19 +103,29 @@ type augmentFlags struct {
 	TimeMask  float64 `default:"${augment_TimeMask}" help:"The widest mask, in the fraction of the frames."`
 }
 
-// trainVars returns the default values of package train, by kind and field, for the flags' tags.
-func trainVars() kong.Vars {
-	vars := kong.Vars{"nano": nanoName}
+// trainDefaults writes the default values of package train, by kind and field, into the flags of the
+// train command. As variables of the command line they would be looked for in every flag of every
+// command, at the beginning of each.
+func trainDefaults(k *kong.Kong) error {
+	names := []string{"${nano}", nanoName}
 	add := func(prefix string, v reflect.Value) {
 		for i := range v.NumField() {
-			vars[prefix+"_"+v.Type().Field(i).Name] = fmt.Sprint(v.Field(i).Interface())
+			names = append(names, "${"+prefix+"_"+v.Type().Field(i).Name+"}", fmt.Sprint(v.Field(i).Interface()))
 		}
 	}
 	for _, kind := range []train.Kind{train.Full, train.FLoRA, train.LoRA} {
 		add(string(kind), reflect.ValueOf(train.DefaultOptions(kind)))
 	}
 	add("augment", reflect.ValueOf(train.DefaultAugment()))
-	return vars
+	replacer := strings.NewReplacer(names...)
+	for _, command := range k.Model.Children {
+		if command.Name == "train" {
+			for _, f := range command.Flags {
+				f.Default, f.Help = replacer.Replace(f.Default), replacer.Replace(f.Help)
+			}
+		}
+	}
+	return nil
 }
 
 // setFields sets the fields of options to those of flags of the same name. A nil pointer leaves
@@ -148,7 +159,7 @@ func (t *trainCommand) options(c *console) train.Options {
 
 // Run trains, telling how it goes, and says where the result is.
 func (t *trainCommand) Run(ctx context.Context, c *console) error {
-	b, err := newBackend()
+	b, err := t.backend()
 	if err != nil {
 		return err
 	}

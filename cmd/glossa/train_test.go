@@ -61,7 +61,7 @@ func TestTrainFlags(t *testing.T) {
 func parseTrain(t *testing.T, args ...string) train.Options {
 	t.Helper()
 	var line commands
-	parser, err := kong.New(&line, trainVars(), kong.Name("glossa"))
+	parser, err := kong.New(&line, kong.PostBuild(trainDefaults), kong.Name("glossa"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,7 @@ func (versionCommand) Run(c *console) error {
 			}
 		}
 	}
-	b, err := newBackend()
+	b, err := threadsFlag{}.backend()
 	if err != nil {
 		return err
 	}

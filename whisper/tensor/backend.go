@@ -99,19 +99,20 @@ type KeyValue struct {
 // Rows returns the number of keys.
 func (kv KeyValue) Rows() int { return max(kv.K.Rows, kv.Packed.Rows) }
 
-// PackedKV are keys and values (Rows, Cols) of NHead heads in the layout of the backend that packed
-// them. The zero value stands for none.
+// PackedKV are keys and values (Rows, Cols) of NHead heads, of 32 or 16 bits, in the layout of the
+// backend that packed them. The zero value stands for none.
 type PackedKV struct {
 	Rows, Cols, NHead int
+	DType             DType
 	Data              []float32
 }
 
 // KeyValuePacker is implemented by a backend whose Attention takes packed keys and values: they are
-// of 16 bits, and in the order that its products read them in. All queries of such a sequence see
-// all keys.
+// in the order that its products read them in, and read once for all sequences that share them. All
+// queries of such a sequence see all keys.
 type KeyValuePacker interface {
 	// PackedKVSize returns the numbers that packed keys and values (nKey, nCol) take.
-	PackedKVSize(nKey, nCol, nHead int) int
+	PackedKVSize(nKey, nCol, nHead int, dtype DType) int
 
 	// PackKeyValue lays kv[i] out in packed[i], whose Data has their size.
 	PackKeyValue(packed []PackedKV, kv []KeyValue)
@@ -119,9 +120,9 @@ type KeyValuePacker interface {
 	// UnpackKeys writes the keys to k (nKey, nCol), rounded as they are packed.
 	UnpackKeys(k Mat, packed PackedKV)
 
-	// PacksFaster reports whether attention to packed keys and values is so much faster that
-	// packing them for as many queries as keys is worth its time.
-	PacksFaster() bool
+	// Native reports whether the device multiplies numbers of dtype as they are, and so faster than
+	// wider ones.
+	Native(dtype DType) bool
 }
 
 // GELULinear is implemented by a backend that computes GELU(Linear) in one pass.

@@ -47,8 +47,8 @@ func (o *Ops) Attention(q Mat, seg Segments, kv []KeyValue, nHead int, causal bo
 }
 
 // NewPackedKV returns room for the packed keys and values of each sequence, (nKey, nCol) packed by
-// seg, of nHead heads. It is nil where the backend has no such layout, or a tape is on.
-func (o *Ops) NewPackedKV(seg Segments, nCol, nHead int) []PackedKV {
+// seg, of nHead heads, in a number format. It is nil where the backend has no such layout, or a tape is on.
+func (o *Ops) NewPackedKV(seg Segments, nCol, nHead int, dtype DType) []PackedKV {
 	b, ok := o.backend.(KeyValuePacker)
 	if !ok || o.recording {
 		return nil
@@ -59,7 +59,7 @@ func (o *Ops) NewPackedKV(seg Segments, nCol, nHead int) []PackedKV {
 	packed := make([]PackedKV, seg.Len())
 	for i := range packed {
 		from, to := seg.Range(i)
-		packed[i] = PackedKV{to - from, nCol, nHead, o.arena.take(b.PackedKVSize(to-from, nCol, nHead))}
+		packed[i] = PackedKV{to - from, nCol, nHead, dtype, o.arena.take(b.PackedKVSize(to-from, nCol, nHead, dtype))}
 	}
 	return packed
 }

@@ -33,8 +33,6 @@ type attention struct {
 	scale  float32
 	causal bool
 
-	format *narrowFormat // of packed keys and values
-
 	tiles  int  // of queries, in the longest sequence
 	shared bool // sequences share rows of dkv
 	step   int  // heads, or tiles of queries, of a task
@@ -67,7 +65,6 @@ func (b *Backend) Attention(y, q tensor.Mat, seg tensor.Segments, kv []tensor.Ke
 	a := b.attention(q, seg, kv, nHead, causal)
 	defer a.release(b)
 	a.y = y
-	a.format = b.bf16
 	for s := range seg.Len() {
 		from, to := a.queries(s)
 		rows := a.tile(s)

@@ -6,24 +6,21 @@ import (
 	"glossa/whisper/tensor"
 )
 
-// Packed keys and values are, for one head after the other, two weights of bfloat16 in the panels
-// of a narrow format: the keys (nKey, size), whose product with the queries are the scores, and the
+// Packed keys and values are, for one head after the other, two weights in the panels of a
+// format of 32 or 16 bits: the keys (nKey, size), whose product with the queries are the scores, and the
 // values transposed (size, nKey), whose product with the weights is the result.
 
 // headRoom returns the numbers of packed keys, and of packed values, of a head.
-func (f *narrowFormat) headRoom(nKey, size int) (keys, values int) {
+func (f *format) headRoom(nKey, size int) (keys, values int) {
 	panels := func(nOut int) int { return (nOut + f.nr - 1) / f.nr }
 	return panels(nKey) * f.nr * f.steps(size), panels(size) * f.nr * f.steps(nKey)
 }
 
 // PackedKVSize returns the numbers that packed keys and values (nKey, nCol) take.
-func (b *Backend) PackedKVSize(nKey, nCol, nHead int) int {
-	keys, values := b.bf16.headRoom(nKey, nCol/nHead)
+func (b *Backend) PackedKVSize(nKey, nCol, nHead int, dtype tensor.DType) int {
+	keys, values := b.format(dtype).headRoom(nKey, nCol/nHead)
 	return nHead * (keys + values)
 }
-
-// PacksFaster reports whether the processor has a product of bfloat16.
-func (b *Backend) PacksFaster() bool { return b.bf16.aSize == 4 }
 
 // PackKeyValue lays keys and values out in packed.
 func (b *Backend) PackKeyValue(packed []tensor.PackedKV, kv []tensor.KeyValue) {
@@ -34,7 +31,7 @@ func (b *Backend) PackKeyValue(packed []tensor.PackedKV, kv []tensor.KeyValue) {
 	if p.task == nil {
 		p.task = p.runTask
 	}
-	p.format, p.packed, p.kv, p.nHead = b.bf16, packed, kv, packed[0].NHead
+	p.format, p.packed, p.kv, p.nHead = b.format(packed[0].DType), packed, kv, packed[0].NHead
 	b.parallel(len(kv)*p.nHead, p.task)
 	*p = packing{task: p.task}
 	b.packings.put(p)
@@ -42,7 +39,7 @@ func (b *Backend) PackKeyValue(packed []tensor.PackedKV, kv []tensor.KeyValue) {
 
 // packing is one call of PackKeyValue, a task for each head of each sequence.
 type packing struct {
-	format *narrowFormat
+	format *format
 	packed []tensor.PackedKV
 	kv     []tensor.KeyValue
 	nHead  int
@@ -62,69 +59,32 @@ func (p *packing) runTask(w *worker, i int) {
 }
 
 // packedHead returns the packed keys and values of a head.
-func packedHead(p tensor.PackedKV, f *narrowFormat, head int) (keys, values []float32) {
+func packedHead(p tensor.PackedKV, f *format, head int) (keys, values []float32) {
 	k, v := f.headRoom(p.Rows, p.Cols/p.NHead)
 	data := p.Data[head*(k+v):][:k+v]
 	return data[:k], data[k:]
 }
 
-// packRows packs the weight x (n, size) whose row i begins at x[i*ld].
-func (f *narrowFormat) packRows(w *worker, dst, x []float32, ld, n, size int) {
-	steps := f.steps(size)
-	room := roundUp(steps, cacheLine)
-	words := w.floats(scratchA, f.nr*room)
-	for j := 0; j < n; j += f.nr {
-		rows := min(f.nr, n-j)
-		for i := range rows {
-			w.kernels.toBF16(halves(words[i*room:(i+1)*room]), x[(j+i)*ld:][:size])
-		}
-		panel := dst[j*steps:][:f.nr*steps]
-		if rows < f.nr {
-			clear(panel)
-		}
-		w.transpose(panel, f.nr, words, room, rows, steps)
-	}
-}
-
-// packCols packs the weight (size, n) that is the transpose of x (n, size), whose row i begins at
-// x[i*ld].
-func (f *narrowFormat) packCols(w *worker, dst, x []float32, ld, n, size int) {
-	steps := f.steps(n)
-	for c := 0; c < size; c += f.nr {
-		cols := min(f.nr, size-c)
-		panel := dst[c*steps:][:f.nr*steps]
-		if cols < f.nr {
-			clear(panel)
-		}
-		for p := range n / 2 {
-			w.kernels.interleave(panel[p*f.nr:][:cols], x[2*p*ld+c:][:cols], x[(2*p+1)*ld+c:][:cols])
-		}
-		if n%2 != 0 {
-			w.kernels.interleave(panel[n/2*f.nr:][:cols], x[(n-1)*ld+c:][:cols], w.zeros(cols))
-		}
-	}
-}
-
 // UnpackKeys writes the keys to k.
 func (b *Backend) UnpackKeys(k tensor.Mat, packed tensor.PackedKV) {
-	size, nr := packed.Cols/packed.NHead, b.bf16.nr
-	steps := b.bf16.steps(size)
+	f := b.format(packed.DType)
+	size, nr := packed.Cols/packed.NHead, f.nr
+	steps := f.steps(size)
 	for head := range packed.NHead {
-		keys, _ := packedHead(packed, b.bf16, head)
+		keys, _ := packedHead(packed, f, head)
 		words := halves(keys)
 		for i := range k.Rows {
 			row := k.Row(i)[head*size:][:size]
 			for c := range row {
-				at := ((i/nr*steps+c/2)*nr+i%nr)*2 + c%2
-				row[c] = float32FromBF16(words[at])
+				step := (i/nr*steps+c/f.terms)*nr + i%nr
+				if f.terms == 1 {
+					row[c] = keys[step]
+				} else {
+					row[c] = float32FromBF16(words[2*step+c%2])
+				}
 			}
 		}
 	}
-}
-
-// halves returns the memory of x as numbers of 16 bits.
-func halves(x []float32) []uint16 {
-	return unsafe.Slice((*uint16)(unsafe.Pointer(unsafe.SliceData(x))), 2*len(x))
 }
 
 // queries returns the rows that attend to the keys of sequence s: those of all sequences from s on
@@ -146,7 +106,8 @@ func (a *attention) queries(s int) (from, to int) {
 
 // tilePacked computes one head of the queries from:to over packed keys and values.
 func (a *attention) tilePacked(w *worker, s, head, from, to int) {
-	f, kv := a.format, a.kv[s].Packed
+	kv := a.kv[s].Packed
+	f := w.kernels.format(kv.DType)
 	m, n := to-from, kv.Rows
 	keys, values := packedHead(kv, f, head)
 
@@ -157,15 +118,14 @@ func (a *attention) tilePacked(w *worker, s, head, from, to int) {
 		f.convert(w.kernels, bytesOf(q[i*qBytes/4:(i+1)*qBytes/4]), a.at(a.q, from+i, head)[:a.size])
 	}
 	scores := w.floats(scratchScores, m*ld)
-	w.narrowPanels(f, m, f.steps(a.size), q, qBytes, keys, scores, ld, n)
+	w.panels(f, m, f.steps(a.size), q, qBytes, keys, scores, ld, n)
 
 	pBytes := f.rowBytes(n)
 	p := w.floats(scratchB, m*pBytes/4)
 	sums := w.floats(scratchRows, m)
 	for i := range m {
 		row := scores[i*ld:][:n]
-		sums[i] = w.kernels.expSum(row, row, a.scale, a.scale*w.kernels.max(row))
-		f.convert(w.kernels, bytesOf(p[i*pBytes/4:(i+1)*pBytes/4]), row)
+		sums[i] = f.softmax(w.kernels, p[i*pBytes/4:(i+1)*pBytes/4], row, a.scale)
 	}
 
 	// The result, where a head has whole panels of columns in place.
@@ -175,15 +135,27 @@ func (a *attention) tilePacked(w *worker, s, head, from, to int) {
 		ldOut = roundUp(a.size, f.nr)
 		out = w.floats(scratchC, m*ldOut)
 	}
-	w.narrowPanels(f, m, f.steps(n), p, pBytes, values, out, ldOut, a.size)
+	w.panels(f, m, f.steps(n), p, pBytes, values, out, ldOut, a.size)
 	for i, sum := range sums {
 		w.kernels.rowKernels.scale(a.at(a.y, from+i, head)[:a.size], out[i*ldOut:][:a.size], 1/sum)
 	}
 }
 
-// narrowPanels computes c = a b for the m rows of a and the panels that hold n columns. Row i of c
+// softmax writes exp(scale (x - max x)) to p, as the kernel wants a row of activations, and returns
+// its sum.
+func (f *format) softmax(k *kernels, p, x []float32, scale float32) (sum float32) {
+	top := scale * k.max(x)
+	if f.aSize == 4 && f.dtype == tensor.BF16 {
+		return k.expSumBF16(halves(p), x, scale, top)
+	}
+	sum = k.expSum(p[:len(x)], x, scale, top)
+	clear(p[len(x):])
+	return sum
+}
+
+// panels computes c = a b for the m rows of a and the panels that hold n columns. Row i of c
 // begins at c[i*ld] and has room for whole panels.
-func (w *worker) narrowPanels(f *narrowFormat, m, steps int, a []float32, aBytes int, b, c []float32, ld, n int) {
+func (w *worker) panels(f *format, m, steps int, a []float32, aBytes int, b, c []float32, ld, n int) {
 	k := &w.panel
 	k.m, k.k = int64(m), int64(steps)
 	k.a, k.aRow, k.aCol = &a[0], int64(aBytes), int64(f.aSize)
@@ -193,8 +165,4 @@ func (w *worker) narrowPanels(f *narrowFormat, m, steps int, a []float32, aBytes
 		f.panel(k)
 	}
 	w.panel = panel{}
-}
-
-func bytesOf(x []float32) []byte {
-	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(x))), 4*len(x))
 }

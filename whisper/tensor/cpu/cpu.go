@@ -40,7 +40,7 @@ type Backend struct {
 	*pool
 	kernels
 	products   freelist[product]
-	narrows    freelist[narrowProduct]
+	linears    freelist[linear]
 	packings   freelist[packing]
 	buffers    freelist[buffer]
 	rowLoops   freelist[rowLoop]

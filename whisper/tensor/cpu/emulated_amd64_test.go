@@ -27,10 +27,10 @@ func emulated(t *testing.T, name string) (kernels, bool) {
 	k.name += " emulated"
 	suffix := strings.ToUpper(name)
 	emulate(t, &k.panel, "panel_amd64.s", "panel"+suffix)
-	for i, f := range []**narrowFormat{&k.bf16, &k.i8} {
-		format := **f
-		emulate(t, &format.panel, "panel_amd64.s", "panel"+[]string{"BF16", "I8"}[i]+suffix)
-		*f = &format
+	for i, f := range k.formats {
+		format := *f
+		emulate(t, &format.panel, "panel_amd64.s", "panel"+[]string{"", "BF16", "I8"}[i]+suffix)
+		k.formats[i] = &format
 	}
 	emulate(t, &k.transpose, "transpose_amd64.s", "transposeAVX2")
 	const rows = "elementwise_amd64.s"
@@ -114,7 +114,7 @@ func TestEmulationIsExact(t *testing.T) {
 				requireBits(t, "emulated", y.Data, z.Data)
 				w.Rows, w.Cols = s[1], s[2]
 				x.Rows, x.Cols = s[0], s[2]
-				for _, dtype := range narrowDTypes {
+				for _, dtype := range allDTypes {
 					f, _ := b.Pack(w, dtype)
 					g, _ := e.Pack(w, dtype)
 					b.Linear(y, x, f, tensor.Mat{})

@@ -16,7 +16,7 @@ const (
 	sharedPack = 1 << 21
 )
 
-// product is one matrix product c (m, n) = op(a) op(b) + bias, or c += op(a) op(b), divided into
+// product is one matrix product c (m, n) = op(a) op(b), or c += op(a) op(b), divided into
 // tasks: ranges of rows and columns. It is kept for reuse with its bound methods.
 type product struct {
 	m, n, k        int
@@ -25,29 +25,12 @@ type product struct {
 	transA, transB bool
 	packed         []float32 // the panels of op(b) from column packedFrom on, or nil
 	packedFrom     int
-	bias           []float32
 	accumulate     bool
 
 	rows, cols, from, to int // each task has up to rows rows and cols columns of from:to
 
 	task func(w *worker, i int) // p.runTask
 	pack func(w *worker, i int) // p.packPanel
-}
-
-// Linear computes y = x wᵀ + bias for a weight that [Backend.Pack] of the same backend made.
-func (b *Backend) Linear(y, x tensor.Mat, w tensor.Packed, bias tensor.Mat) {
-	if narrow, ok := w.(*narrowWeight); ok {
-		b.linearNarrow(y, x, narrow, bias, false)
-		return
-	}
-	f := w.(*packed)
-	p := b.product()
-	defer b.release(p)
-	p.m, p.n, p.k = x.Rows, f.nOut, f.nIn
-	p.a, p.lda, p.transA = x.Data, x.Cols, false
-	p.c, p.ldc, p.accumulate = y.Data, y.Cols, false
-	p.packed, p.bias = f.data, bias.Data
-	b.multiply(p, 0, p.n)
 }
 
 // MatMul computes c = op(a) op(b), or c += op(a) op(b), where each chain of additions then begins

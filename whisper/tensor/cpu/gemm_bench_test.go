@@ -3,9 +3,7 @@ package cpu
 import (
 	"fmt"
 	"math/rand/v2"
-	"sync"
 	"testing"
-	"time"
 
 	"glossa/whisper/tensor"
 )
@@ -23,48 +21,31 @@ func eachISABenchmark(b *testing.B, f func(b *testing.B, c *Backend)) {
 	}
 }
 
-// measurePeak returns the flop a second of multiply-adds in registers on all threads of c at
-// once, and 0 where c has no kernel for it.
-var measurePeak = func() func(c *Backend) float64 {
-	peaks := map[string]float64{}
+// peakRate is [Backend.Peak], measured once for each instruction set.
+var peakRate = func() func(c *Backend) float64 {
+	rates := map[string]float64{}
 	return func(c *Backend) float64 {
-		if v, ok := peaks[c.name]; ok || c.peak == nil {
-			return v
+		if rates[c.name] == 0 {
+			rates[c.name] = c.Peak(tensor.F32)
 		}
-		const n = 1 << 21
-		best := 0.0
-		for range 5 {
-			var wg sync.WaitGroup
-			start := time.Now()
-			for range c.threads {
-				wg.Go(func() { c.peak(n) })
-			}
-			wg.Wait()
-			flop := float64(c.threads) * n * float64(2*c.peakWidth)
-			best = max(best, flop/time.Since(start).Seconds())
-		}
-		peaks[c.name] = best
-		return best
+		return rates[c.name]
 	}
 }()
 
 func reportGFLOPS(b *testing.B, c *Backend, m, n, k int) {
 	rate := 2 * float64(m) * float64(n) * float64(k) * float64(b.N) / b.Elapsed().Seconds()
 	b.ReportMetric(rate/1e9, "GFLOP/s")
-	if peak := measurePeak(c); peak > 0 {
-		b.ReportMetric(100*rate/peak, "%peak")
-	}
+	b.ReportMetric(100*rate/peakRate(c), "%peak")
 }
 
 func BenchmarkPeak(b *testing.B) {
 	eachISABenchmark(b, func(b *testing.B, c *Backend) {
-		if c.peak == nil {
-			b.Skip("no kernel in registers alone")
-		}
+		var rate, read float64
 		for b.Loop() {
-			measurePeak(c)
+			rate, read = max(rate, c.Peak(tensor.F32)), max(read, c.PeakRead())
 		}
-		b.ReportMetric(measurePeak(c)/1e9, "GFLOP/s")
+		b.ReportMetric(rate/1e9, "GFLOP/s")
+		b.ReportMetric(read/1e9, "GB/s")
 	})
 }
 

@@ -33,14 +33,9 @@ func (w *worker) block(p *product, i0, i1, j0, j1 int) {
 			if p.accumulate || k0 > 0 {
 				w.panel.load = 1
 			}
-			w.panel.bias = nil
-			bias := k1 == p.k && len(p.bias) > 0
 			if j+nr > j1 {
-				w.lastColumns(p, i0, j, j1, bias)
+				w.lastColumns(p, i0, j, j1)
 				continue
-			}
-			if bias {
-				w.panel.bias = &p.bias[j]
 			}
 			_ = p.c[(i1-1)*p.ldc+j+nr-1]
 			w.panel.c, w.panel.cRow = &p.c[i0*p.ldc+j], int64(4*p.ldc)
@@ -97,17 +92,13 @@ func (w *worker) second(p *product, j, k0, k1, rows int) {
 }
 
 // lastColumns computes the panel of the columns j:j1, fewer than nr, beside the matrix.
-func (w *worker) lastColumns(p *product, i0, j, j1 int, bias bool) {
+func (w *worker) lastColumns(p *product, i0, j, j1 int) {
 	nr, n, m := w.kernels.nr, j1-j, int(w.panel.m)
-	tile := w.floats(scratchC, (m+1)*nr)
+	tile := w.floats(scratchC, m*nr)
 	if w.panel.load != 0 {
 		for i := range m {
 			copy(tile[i*nr:i*nr+n], p.c[(i0+i)*p.ldc+j:])
 		}
-	}
-	if bias {
-		copy(tile[m*nr:m*nr+n], p.bias[j:j1])
-		w.panel.bias = &tile[m*nr]
 	}
 	w.panel.c, w.panel.cRow = &tile[0], int64(4*nr)
 	w.kernels.panel(&w.panel)
@@ -118,15 +109,7 @@ func (w *worker) lastColumns(p *product, i0, j, j1 int, bias bool) {
 
 // withoutTerms is block for an inner dimension of zero.
 func (p *product) withoutTerms(i0, i1, j0, j1 int) {
-	for i := i0; i < i1; i++ {
-		row := p.c[i*p.ldc+j0 : i*p.ldc+j1]
-		if !p.accumulate {
-			clear(row)
-		}
-		if len(p.bias) > 0 {
-			for j := range row {
-				row[j] += p.bias[j0+j]
-			}
-		}
+	for i := i0; i < i1 && !p.accumulate; i++ {
+		clear(p.c[i*p.ldc+j0 : i*p.ldc+j1])
 	}
 }

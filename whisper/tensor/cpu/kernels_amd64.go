@@ -2,22 +2,24 @@
 
 package cpu
 
-import "golang.org/x/sys/cpu"
+import (
+	"golang.org/x/sys/cpu"
+
+	"glossa/whisper/tensor"
+)
 
 var avx2Kernels = kernels{
 	name:        "avx2",
-	gemmKernels: gemmKernels{mr: 6, nr: 16, panel: panelAVX2, transpose: transposeAVX2, peak: peakAVX2, peakWidth: 12 * 8},
+	gemmKernels: gemmKernels{mr: 6, nr: 16, panel: panelAVX2, transpose: transposeAVX2},
 	rowKernels:  avx2Rows,
-	bf16:        &avx2BF16,
-	i8:          &avx2I8,
+	formats:     avx2Formats,
 }
 
 var avx512Kernels = kernels{
 	name:        "avx512",
-	gemmKernels: gemmKernels{mr: 12, nr: 32, panel: panelAVX512, transpose: transposeAVX2, peak: peakAVX512, peakWidth: 12 * 16},
+	gemmKernels: gemmKernels{mr: 12, nr: 32, panel: panelAVX512, transpose: transposeAVX2},
 	rowKernels:  avx512Rows,
-	bf16:        &avx512BF16,
-	i8:          &avx512I8,
+	formats:     avx512Formats,
 }
 
 // available returns the kernels that this machine runs, the fastest first.
@@ -27,10 +29,11 @@ func available() []kernels {
 	if hasAVX2 && cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512DQ {
 		best := avx512Kernels
 		if !cpu.X86.HasAVX512BF16 {
-			best.bf16, best.toBF16, best.interleave = &avx2BF16, toBF16Go, interleaveGo
+			best.formats[tensor.BF16] = avx2Formats[tensor.BF16]
+			best.toBF16, best.interleave, best.expSumBF16 = toBF16Go, interleaveGo, nil
 		}
 		if !cpu.X86.HasAVX512VNNI {
-			best.i8 = &avx2I8
+			best.formats[tensor.I8] = avx2Formats[tensor.I8]
 		}
 		k = append(k, best)
 	}

@@ -1,7 +1,6 @@
 package cpu
 
 import (
-	"fmt"
 	"unsafe"
 
 	"glossa/whisper/tensor"
@@ -9,44 +8,6 @@ import (
 
 // cacheLine is the alignment of scratch memory and packed weights in float32.
 const cacheLine = 64 / 4
-
-// packed is a weight (nOut, nIn) in panels of nr output channels: panel j holds
-//
-//	data[(j*nIn+p)*nr+i] = w[j*nr+i, p]
-//
-// and zeros for the channels past nOut in the last one.
-type packed struct {
-	nOut, nIn int
-	data      []float32
-}
-
-func (w *packed) Shape() (nOut, nIn int) { return w.nOut, w.nIn }
-
-func (w *packed) DType() tensor.DType { return tensor.F32 }
-
-// Pack lays w (nOut, nIn) out for [Backend.Linear]. It fails with [ErrDType] where there is no
-// kernel for dtype.
-func (b *Backend) Pack(w tensor.Mat, dtype tensor.DType) (tensor.Packed, error) {
-	switch dtype {
-	case tensor.F32:
-		return b.packF32(w), nil
-	case tensor.BF16:
-		return b.packNarrow(w, dtype, b.bf16), nil
-	case tensor.I8:
-		return b.packNarrow(w, dtype, b.i8), nil
-	}
-	return nil, fmt.Errorf("%w: %s on %s", ErrDType, dtype, b.Name())
-}
-
-func (b *Backend) packF32(w tensor.Mat) *packed {
-	nr, nIn := b.nr, w.Cols
-	nPanel := (w.Rows + nr - 1) / nr
-	p := &packed{nOut: w.Rows, nIn: nIn, data: alignedFloats(nPanel * nIn * nr)}
-	b.parallel(nPanel, func(k *worker, j int) {
-		k.packColumns(p.data[j*nIn*nr:(j+1)*nIn*nr], w.Data, nIn, true, j*nr, min(nr, w.Rows-j*nr), 0, nIn)
-	})
-	return p
-}
 
 // packColumns writes a panel of nr columns of op(b), rows from to from+k of it:
 //

@@ -33,10 +33,6 @@ type gemmKernels struct {
 
 	// transpose computes dst[p*ldDst+i] = src[i*ldSrc+p] for i < 8, p < k, with k a multiple of 8.
 	transpose func(dst *float32, ldDst int, src *float32, ldSrc, k int)
-
-	// peak runs n times peakWidth independent multiply-adds in registers, for benchmarks.
-	peak      func(n int)
-	peakWidth int
 }
 
 // panelGo is the panel kernel without assembly. It rounds each product before it adds.

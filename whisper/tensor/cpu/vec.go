@@ -40,7 +40,10 @@ type rowKernels struct {
 	// interleave computes y[i] = bfloat16(a[i]) in the lower half and bfloat16(b[i]) in the upper.
 	interleave func(y, a, b []float32)
 
-	// Conversions of a row x of activations for narrow weights, see narrowFormat. They may write
+	// expSumBF16 is expSum with a result rounded as toBF16 does. Nil without a product of bfloat16.
+	expSumBF16 func(y []uint16, x []float32, scale, shift float32) float32
+
+	// Conversions of a row x of activations for narrow weights, see format. They may write
 	// up to a cache line of dst behind it: what zeros would be.
 	toBF16      func(dst []uint16, x []float32)
 	quantiseU8  func(dst []uint8, x []float32, inverse float32) // round(inverse x) + 128, nil without a product of bytes

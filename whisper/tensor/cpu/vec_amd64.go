@@ -20,7 +20,7 @@ var avx512Rows = rowKernels{
 	moments: momentsAVX512, normalise: normaliseAVX512,
 	normSums: normSumsAVX512, normBackward: normBackwardAVX512, normAffine: normAffineAVX512,
 	dots: dotsBlocks, combine: combineAVX512,
-	interleave: interleaveAVX512, toBF16: toBF16AVX512, quantiseU8: quantiseU8AVX512, quantiseI16: quantiseI16AVX2,
+	expSumBF16: expSumBF16AVX512, interleave: interleaveAVX512, toBF16: toBF16AVX512, quantiseU8: quantiseU8AVX512, quantiseI16: quantiseI16AVX2,
 }
 
 // dotsBlocks computes the last rows again with those before where they do not fill a block.

@@ -9,11 +9,11 @@ import (
 )
 
 // packedAttention packs the keys and values of a on a backend that can.
-func packedAttention(p tensor.KeyValuePacker, m *memory, a attention) attention {
+func packedAttention(p tensor.KeyValuePacker, m *memory, a attention, dtype tensor.DType) attention {
 	packed := make([]tensor.PackedKV, len(a.kv))
 	for i, kv := range a.kv {
-		n := p.PackedKVSize(kv.K.Rows, kv.K.Cols, a.nHead)
-		packed[i] = tensor.PackedKV{Rows: kv.K.Rows, Cols: kv.K.Cols, NHead: a.nHead, Data: m.output(1, n).Data}
+		n := p.PackedKVSize(kv.K.Rows, kv.K.Cols, a.nHead, dtype)
+		packed[i] = tensor.PackedKV{Rows: kv.K.Rows, Cols: kv.K.Cols, NHead: a.nHead, DType: dtype, Data: m.output(1, n).Data}
 	}
 	p.PackKeyValue(packed, a.kv)
 	a.kv = make([]tensor.KeyValue, len(packed))
@@ -30,37 +30,46 @@ func (s *suite) testPackedAttention(t *testing.T) {
 	if !ok {
 		t.Skipf("SKIP: packed keys and values of backend %s absent", s.backend.Name())
 	}
-	for _, shape := range append(queryKeys[2:], deterministicShape, [][2]int{{150, 301}}) {
-		for _, h := range heads {
-			m := newMemory(60)
-			a := newAttention(m, shape, h[0], h[1], false, 3)
-			y := m.output(a.q.Rows, a.q.Cols)
-			want := tensor.Zeros(y.Rows, y.Cols)
-			a.run(s.reference, want)
-			b := packedAttention(p, m, a)
-			b.run(s.backend, y)
-			m.verify(t, a.String())
-			s.tol.PackedAttention.compare(t, "packed "+a.String(), y, want.Data)
-			for i, kv := range b.kv {
-				k := m.output(kv.Rows(), kv.Packed.Cols)
-				p.UnpackKeys(k, kv.Packed)
-				for j, v := range a.kv[i].K.Data {
-					if d := math.Abs(float64(k.Data[j] - v)); !(d <= 0x1p-8*math.Abs(float64(v))) {
-						t.Fatalf("%v: number %d of keys %d is %v, unpacked %v", a, j, i, v, k.Data[j])
-					}
+	for dtype, tol := range map[tensor.DType]Tolerance{tensor.F32: s.tol.Attention, tensor.BF16: s.tol.PackedAttention} {
+		t.Run(dtype.String(), func(t *testing.T) {
+			for _, shape := range append(queryKeys[2:], deterministicShape, [][2]int{{150, 301}}) {
+				for _, h := range heads {
+					s.packedAttention(t, p, shape, h, dtype, tol)
 				}
 			}
-			m.verify(t, a.String()+", unpacked")
+			s.testSharedKeys(t, p, dtype)
+		})
+	}
+}
+
+func (s *suite) packedAttention(t *testing.T, p tensor.KeyValuePacker, shape [][2]int, heads [2]int, dtype tensor.DType, tol Tolerance) {
+	m := newMemory(60)
+	a := newAttention(m, shape, heads[0], heads[1], false, 3)
+	y := m.output(a.q.Rows, a.q.Cols)
+	want := tensor.Zeros(y.Rows, y.Cols)
+	a.run(s.reference, want)
+	b := packedAttention(p, m, a, dtype)
+	b.run(s.backend, y)
+	m.verify(t, a.String())
+	tol.compare(t, "packed "+a.String(), y, want.Data)
+	rounding := map[tensor.DType]float64{tensor.F32: 0, tensor.BF16: 0x1p-8}[dtype]
+	for i, kv := range b.kv {
+		k := m.output(kv.Rows(), kv.Packed.Cols)
+		p.UnpackKeys(k, kv.Packed)
+		for j, v := range a.kv[i].K.Data {
+			if d := math.Abs(float64(k.Data[j] - v)); !(d <= rounding*math.Abs(float64(v))) {
+				t.Fatalf("%v: number %d of keys %d is %v, unpacked %v", a, j, i, v, k.Data[j])
+			}
 		}
 	}
-	t.Run("Shared", func(t *testing.T) { s.testSharedKeys(t, p) })
+	m.verify(t, a.String()+", unpacked")
 }
 
 // testSharedKeys pins that sequences which share keys, and so are computed together, have bitwise
 // the results that each has alone.
-func (s *suite) testSharedKeys(t *testing.T, p tensor.KeyValuePacker) {
+func (s *suite) testSharedKeys(t *testing.T, p tensor.KeyValuePacker, dtype tensor.DType) {
 	m := newMemory(61)
-	a := packedAttention(p, m, newAttention(m, [][2]int{{1, 150}, {1, 150}, {3, 150}, {1, 150}, {1, 30}, {40, 150}}, 2, 64, false, 2))
+	a := packedAttention(p, m, newAttention(m, [][2]int{{1, 150}, {1, 150}, {3, 150}, {1, 150}, {1, 30}, {40, 150}}, 2, 64, false, 2), dtype)
 	for _, i := range []int{1, 2, 5} {
 		a.kv[i] = a.kv[0]
 	}

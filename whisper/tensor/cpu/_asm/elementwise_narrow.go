@@ -14,8 +14,43 @@ func conversions(c *build.Context, s isa, t *tables) {
 		return
 	}
 	toBF16(c, s, t)
+	expSumBF16(c, s, t)
 	interleave(c, s, t)
 	quantiseU8(c, s, t)
+}
+
+// expSumBF16 generates expSum whose result is rounded as toBF16 does.
+func expSumBF16(c *build.Context, s isa, t *tables) {
+	const unroll = 2
+	f := row(c, s, t, "expSumBF16", "(y []uint16, x []float32, scale, shift float32) float32", []string{"x", "y"},
+		"\tsum := 0",
+		"\tfor i := range x {",
+		"\t\te := exp(scale*x[i] - shift)",
+		"\t\ty[i] = bfloat16(e)",
+		"\t\tsum += e",
+		"\t}",
+		"\treturn sum",
+	)
+	f.hold(expMust, expOthers...)
+	scale, shift, acc, dst := f.broadcast("scale"), f.broadcast("shift"), f.zeros(unroll), f.base["y"]
+	f.each(unroll, func(lanes []lane) {
+		x := f.fresh(len(lanes))
+		for i, l := range lanes {
+			x[i] = l.load("x")
+			f.VFMSUB213PS(shift, scale, x[i])
+		}
+		f.exp(x)
+		for i, l := range lanes {
+			l.clearRest(x[i])
+			f.VADDPS(x[i], acc[i], acc[i])
+			half := f.YMM()
+			convert(f.Context, "VCVTNEPS2BF16", x[i], half)
+			f.VMOVUPS(half, at(dst, 32*i))
+		}
+		f.ADDQ(operand.U32(32*len(lanes)), dst)
+	})
+	f.result(f.sum(acc), 0)
+	f.end()
 }
 
 // interleave generates the layout of two rows that VDPBF16PS takes.

@@ -9,7 +9,7 @@ import (
 	"glossa/whisper/tensor"
 )
 
-var narrowDTypes = []tensor.DType{tensor.BF16, tensor.I8}
+var allDTypes = []tensor.DType{tensor.F32, tensor.BF16, tensor.I8}
 
 // TestLinearBF16 compares products with those of the operands that the kernel multiplies, in
 // float64: weights rounded to bfloat16, and activations where the kernel rounds them.
@@ -26,7 +26,7 @@ func TestLinearBF16(t *testing.T) {
 			y, check := guarded(s[0], s[1])
 			b.Linear(y, x, f, bias)
 			roundBF16(w.Data)
-			if b.bf16.aSize == 4 {
+			if b.format(tensor.BF16).aSize == 4 {
 				roundBF16(x.Data)
 			}
 			checkProduct(t, y, tensor.Mat{}, x, w, tensor.TransB, bias.Data)
@@ -80,8 +80,8 @@ func TestLinearI8(t *testing.T) {
 	})
 }
 
-// TestNarrowRowsAreIndependent pins the determinism law for narrow weights.
-func TestNarrowRowsAreIndependent(t *testing.T) {
+// TestLinearRowsAreIndependent pins the determinism law for narrow weights.
+func TestLinearRowsAreIndependent(t *testing.T) {
 	eachISA(t, func(t *testing.T, b *Backend) {
 		r := rand.New(rand.NewPCG(25, 26))
 		one := newBackend(1, b.kernels)
@@ -93,7 +93,7 @@ func TestNarrowRowsAreIndependent(t *testing.T) {
 			x, w := operands(r, m, n, k, tensor.TransB)
 			bias := randomMat(r, 1, n)
 			y, z := randomMat(r, m, n), randomMat(r, m, n)
-			for _, dtype := range narrowDTypes {
+			for _, dtype := range allDTypes {
 				f, _ := b.Pack(w, dtype)
 				b.Linear(y, x, f, bias)
 				one.Linear(z, x, f, bias)

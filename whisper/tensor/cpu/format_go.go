@@ -3,17 +3,20 @@ package cpu
 import (
 	"math"
 	"unsafe"
+
+	"glossa/whisper/tensor"
 )
 
-// Formats of the pure Go path. They have the layout of AVX2's.
-var (
-	goBF16 = narrowFormat{mr: 4, nr: 16, terms: 2, aSize: 8, bSize: 4, panel: panelBF16Go, convert: convertF32}
-	goI8   = narrowFormat{mr: 4, nr: 16, terms: 2, aSize: 4, bSize: 2, panel: panelI8Go, convert: convertI16}
-)
+// goFormats are those of the pure Go path. They have the layout of AVX2's.
+var goFormats = [...]*format{
+	tensor.F32:  {dtype: tensor.F32, mr: 4, nr: 16, terms: 1, aSize: 4, bSize: 4, panel: panelGo, convert: convertF32, peak: peakGo, peakWidth: peakGoWidth},
+	tensor.BF16: {dtype: tensor.BF16, mr: 4, nr: 16, terms: 2, aSize: 8, bSize: 4, panel: panelBF16Go, convert: convertF32},
+	tensor.I8:   {dtype: tensor.I8, mr: 4, nr: 16, terms: 2, aSize: 4, bSize: 2, panel: panelI8Go, convert: convertI16},
+}
 
 // convertF32 leaves activations as they are.
 func convertF32(_ *kernels, dst []byte, x []float32) float32 {
-	row := unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(dst))), len(dst)/4)
+	row := floatsOf(dst)
 	clear(row[copy(row, x):])
 	return 1
 }
@@ -35,7 +38,7 @@ func convertU8(k *kernels, dst []byte, x []float32) float32 {
 
 // convertBF16 rounds activations to bfloat16.
 func convertBF16(k *kernels, dst []byte, x []float32) float32 {
-	k.toBF16(unsafe.Slice((*uint16)(unsafe.Pointer(unsafe.SliceData(dst))), len(dst)/2), x)
+	k.toBF16(halves(floatsOf(dst)), x)
 	return 1
 }
 

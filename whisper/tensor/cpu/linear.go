@@ -6,9 +6,10 @@ import (
 	"glossa/whisper/tensor"
 )
 
-// narrowFormat is how products with weights of 16 or 8 bits are computed. A step of the kernel
-// takes several terms of the inner dimension at once.
-type narrowFormat struct {
+// format is how products with weights of a number format are computed. A step of the kernel takes
+// terms of the inner dimension at once.
+type format struct {
+	dtype  tensor.DType
 	mr, nr int
 	terms  int // of a step
 	aSize  int // bytes of a step of a row of activations
@@ -29,29 +30,29 @@ type narrowFormat struct {
 }
 
 const (
-	// narrowRows is the number of rows from which on a product is divided by rows, each task
-	// converting its own, and narrowBlock the most bytes of activations in such a task, which stay
+	// blockedRows is the number of rows from which on a product is divided by rows, each task
+	// converting its own, and blockBytes the most bytes of activations in such a task, which stay
 	// in the second-level cache.
-	narrowRows  = 256
-	narrowBlock = 256 << 10
+	blockedRows = 256
+	blockBytes  = 256 << 10
 
 	// lineBytes is the size of a cache line.
 	lineBytes = 64
 )
 
 // steps returns the steps that an inner dimension of k takes; one, of zeros, where it is empty.
-func (f *narrowFormat) steps(k int) int { return max((k+f.terms-1)/f.terms, 1) }
+func (f *format) steps(k int) int { return max((k+f.terms-1)/f.terms, 1) }
 
 // rowBytes returns the bytes from one row of activations to the next: an odd number of cache lines,
 // so that the rows of a tile do not contend for the same places in the cache.
-func (f *narrowFormat) rowBytes(k int) int {
+func (f *format) rowBytes(k int) int {
 	return roundUp(f.steps(k)*f.aSize, lineBytes) | lineBytes
 }
 
-// narrowProduct is one product y = x wᵀ + bias with a narrow weight, divided into tasks: ranges of
-// rows, or of columns where rows are few. It is kept for reuse with its bound method.
-type narrowProduct struct {
-	w    *narrowWeight
+// linear is one product y = x wᵀ + bias, divided into tasks: ranges of rows, or of columns where rows
+// are few. It is kept for reuse with its bound method.
+type linear struct {
+	w    *weight
 	x, y tensor.Mat
 	bias []float32
 	gelu bool
@@ -64,26 +65,36 @@ type narrowProduct struct {
 	task func(w *worker, i int) // p.runTask
 }
 
-// linearNarrow computes y = x wᵀ + bias, or its GELU. An element is one chain over the inner
+// Linear computes y = x wᵀ + bias for a weight that [Backend.Pack] of the same backend made.
+func (b *Backend) Linear(y, x tensor.Mat, w tensor.Packed, bias tensor.Mat) {
+	b.multiplyLinear(y, x, w.(*weight), bias, false)
+}
+
+// LinearGELU computes y = GELU(x wᵀ + bias): rows of a task as soon as they are done, in its cache.
+func (b *Backend) LinearGELU(y, x tensor.Mat, w tensor.Packed, bias tensor.Mat) {
+	b.multiplyLinear(y, x, w.(*weight), bias, true)
+}
+
+// multiplyLinear computes y = x wᵀ + bias, or its GELU. An element is one chain over the inner
 // dimension whatever the rows beside it, and each row has a scale of its own.
-func (b *Backend) linearNarrow(y, x tensor.Mat, w *narrowWeight, bias tensor.Mat, gelu bool) {
+func (b *Backend) multiplyLinear(y, x tensor.Mat, w *weight, bias tensor.Mat, gelu bool) {
 	if x.Rows == 0 || w.nOut == 0 {
 		return
 	}
-	p := b.narrows.get()
+	p := b.linears.get()
 	if p.task == nil {
 		p.task = p.runTask
 	}
 	p.w, p.x, p.y, p.bias, p.gelu = w, x, y, bias.Data, gelu
-	if x.Rows >= narrowRows {
-		blocks := (x.Rows*w.format.rowBytes(w.nIn) + narrowBlock - 1) / narrowBlock
+	if x.Rows >= blockedRows {
+		blocks := (x.Rows*w.format.rowBytes(w.nIn) + blockBytes - 1) / blockBytes
 		blocks = roundUp(max(blocks, tasksPerThread*b.threads), b.threads)
 		p.rows = roundUp((x.Rows+blocks-1)/blocks, w.format.mr)
 		b.parallel((x.Rows+p.rows-1)/p.rows, p.task)
 	} else {
 		buf := b.buffers.get()
 		k := b.worker()
-		p.a, p.scales = narrowRoom(buf.floats(p.room(x.Rows)), x.Rows, p.rowBytes())
+		p.a, p.scales = divideRoom(buf.floats(p.room(x.Rows)), x.Rows, p.rowBytes())
 		p.convert(k, p.a, p.scales, 0, x.Rows)
 		b.workers.put(k)
 		panels := (w.nOut + w.format.nr - 1) / w.format.nr
@@ -95,52 +106,42 @@ func (b *Backend) linearNarrow(y, x tensor.Mat, w *narrowWeight, bias tensor.Mat
 		b.parallel((w.nOut+p.cols-1)/p.cols, p.task)
 		b.buffers.put(buf)
 	}
-	*p = narrowProduct{task: p.task}
-	b.narrows.put(p)
+	*p = linear{task: p.task}
+	b.linears.put(p)
 }
 
-// LinearGELU computes y = GELU(x wᵀ + bias): rows of a task as soon as they are done, in its cache.
-func (b *Backend) LinearGELU(y, x tensor.Mat, w tensor.Packed, bias tensor.Mat) {
-	if narrow, ok := w.(*narrowWeight); ok {
-		b.linearNarrow(y, x, narrow, bias, true)
-		return
-	}
-	b.Linear(y, x, w, bias)
-	b.GELU(y, y)
-}
-
-func (p *narrowProduct) rowBytes() int { return p.w.format.rowBytes(p.w.nIn) }
+func (p *linear) rowBytes() int { return p.w.format.rowBytes(p.w.nIn) }
 
 // room returns the float32 that n converted rows and their scales take.
-func (p *narrowProduct) room(n int) int { return n*p.rowBytes()/4 + n }
+func (p *linear) room(n int) int { return n*p.rowBytes()/4 + n }
 
-// narrowRoom divides memory between rows and their scales.
-func narrowRoom(room []float32, rows, rowBytes int) (a []byte, scales []float32) {
+// divideRoom divides memory between rows and their scales.
+func divideRoom(room []float32, rows, rowBytes int) (a []byte, scales []float32) {
 	n := rows * rowBytes
 	return bytesOf(room[:n/4]), room[n/4:]
 }
 
 // convert converts rows from:to of x.
-func (p *narrowProduct) convert(w *worker, a []byte, scales []float32, from, to int) {
+func (p *linear) convert(w *worker, a []byte, scales []float32, from, to int) {
 	size := p.rowBytes()
 	for i := from; i < to; i++ {
 		scales[i-from] = p.w.format.convert(w.kernels, a[(i-from)*size:][:size], p.x.Row(i))
 	}
 }
 
-func (p *narrowProduct) runTask(w *worker, i int) {
+func (p *linear) runTask(w *worker, i int) {
 	if p.rows == 0 {
 		p.block(w, p.a, p.scales, 0, p.x.Rows, i*p.cols, min((i+1)*p.cols, p.w.nOut))
 		return
 	}
 	from, to := i*p.rows, min((i+1)*p.rows, p.x.Rows)
-	a, scales := narrowRoom(w.floats(scratchA, p.room(to-from)), to-from, p.rowBytes())
+	a, scales := divideRoom(w.floats(scratchA, p.room(to-from)), to-from, p.rowBytes())
 	p.convert(w, a, scales, from, to)
 	p.block(w, a, scales, from, to, 0, p.w.nOut)
 }
 
 // block computes rows i0:i1, converted to a, and columns j0:j1 of the product; j0 is a multiple of nr.
-func (p *narrowProduct) block(w *worker, a []byte, scales []float32, i0, i1, j0, j1 int) {
+func (p *linear) block(w *worker, a []byte, scales []float32, i0, i1, j0, j1 int) {
 	f, nr := p.w.format, p.w.format.nr
 	k := &w.panel
 	k.m, k.k = int64(i1-i0), int64(f.steps(p.w.nIn))
@@ -174,7 +175,7 @@ func (p *narrowProduct) block(w *worker, a []byte, scales []float32, i0, i1, j0,
 }
 
 // lastPanel computes the n < nr columns from j on beside the matrix.
-func (p *narrowProduct) lastPanel(w *worker, i0, j, n int) {
+func (p *linear) lastPanel(w *worker, i0, j, n int) {
 	k, nr := &w.panel, p.w.format.nr
 	m := int(k.m)
 	tile := w.floats(scratchC, (m+1)*nr)

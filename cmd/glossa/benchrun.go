@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"glossa/whisper"
+	"glossa/whisper/tensor"
+)
+
+// benchPeaks are what the machine does at most.
+type benchPeaks struct {
+	ops  map[tensor.DType]float64 // operations a second in registers, 0 where that is not known
+	read float64                  // bytes a second from memory
+}
+
+func measurePeaks(b backend, formats []tensor.DType) benchPeaks {
+	p := benchPeaks{ops: make(map[tensor.DType]float64), read: b.PeakRead()}
+	for _, d := range formats {
+		p.ops[d] = b.Peak(d)
+	}
+	return p
+}
+
+// encodeTimes are the times of one window.
+type encodeTimes struct{ encode, cross time.Duration }
+
+// benchTimes are the medians of a case.
+type benchTimes struct {
+	encodeTimes
+	decodeTimes
+}
+
+// decodeTimes are the times of a batch.
+type decodeTimes struct {
+	first  time.Duration // the step that is fed the initial tokens
+	step   time.Duration // one that is fed a token of each window
+	prompt int           // initial tokens
+	tokens int           // of a window
+}
+
+// decode returns how long it takes to decode a batch.
+func (t decodeTimes) decode() time.Duration { return t.first + time.Duration(t.tokens-1)*t.step }
+
+// run measures a batch of n windows. encoded are the times of windows by how many are encoded
+// together, which batches share.
+func (f *benchCommand) run(ctx context.Context, w *benchWatch, m *benchModel, n int, encoded map[int]encodeTimes) (benchTimes, error) {
+	w.phase("encode")
+	cross, err := f.encode(ctx, m, f.together(n), encoded)
+	if err != nil {
+		return benchTimes{}, err
+	}
+	own := make([]*whisper.CrossKV, n)
+	for i := range own {
+		own[i] = cross[i%len(cross)]
+		if i >= len(cross) {
+			own[i] = own[i].Keep() // in memory of its own, as that of another window is
+		}
+	}
+	w.phase("decode")
+	decoded, err := f.decode(ctx, m, own)
+	return benchTimes{encoded[f.together(n)], decoded}, err
+}
+
+// encode encodes so many windows, and adds the medians of their times to encoded unless they are
+// known. Once is enough then, for what the windows are decoded with.
+func (f *benchCommand) encode(ctx context.Context, m *benchModel, together int, encoded map[int]encodeTimes) (kept []*whisper.CrossKV, err error) {
+	mels := randomMels(m.Dims, together)
+	var encode, cross []time.Duration
+	_, known := encoded[together]
+	begin := time.Now()
+	for i := 0; i == 0 || !known && i <= f.Repeat && (i == 1 || time.Since(begin).Seconds() < f.Seconds); i++ {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		kept = nil
+		m.ops.Reset()
+		s := &whisper.Step{Ops: m.ops}
+		start := time.Now()
+		states, err := m.EncodeStates(s, mels)
+		if err != nil {
+			return nil, err
+		}
+		middle := time.Now()
+		for _, kv := range m.Decoder.CrossKV(s, states) {
+			kept = append(kept, kv.Keep())
+		}
+		if err := s.Read(nil, tensor.Mat{}); err != nil {
+			return nil, err
+		}
+		if i == 0 {
+			begin = time.Now() // the first finds caches cold and memory not yet there
+			continue
+		}
+		encode = append(encode, middle.Sub(start)/time.Duration(together))
+		cross = append(cross, time.Since(middle)/time.Duration(together))
+	}
+	if !known {
+		encoded[together] = encodeTimes{median(encode), median(cross)}
+	}
+	return kept, nil
+}
+
+// decode decodes windows side by side by greedy search, to texts that do not end before they are
+// long enough.
+func (f *benchCommand) decode(ctx context.Context, m *benchModel, cross []*whisper.CrossKV) (decodeTimes, error) {
+	options := whisper.DecodeOptions{
+		Language: "en", WithoutTimestamps: true, SampleLen: f.Tokens, Suppress: []int32{m.Tokenizer.EOT()},
+	}
+	prompt, err := m.Tokenizer.SOTSequence(options.Language, options.Task)
+	if err != nil {
+		return decodeTimes{}, err
+	}
+	t := decodeTimes{prompt: len(prompt) + 1, tokens: f.Tokens}
+	if room := m.Dims.NTextCtx - t.prompt; f.Tokens > room {
+		return decodeTimes{}, fmt.Errorf("--tokens %d: the model has room for %d", f.Tokens, room)
+	}
+	var first, steps []time.Duration
+	b := m.NewBatch(m.ops, nil)
+	begin := time.Now()
+	for i := 0; i < f.Repeat && (i == 0 || time.Since(begin).Seconds() < f.Seconds); i++ {
+		for _, c := range cross {
+			if _, err := b.Add(whisper.Utterance{Cross: c, Options: options}); err != nil {
+				return decodeTimes{}, err
+			}
+		}
+		for b.Len() > 0 {
+			if err := ctx.Err(); err != nil {
+				return decodeTimes{}, err
+			}
+			start := time.Now()
+			done, err := b.Step()
+			if err != nil {
+				return decodeTimes{}, err
+			}
+			steps = append(steps, time.Since(start))
+			for _, d := range done {
+				if d.Err != nil {
+					return decodeTimes{}, d.Err
+				}
+			}
+		}
+		n := len(steps) - f.Tokens
+		first, steps = append(first, steps[n]), slices.Delete(steps, n, n+1)
+	}
+	t.first, t.step = median(first), median(steps)
+	return t, nil
+}
+
+// median returns the middle of some times.
+func median(times []time.Duration) time.Duration {
+	slices.Sort(times)
+	n := len(times)
+	if n == 0 {
+		return 0
+	}
+	return (times[(n-1)/2] + times[n/2]) / 2
+}

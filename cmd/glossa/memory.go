@@ -1,0 +1,64 @@
+package main
+
+import (
+	"os"
+	"strconv"
+	"strings"
+
+	"glossa/whisper"
+	"glossa/whisper/tensor"
+)
+
+// peakMemory returns the most memory that the process had since resetPeakMemory, or where that does
+// nothing since its beginning; 0 where the system does not tell.
+func peakMemory() int64 {
+	if n := procField("/proc/self/status", "VmHWM:"); n > 0 {
+		return n
+	}
+	return maxResident()
+}
+
+// resetPeakMemory makes peakMemory begin anew, on Linux.
+func resetPeakMemory() {
+	const resetPeak = "5" // proc(5)
+	_ = os.WriteFile("/proc/self/clear_refs", []byte(resetPeak), 0)
+}
+
+// availableMemory returns how much memory can be taken without swapping, 0 where the system does not
+// tell.
+func availableMemory() int64 { return procField("/proc/meminfo", "MemAvailable:") }
+
+// procField returns a size in one of Linux's files of fields, 0 where there is none.
+func procField(path, name string) int64 {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(text)) {
+		if fields := strings.Fields(line); len(fields) == 3 && fields[0] == name && fields[2] == "kB" {
+			n, _ := strconv.ParseInt(fields[1], 10, 64)
+			return n << 10
+		}
+	}
+	return 0
+}
+
+// modelMemory returns about how much memory a packed model takes, with the plain token embedding.
+func modelMemory(d whisper.Dims, dtype tensor.DType) int64 {
+	weights, channels := 0, 0
+	for _, l := range whisper.Outline(d).Linears() {
+		weights += l.Weight.Rows * l.Weight.Cols
+		channels += l.Weight.Rows
+	}
+	embedding := d.NVocab * d.NTextState
+	return weightBytes(dtype, weights+embedding, channels+d.NVocab) + 4*int64(embedding)
+}
+
+// batchMemory returns about how much memory a batch of windows takes, so many of them encoded
+// together: keys and values of each, twice of those that are encoded, and what a block computes.
+func batchMemory(d whisper.Dims, batch, together int) int64 {
+	const wide = 24 // numbers of a block's results to one of its input
+	keyValues := keyValueSize * int64(d.StepKeyValues(d.NTextCtx))
+	block := 4 * wide * int64(d.NAudioCtx) * int64(d.NAudioState)
+	return int64(batch+together)*keyValues + int64(together)*block
+}
