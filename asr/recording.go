@@ -112,7 +112,7 @@ func validClips(times []float64) bool {
 }
 
 // load computes the log-mel of the samples: with a window of silence behind them where the model
-// was trained on padded windows, as upstream's transcribe does.
+// was trained on padded windows, as upstream's transcribe does. The error is ErrInvalid.
 func (r *recording) load(pcm []float32) error {
 	d := r.model.Dims
 	r.result.Duration = float64(len(pcm)) / audio.SampleRate
@@ -122,7 +122,7 @@ func (r *recording) load(pcm []float32) error {
 	}
 	mel, err := audio.LogMelPadded(pcm, d.NMels, pad)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	r.mel, r.content = mel, mel.Content()
 	r.clips = r.clipFrames()

@@ -57,7 +57,8 @@ type SchedulerOptions struct {
 	LiveWindows int
 
 	// MaxEncoderFrames is the greatest number of log-mel frames, of 10 ms, encoded together, one
-	// window excepted. The default value is 12,000: four windows of 30 s.
+	// window excepted: so long a step may have to wait, and a live window that comes. The default
+	// value is 3,000: a window of 30 s, beyond which a processor gains nothing.
 	MaxEncoderFrames int
 
 	// Memory is the greatest number of bytes of all windows admitted, one window excepted. Those that
@@ -88,7 +89,7 @@ func (o SchedulerOptions) withDefaults() SchedulerOptions {
 	}
 	set(&o.MaxWindows, 16)
 	set(&o.LiveWindows, max(1, o.MaxWindows/4))
-	set(&o.MaxEncoderFrames, 12_000)
+	set(&o.MaxEncoderFrames, 3_000)
 	set(&o.Memory, 4<<30)
 	set(&o.MaxQueue, 256)
 	set(&o.Ahead, 4)

@@ -39,3 +39,23 @@ func TestSchedulerKeepsItsBounds(t *testing.T) {
 		}
 	}
 }
+
+// TestSteadyPlanAllocatesNothing checks that a plan in which nothing but the next step is to be done
+// leaves no garbage.
+func TestSteadyPlanAllocatesNothing(t *testing.T) {
+	w := newWorld(map[string]int{"max-windows": 4})
+	for i := range 9 {
+		w.submit(fmt.Sprint(i), "normal", map[string]int{"steps": 1000})
+	}
+	for range 20 {
+		w.run()
+	}
+	if n := testing.AllocsPerRun(100, func() {
+		if p := w.Next(); p.Kind != Decode || len(p.Tasks) > 0 {
+			t.Fatalf("%+v", p)
+		}
+		w.Apply()
+	}); n != 0 {
+		t.Errorf("%v allocations a step, want 0", n)
+	}
+}
