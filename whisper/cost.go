@@ -32,8 +32,6 @@ func (d Dims) StepWeights() (weights, channels int) {
 	return weights, channels
 }
 
-// StepKeyValues returns how many numbers of keys and values a step of the decoder reads for one sequence that has come to
-// nText tokens, in a whole window: both of every token, and both of every row of the encoder, in each layer.
-func (d Dims) StepKeyValues(nText int) int {
-	return d.NTextLayer * 2 * d.NTextState * (nText + d.NAudioCtx)
-}
+// KeyValues returns how many numbers the keys and values of rows have in all layers of the decoder: of tokens in its
+// self-attention, or of the encoder's in its cross-attention. A step reads all of both, of every sequence.
+func (d Dims) KeyValues(rows int) int { return 2 * d.NTextLayer * d.NTextState * rows }

@@ -49,7 +49,7 @@ func TestCostsFollowTheParameters(t *testing.T) {
 		}
 	}
 	tiny, _ := Geometry("tiny")
-	if got, want := tiny.StepKeyValues(100), 4*2*384*1600; got != want {
+	if got, want := tiny.KeyValues(1500), 4*2*384*1500; got != want {
 		t.Errorf("keys and values: %d numbers, want %d", got, want)
 	}
 }

@@ -42,7 +42,8 @@ end it, beside the other windows of its batch. Figures are medians:
     RTFx      seconds of sound for each second of encode, cross and decoding to so many tokens
     MB        the most memory that the process had, with packed weights alone
 
-The peaks are measured in the same run: multiply-adds in registers and reads from memory on all threads.
+The peaks are measured in the same run: multiply-adds in registers and reads from memory on all threads. What fits into a cache
+is read faster.
 
 Examples:
 
@@ -51,7 +52,7 @@ Examples:
     glossa bench --from new.json --vs old.json`
 }
 
-// case is one row of the results.
+// benchCase is one row of the results.
 type benchCase struct {
 	geometry string
 	dtype    tensor.DType
@@ -206,7 +207,7 @@ func checkMemory(d whisper.Dims, dtype tensor.DType, batch, together int, loaded
 	if available == 0 {
 		return nil // not known
 	}
-	need := batchMemory(d, batch, together)
+	need := batchMemory(d, dtype, batch, together)
 	if !loaded {
 		need += modelMemory(d, dtype)
 	}

@@ -67,10 +67,12 @@ func TestStepBytes(t *testing.T) {
 	const (
 		weights  = 4*14*384*384 + 51865*384
 		channels = 4*(4*384+2*384+4*384+384) + 51865
-		keys     = 4 * 2 * 384 * (1500 + 50) // and values
+		keys     = 4 * 2 * 384 // and values, of a row
 	)
 	for dtype, want := range map[tensor.DType]float64{
-		tensor.F32: 4*weights + 4*8*keys, tensor.BF16: 2*weights + 4*8*keys, tensor.I8: weights + 4*channels + 4*8*keys,
+		tensor.F32:  4*weights + 8*(4*1500+4*50)*keys,
+		tensor.BF16: 2*weights + 8*(2*1500+4*50)*keys,
+		tensor.I8:   weights + 8*channels + 8*(2*1500+4*50)*keys,
 	} {
 		if got := stepBytes(tiny, dtype, 8, 50); got != want {
 			t.Errorf("%s: %v bytes, want %v", dtype, got, want)

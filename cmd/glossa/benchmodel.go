@@ -14,11 +14,11 @@ import (
 	"glossa/whisper/tensor"
 )
 
-// benchModel is a model of random weights to be measured, packed for a backend, with plain ones
-// only where the network reads them.
+// benchModel is a model of random weights to be measured.
 type benchModel struct {
 	*whisper.Model
-	ops *tensor.Ops
+	ops  *tensor.Ops
+	pool whisper.CrossPool
 }
 
 // benchGeometry returns the sizes of a model and a tokenizer that fits into its vocabulary.
@@ -34,49 +34,38 @@ func benchGeometry(name string) (whisper.Dims, *whisper.Tokenizer, error) {
 	return c.Dims, c.Tokenizer, c.Close()
 }
 
-// newBenchModel returns a model of random weights. The plain form of a weight lives no longer than
-// its packing takes.
+// newBenchModel returns a model of random weights, packed for b. All its plain parameters are parts
+// of the same random numbers, of which there are as many as the largest has: a large model is in
+// memory once, packed, and the token embedding, which the network reads, plain.
 func newBenchModel(d whisper.Dims, t *whisper.Tokenizer, b tensor.Backend, dtype tensor.DType) (*benchModel, error) {
 	m := whisper.Outline(d)
 	m.Tokenizer = t
-	weights := map[*tensor.Mat]*tensor.Weight{}
-	for _, w := range []*tensor.Weight{&m.Encoder.Conv1.Weight, &m.Encoder.Conv2.Weight, &m.Decoder.Tokens} {
-		weights[&w.Mat] = w
+	params, largest, widest := m.Params(), 0, 0
+	for _, p := range params {
+		largest, widest = max(largest, p.Mat.Rows*p.Mat.Cols), max(widest, p.Mat.Cols)
 	}
-	for _, l := range m.Linears() {
-		weights[&l.Weight.Mat] = &l.Weight
+	random, ones := make([]float32, largest), make([]float32, widest)
+	fillRandom(random, 1, float32(math.Sqrt(3/float64(widest)))) // of variance 1/widest
+	for i := range ones {
+		ones[i] = 1
 	}
-	largest := 0
-	for mat := range weights {
-		largest = max(largest, mat.Rows*mat.Cols)
-	}
-	scratch := make([]float32, largest) // the plain form of the weight that is packed now
-	for i, p := range m.Params() {
-		w, n := weights[p.Mat], p.Mat.Rows*p.Mat.Cols
-		data := scratch[:n]
-		if read := w == nil || w == &m.Decoder.Tokens; read { // by the network, packed or not
-			p.Mat.Data = make([]float32, n)
-			data = p.Mat.Data
-		}
+	const line = 16 // numbers in a cache line
+	for i, p := range params {
+		n := p.Mat.Rows * p.Mat.Cols
 		if strings.HasSuffix(p.Name, "norm.weight") {
-			fillOnes(data)
-		} else {
-			fillRandom(data, uint64(i), float32(math.Sqrt(3/float64(p.Mat.Cols)))) // of variance 1/Cols
+			p.Mat.Data = ones[:n]
+			continue
 		}
-		if w != nil {
-			var err error
-			if w.Packed, err = b.Pack(tensor.NewMat(p.Mat.Rows, p.Mat.Cols, data), dtype); err != nil {
-				return nil, err
-			}
-		}
+		from := i * fillChunk % (largest - n + 1) / line * line
+		p.Mat.Data = random[from : from+n]
 	}
-	return &benchModel{Model: m, ops: tensor.NewOps(b)}, nil
+	return &benchModel{Model: m, ops: tensor.NewOps(b)}, m.Pack(b, dtype)
 }
 
-// release forgets what the arena holds.
+// release forgets what the arena and the pool hold.
 func (m *benchModel) release() {
 	if m != nil {
-		m.ops = tensor.NewOps(m.ops.Backend())
+		m.ops, m.pool = tensor.NewOps(m.ops.Backend()), whisper.CrossPool{}
 	}
 }
 
@@ -117,12 +106,6 @@ func fillPart(data []float32, state uint64, limit float32) {
 		} else {
 			data[i] = float32(int32(state>>32)) * scale
 		}
-	}
-}
-
-func fillOnes(data []float32) {
-	for i := range data {
-		data[i] = 1
 	}
 }
 

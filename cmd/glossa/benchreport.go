@@ -60,26 +60,42 @@ func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Mi
 
 func megabytes(n int64) float64 { return float64(n) / 1e6 }
 
-// keyValueSize is the size of a number of keys and values, in bytes.
-const keyValueSize = 4
-
 // stepBytes returns the bytes that a step of the decoder reads for sequences of nText tokens.
 func stepBytes(d whisper.Dims, dtype tensor.DType, batch, nText int) float64 {
 	weights, channels := d.StepWeights()
-	return float64(weightBytes(dtype, weights, channels)) + float64(keyValueSize*batch*d.StepKeyValues(nText))
+	return float64(weightBytes(dtype, weights, channels)) + float64(batch)*float64(crossBytes(d, dtype)+selfBytes(d, nText))
 }
 
-// weightBytes returns the size of packed weights.
+// Sizes of numbers in bytes.
+const (
+	float32Size  = 4
+	bfloat16Size = 2
+	int8Size     = 1
+)
+
+// weightBytes returns the size of packed weights. A channel of int8 has a scale and a correction.
 func weightBytes(dtype tensor.DType, weights, channels int) int64 {
-	const float32Size, bfloat16Size, int8Size = 4, 2, 1
 	switch dtype {
 	case tensor.BF16:
 		return bfloat16Size * int64(weights)
 	case tensor.I8:
-		return int8Size*int64(weights) + float32Size*int64(channels) // a scale each
+		return int8Size*int64(weights) + 2*float32Size*int64(channels)
 	}
 	return float32Size * int64(weights)
 }
+
+// crossBytes returns the size of the keys and values of cross-attention for a window: of the format
+// of the weights, but 16 bits at least.
+func crossBytes(d whisper.Dims, dtype tensor.DType) int64 {
+	size := bfloat16Size
+	if dtype == tensor.F32 {
+		size = float32Size
+	}
+	return int64(size) * int64(d.KeyValues(d.NAudioCtx))
+}
+
+// selfBytes returns the size of the keys and values of self-attention for a sequence of n tokens.
+func selfBytes(d whisper.Dims, n int) int64 { return float32Size * int64(d.KeyValues(n)) }
 
 // print prints the results, or how they compare where there are others.
 func (f *benchCommand) print(c *console, ours, theirs *benchReport) error {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"glossa/audio"
 	"glossa/whisper"
 	"glossa/whisper/tensor"
 )
@@ -56,7 +57,7 @@ func (f *benchCommand) run(ctx context.Context, w *benchWatch, m *benchModel, n 
 	for i := range own {
 		own[i] = cross[i%len(cross)]
 		if i >= len(cross) {
-			own[i] = own[i].Keep() // in memory of its own, as that of another window is
+			own[i] = m.pool.Keep(own[i]) // in memory of its own, as that of another window is
 		}
 	}
 	w.phase("decode")
@@ -66,41 +67,51 @@ func (f *benchCommand) run(ctx context.Context, w *benchWatch, m *benchModel, n 
 
 // encode encodes so many windows, and adds the medians of their times to encoded unless they are
 // known. Once is enough then, for what the windows are decoded with.
-func (f *benchCommand) encode(ctx context.Context, m *benchModel, together int, encoded map[int]encodeTimes) (kept []*whisper.CrossKV, err error) {
+func (f *benchCommand) encode(ctx context.Context, m *benchModel, together int, encoded map[int]encodeTimes) ([]*whisper.CrossKV, error) {
 	mels := randomMels(m.Dims, together)
-	var encode, cross []time.Duration
-	_, known := encoded[together]
-	begin := time.Now()
-	for i := 0; i == 0 || !known && i <= f.Repeat && (i == 1 || time.Since(begin).Seconds() < f.Seconds); i++ {
+	cross, t, err := m.encodeOnce(mels)
+	if _, known := encoded[together]; known || err != nil {
+		return cross, err
+	}
+	var encode, keys []time.Duration
+	if f.over(time.Duration(together) * (t.encode + t.cross)) { // so long that cold caches do not matter
+		encode, keys = append(encode, t.encode), append(keys, t.cross)
+	}
+	for begin := time.Now(); len(encode) == 0 || len(encode) < f.Repeat && !f.over(time.Since(begin)); {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		kept = nil
-		m.ops.Reset()
-		s := &whisper.Step{Ops: m.ops}
-		start := time.Now()
-		states, err := m.EncodeStates(s, mels)
-		if err != nil {
+		for _, kv := range cross {
+			m.pool.Free(kv)
+		}
+		if cross, t, err = m.encodeOnce(mels); err != nil {
 			return nil, err
 		}
-		middle := time.Now()
-		for _, kv := range m.Decoder.CrossKV(s, states) {
-			kept = append(kept, kv.Keep())
-		}
-		if err := s.Read(nil, tensor.Mat{}); err != nil {
-			return nil, err
-		}
-		if i == 0 {
-			begin = time.Now() // the first finds caches cold and memory not yet there
-			continue
-		}
-		encode = append(encode, middle.Sub(start)/time.Duration(together))
-		cross = append(cross, time.Since(middle)/time.Duration(together))
+		encode, keys = append(encode, t.encode), append(keys, t.cross)
 	}
-	if !known {
-		encoded[together] = encodeTimes{median(encode), median(cross)}
+	encoded[together] = encodeTimes{median(encode), median(keys)}
+	return cross, nil
+}
+
+// over reports whether a measurement has taken its time.
+func (f *benchCommand) over(d time.Duration) bool { return d.Seconds() >= f.Seconds }
+
+// encodeOnce encodes windows together and returns the time of each.
+func (m *benchModel) encodeOnce(mels []audio.Mel) (cross []*whisper.CrossKV, t encodeTimes, err error) {
+	m.ops.Reset()
+	s := &whisper.Step{Ops: m.ops}
+	begin := time.Now()
+	states, err := m.EncodeStates(s, mels)
+	if err != nil {
+		return nil, t, err
 	}
-	return kept, nil
+	middle := time.Now()
+	for _, kv := range m.Decoder.CrossKV(s, states) {
+		cross = append(cross, m.pool.Keep(kv))
+	}
+	n := time.Duration(len(mels))
+	t = encodeTimes{encode: middle.Sub(begin) / n, cross: time.Since(middle) / n}
+	return cross, t, s.Read(nil, tensor.Mat{})
 }
 
 // decode decodes windows side by side by greedy search, to texts that do not end before they are
@@ -120,13 +131,13 @@ func (f *benchCommand) decode(ctx context.Context, m *benchModel, cross []*whisp
 	var first, steps []time.Duration
 	b := m.NewBatch(m.ops, nil)
 	begin := time.Now()
-	for i := 0; i < f.Repeat && (i == 0 || time.Since(begin).Seconds() < f.Seconds); i++ {
+	for i := 0; i == 0 || i < f.Repeat && !f.over(time.Since(begin)); i++ {
 		for _, c := range cross {
 			if _, err := b.Add(whisper.Utterance{Cross: c, Options: options}); err != nil {
 				return decodeTimes{}, err
 			}
 		}
-		for b.Len() > 0 {
+		for j := 0; b.Len() > 0; j++ {
 			if err := ctx.Err(); err != nil {
 				return decodeTimes{}, err
 			}
@@ -135,15 +146,17 @@ func (f *benchCommand) decode(ctx context.Context, m *benchModel, cross []*whisp
 			if err != nil {
 				return decodeTimes{}, err
 			}
-			steps = append(steps, time.Since(start))
+			if d := time.Since(start); j == 0 {
+				first = append(first, d)
+			} else {
+				steps = append(steps, d)
+			}
 			for _, d := range done {
 				if d.Err != nil {
 					return decodeTimes{}, d.Err
 				}
 			}
 		}
-		n := len(steps) - f.Tokens
-		first, steps = append(first, steps[n]), slices.Delete(steps, n, n+1)
 	}
 	t.first, t.step = median(first), median(steps)
 	return t, nil

@@ -51,14 +51,14 @@ func modelMemory(d whisper.Dims, dtype tensor.DType) int64 {
 		channels += l.Weight.Rows
 	}
 	embedding := d.NVocab * d.NTextState
-	return weightBytes(dtype, weights+embedding, channels+d.NVocab) + 4*int64(embedding)
+	return weightBytes(dtype, weights+embedding, channels+d.NVocab) + float32Size*int64(embedding)
 }
 
 // batchMemory returns about how much memory a batch of windows takes, so many of them encoded
 // together: keys and values of each, twice of those that are encoded, and what a block computes.
-func batchMemory(d whisper.Dims, batch, together int) int64 {
+func batchMemory(d whisper.Dims, dtype tensor.DType, batch, together int) int64 {
 	const wide = 24 // numbers of a block's results to one of its input
-	keyValues := keyValueSize * int64(d.StepKeyValues(d.NTextCtx))
-	block := 4 * wide * int64(d.NAudioCtx) * int64(d.NAudioState)
-	return int64(batch+together)*keyValues + int64(together)*block
+	cross, self := crossBytes(d, dtype), selfBytes(d, d.NTextCtx)
+	block := float32Size * wide * int64(d.NAudioCtx) * int64(d.NAudioState)
+	return int64(batch)*(cross+self) + int64(together)*(cross+block)
 }

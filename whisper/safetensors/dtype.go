@@ -100,18 +100,17 @@ const (
 )
 
 // HalfToFloat32 is the value of an IEEE 754 binary16 number; it is exact, NaN payloads included.
+//
+// Its exponent and mantissa are, moved to their places in binary32, the number times 2^(halfBias-singleBias), subnormals included.
 func HalfToFloat32(h uint16) float32 {
-	sign := uint32(h&0x8000) << signShift
-	exponent := uint32(h>>halfMantissa) & 0x1f
-	mantissa := uint32(h & (1<<halfMantissa - 1))
-	switch exponent {
-	case 0: // zero and subnormals: mantissa * 2^(1-bias-10)
-		v := float32(mantissa) * (1.0 / (1 << (halfBias - 1 + halfMantissa)))
-		return math.Float32frombits(math.Float32bits(v) | sign)
-	case 0x1f: // infinities and NaN
-		return math.Float32frombits(sign | 0xff<<singleMantissa | mantissa<<mantissaShift)
+	const factor = 1 << (singleBias - halfBias)
+	bits := uint32(h&0x7fff) << mantissaShift
+	if h&0x7c00 == 0x7c00 { // infinities and NaN
+		bits |= 0xff << singleMantissa
+	} else {
+		bits = math.Float32bits(math.Float32frombits(bits) * factor)
 	}
-	return math.Float32frombits(sign | (exponent+singleBias-halfBias)<<singleMantissa | mantissa<<mantissaShift)
+	return math.Float32frombits(bits | uint32(h&0x8000)<<signShift)
 }
 
 // float32ToHalf rounds v to the nearest binary16 number, ties to even; magnitudes from 65520 on become infinite.
