@@ -25,7 +25,8 @@ const (
 // Request is one recording to transcribe.
 type Request struct {
 	// Audio returns the recording as samples at 16 kHz. It is called once, on a goroutine of its own,
-	// when the engine has room for the recording.
+	// when the engine has room for the recording. So few are called at a time, SchedulerOptions.Ahead
+	// of each priority, that it should not wait for a network.
 	Audio func() ([]float32, error)
 
 	// Priority says before whose windows its own go. The default value is Normal.

@@ -21,7 +21,7 @@ import (
 //     at the next, and no window waits for more than one encoder batch between two of its steps.
 //   - The earliest deadline of the highest priority goes first. Live windows have places and memory
 //     beyond those of others, so that they wait for nobody to end.
-//   - While live windows are there, others are encoded one at a time, once in OtherSteps steps: so
+//   - While live windows are there, of the others one in OtherSteps steps is admitted and encoded: so
 //     much they hinder live ones, and so much they are sure of. If there is no place for one whose
 //     turn it is, the next one free is its own.
 //   - Of four windows that are not live one is of bulk while both wait. Nothing starves.
