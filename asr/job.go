@@ -99,14 +99,14 @@ func (r *recording) read() error {
 func (e *Engine) loaded(r *recording) {
 	j := r.job
 	if j.ended {
-		e.scheduler.Apply(Outcome{Task: r.task, Next: Done})
+		e.scheduler.Apply(Outcome{Task: r.task, Next: Nothing})
 		return
 	}
 	if p := j.parallel; p != nil && r == j.checked && r.result.Err == nil {
 		if len(p.parts) == 0 {
 			delete(e.tasks, r.task)
 			j.end(p.result())
-			e.scheduler.Apply(Outcome{Task: r.task, Next: Done})
+			e.scheduler.Apply(Outcome{Task: r.task, Next: Nothing})
 			return
 		}
 		first := p.parts[0]
@@ -152,7 +152,7 @@ func (e *Engine) end(r *recording) Outcome {
 			j.end(p.result())
 		}
 	}
-	return Outcome{Task: r.task, Next: Done}
+	return Outcome{Task: r.task, Next: Nothing}
 }
 
 // drop forgets a recording that was cancelled.

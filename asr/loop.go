@@ -42,7 +42,7 @@ func (e *Engine) run(running chan struct{}) {
 	for {
 		e.open()
 		p := e.scheduler.Next()
-		switch idle := p.Kind == Done && len(p.Drop)+len(p.Load) == 0; {
+		switch idle := p.Kind == Nothing && len(p.Drop)+len(p.Load) == 0; {
 		case e.leave(idle && e.scheduler.Len() == 0):
 			return
 		case !idle:

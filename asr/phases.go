@@ -22,11 +22,11 @@ func (e *Engine) carryOut(p Plan) {
 	var outcomes []Outcome
 	var err error
 	switch p.Kind {
-	case Encode:
+	case ToEncode:
 		outcomes, err = e.encode(rs)
-	case Decode:
+	case ToDecode:
 		outcomes, err = e.step(rs)
-	case Align:
+	case ToAlign:
 		outcomes, err = e.align(rs)
 	}
 	if err != nil {
@@ -61,7 +61,7 @@ func (e *Engine) encode(rs []*recording) ([]Outcome, error) {
 	}
 	outcomes := make([]Outcome, len(rs))
 	for i, r := range rs {
-		outcomes[i] = Outcome{Task: r.task, Next: Decode}
+		outcomes[i] = Outcome{Task: r.task, Next: ToDecode}
 		if r.window.cross == nil {
 			outcomes[i] = r.outcome()
 		}
@@ -71,7 +71,7 @@ func (e *Engine) encode(rs []*recording) ([]Outcome, error) {
 
 // outcome says what a recording needs to have its next window encoded.
 func (r *recording) outcome() Outcome {
-	return Outcome{Task: r.task, Next: Encode, Frames: r.encodeFrames(), Bytes: r.bytes()}
+	return Outcome{Task: r.task, Next: ToEncode, Frames: r.encodeFrames(), Bytes: r.bytes()}
 }
 
 // detect finds the languages of those recordings whose language is unknown from what was encoded for
@@ -153,10 +153,10 @@ func (e *Engine) step(entering []*recording) (outcomes []Outcome, err error) {
 func (e *Engine) decoded(r *recording, d whisper.Decoded) Outcome {
 	cross := r.window.cross
 	switch r.take(d) {
-	case Decode:
-		return Outcome{Task: r.task, Next: Decode}
-	case Align:
-		return Outcome{Task: r.task, Next: Align}
+	case ToDecode:
+		return Outcome{Task: r.task, Next: ToDecode}
+	case ToAlign:
+		return Outcome{Task: r.task, Next: ToAlign}
 	}
 	e.device.free(cross)
 	return e.nextWindow(r)

@@ -121,11 +121,11 @@ type Phase uint8
 
 // The phases of a task.
 const (
-	Load   Phase = iota // its recording read, beside the device
-	Encode              // its window, or what tells its language, through the encoder
-	Decode              // its window decoded, one token at each step
-	Align               // the words of its window timed
-	Done                // nothing
+	ToLoad   Phase = iota // its recording is read, beside the device
+	ToEncode              // its window, or what tells its language, goes through the encoder
+	ToDecode              // its window is decoded, one token at each step
+	ToAlign               // the words of its window are timed
+	Nothing               // it has come to its end
 )
 
 // TaskID names a task. Later ones are greater.
@@ -146,7 +146,7 @@ type Outcome struct {
 	Task TaskID
 
 	// Next is what it needs next. A window that was decoded may be decoded again, keeping its place;
-	// Encode then stands for the next window of the recording, which waits for a place again.
+	// ToEncode then stands for the next window of the recording, which waits for a place again.
 	Next Phase
 
 	// Frames are the size of what is encoded next, and Bytes the memory of its window until it is
@@ -234,7 +234,7 @@ func (s *Scheduler) Cancel(id TaskID) {
 	switch {
 	case !t.busy:
 		s.queue(t).remove(t)
-	case t.phase == Decode:
+	case t.phase == ToDecode:
 		s.stepping--
 	default:
 		return // until its outcome is known
@@ -249,7 +249,7 @@ func (s *Scheduler) Apply(outcomes ...Outcome) {
 		if t == nil {
 			continue // cancelled meanwhile
 		}
-		if t.busy && t.phase == Decode {
+		if t.busy && t.phase == ToDecode {
 			s.stepping--
 		}
 		t.busy = false
@@ -257,14 +257,14 @@ func (s *Scheduler) Apply(outcomes ...Outcome) {
 			s.drop(t)
 			continue
 		}
-		if o.Next == Done {
+		if o.Next == Nothing {
 			s.leave(t)
 			continue
 		}
-		if o.Next == Encode && t.phase > Encode {
+		if o.Next == ToEncode && t.phase > ToEncode {
 			s.release(t)
 		}
-		if o.Next == Encode {
+		if o.Next == ToEncode {
 			t.frames = o.Frames
 		}
 		if !t.admitted {
@@ -278,13 +278,13 @@ func (s *Scheduler) Apply(outcomes ...Outcome) {
 // queue returns where a task waits for its phase.
 func (s *Scheduler) queue(t *task) *taskQueue {
 	switch {
-	case t.phase == Load:
+	case t.phase == ToLoad:
 		return &s.unloaded[t.Priority]
-	case t.phase == Encode && !t.admitted:
+	case t.phase == ToEncode && !t.admitted:
 		return &s.waiting[t.Priority]
-	case t.phase == Encode:
+	case t.phase == ToEncode:
 		return &s.again
-	case t.phase == Decode:
+	case t.phase == ToDecode:
 		return &s.ready
 	}
 	return &s.aligning

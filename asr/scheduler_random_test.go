@@ -34,7 +34,7 @@ func TestSchedulerKeepsItsBounds(t *testing.T) {
 				t.Fatalf("seed %d: %d windows of %d bytes, %d in the batch of %d", seed, w.admitted, w.memory, w.stepping, len(w.batch))
 			}
 		}
-		if len(w.tasks) > 0 || w.admitted != 0 || w.memory != 0 || w.live != 0 || w.ahead != [priorities]int{} || w.Next().Kind != Done {
+		if len(w.tasks) > 0 || w.admitted != 0 || w.memory != 0 || w.live != 0 || w.ahead != [priorities]int{} || w.Next().Kind != Nothing {
 			t.Fatalf("seed %d: %d tasks are left, %+v", seed, len(w.tasks), w.Scheduler)
 		}
 	}
@@ -51,7 +51,7 @@ func TestSteadyPlanAllocatesNothing(t *testing.T) {
 		w.run()
 	}
 	if n := testing.AllocsPerRun(100, func() {
-		if p := w.Next(); p.Kind != Decode || len(p.Tasks) > 0 {
+		if p := w.Next(); p.Kind != ToDecode || len(p.Tasks) > 0 {
 			t.Fatalf("%+v", p)
 		}
 		w.Apply()

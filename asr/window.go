@@ -31,7 +31,7 @@ type window struct {
 }
 
 // take judges a decoded window, and returns what it needs next: it is decoded again at the next
-// temperature, or its text is taken and its words are timed, or, with Encode, it is done: silence, a
+// temperature, or its text is taken and its words are timed, or, with ToEncode, it is done: silence, a
 // text that was added to the result, or an error.
 func (r *recording) take(d whisper.Decoded) Phase {
 	switch {
@@ -41,7 +41,7 @@ func (r *recording) take(d whisper.Decoded) Phase {
 		r.result.Err = fmt.Errorf("%w: %w", ErrInternal, d.Err)
 	case r.decoding.fails(d) && r.window.attempt+1 < len(r.decoding.Temperatures):
 		r.window.attempt++
-		return Decode
+		return ToDecode
 	case r.decoding.silent(d):
 		r.moveTo(r.seek + r.size())
 	default:
@@ -49,11 +49,11 @@ func (r *recording) take(d whisper.Decoded) Phase {
 		r.window.taken, r.window.segments, r.window.end = true, segments, r.seek+advance
 		r.window.singleEnd = endsOnce(d.Tokens, r.model.Tokenizer.TimestampBegin())
 		if r.request.Words != nil {
-			return Align
+			return ToAlign
 		}
 		r.settle()
 	}
-	return Encode
+	return ToEncode
 }
 
 // spoken returns the window whose text was taken, for its words.
