@@ -142,7 +142,7 @@ func TestInvalidRequests(t *testing.T) {
 			t.Errorf("request %d: result %v, want %v", i, r.Err, ErrInvalid)
 		}
 	}
-	if _, err := New(e.model, e.ops.Backend(), nil, nil, Options{Languages: []string{"haw"}}); !errors.Is(err, whisper.ErrLanguage) {
+	if _, err := New(e.model, ops(e).Backend(), nil, nil, Options{Languages: []string{"haw"}}); !errors.Is(err, whisper.ErrLanguage) {
 		t.Errorf("an engine of a language that its model does not know: %v", err)
 	}
 }
@@ -157,7 +157,7 @@ func TestLanguageOfEachWindow(t *testing.T) {
 			row[i] = float32(math.Sin(float64(7*int(id)*(i+1)))) * 3
 		}
 	}
-	if err := e.model.Pack(e.ops.Backend(), tensor.F32); err != nil {
+	if err := e.model.Pack(ops(e).Backend(), tensor.F32); err != nil {
 		t.Fatal(err)
 	}
 	type routed struct {

@@ -1,7 +1,12 @@
 // Package asr turns recordings into text: it is the domain that the command line and every
 // transport speak to.
 //
-// An [Engine] holds one model and its adapters. [Engine.Transcribe] takes many recordings of many
-// languages at once: each is cut into windows, windows of all recordings share batches, and each
-// is decoded under its own adapter. A recording that cannot be read fails alone.
+// An [Engine] holds one model and its adapters. [Engine.Transcribe] may be called from any number of
+// goroutines, [Engine.TranscribeAll] takes many recordings at once: each is cut into windows, windows
+// of all recordings share batches, and each is decoded under its own adapter, with the same result to
+// the bit whoever is beside it. A recording that cannot be read fails alone.
+//
+// What is done next, a [Scheduler] decides: a pure core without goroutine, clock or device. Errors
+// that transports tell apart are [ErrInvalid], [ErrNotFound], [ErrBusy], [ErrCancelled] and
+// [ErrInternal]; what Audio and Speech of a [Request] return, the caller gets back.
 package asr

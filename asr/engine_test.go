@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"sync"
 	"testing"
+	"time"
 
 	"glossa/audio"
 	"glossa/flora"
@@ -43,7 +45,7 @@ func TestBatchedIsAlone(t *testing.T) {
 				t.Fatalf("request %d: %v", i, alone[i].Err)
 			}
 		}
-		for _, o := range []Options{{}, {MaxWindows: 3}, {MaxWindows: 5, MaxEncoderFrames: 1}} {
+		for _, o := range []Options{{}, sized(3, 0), sized(5, 1)} {
 			e := newEngine(t, unpadded, o)
 			order := rand.New(rand.NewPCG(5, uint64(o.MaxWindows))).Perm(len(requests))
 			shuffled := make([]Request, len(requests))
@@ -56,6 +58,48 @@ func TestBatchedIsAlone(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestCrowdIsAlone checks that a request's result is the same to the bit alone, and in a crowd that
+// comes from many goroutines at random times, with all priorities, and of which some hang up.
+func TestCrowdIsAlone(t *testing.T) {
+	e := newEngine(t, true, sized(4, 0))
+	requests := append(mixed(), speechAt(chirp(420, 8, Request{Words: &usual}), [2]float64{0, 1.5}, [2]float64{2, 4.1}, [2]float64{5, 7.9}))
+	alone := make([]*Result, len(requests))
+	for i, q := range requests {
+		alone[i] = transcribe(t, e, q)[0]
+	}
+	rng := rand.New(rand.NewPCG(7, 7))
+	var wait sync.WaitGroup
+	for range 4 {
+		for i, q := range requests {
+			q.Priority = Priority(rng.IntN(int(priorities)))
+			later, hangUp := time.Duration(rng.IntN(40))*time.Millisecond, rng.IntN(5) == 0
+			patience := time.Duration(rng.IntN(20)) * time.Millisecond
+			wait.Go(func() {
+				time.Sleep(later)
+				ctx := t.Context()
+				if hangUp {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, patience)
+					defer cancel()
+				}
+				r, err := e.Transcribe(ctx, q)
+				switch {
+				case hangUp && errors.Is(err, ErrCancelled):
+				case err != nil:
+					t.Errorf("request %d: %v", i, err)
+				case !reflect.DeepEqual(r, alone[i]):
+					t.Errorf("request %d in the crowd:\n%+v, alone\n%+v", i, r, alone[i])
+				}
+			})
+		}
+	}
+	wait.Wait()
+	e.Close()
+	if n := len(e.tasks) + len(e.tickets) + e.device.(*modelDevice).batch.Len(); n != 0 {
+		t.Errorf("%d windows are left", n)
 	}
 }
 
@@ -95,7 +139,7 @@ func TestDetection(t *testing.T) {
 
 // TestOneBadRequestFailsAlone checks the reasons of bad requests, and that the others are served.
 func TestOneBadRequestFailsAlone(t *testing.T) {
-	e := newEngine(t, true, Options{MaxWindows: 2})
+	e := newEngine(t, true, sized(2, 0))
 	broken := errors.New("no such recording")
 	good := chirp(300, 1, Request{Language: "en"})
 	results := transcribe(t, e, good,
@@ -147,7 +191,7 @@ func TestTranscribeEndsWithItsContext(t *testing.T) {
 	e := newEngine(t, true, Options{})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	err := e.Transcribe(ctx, []Request{chirp(300, 1, Request{})}, func(int, *Result) {})
+	err := e.TranscribeAll(ctx, []Request{chirp(300, 1, Request{})}, func(int, *Result) {})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want %v", err, context.Canceled)
 	}
@@ -158,7 +202,7 @@ func TestTranscribeEndsWithItsContext(t *testing.T) {
 
 func TestNewRefusesUnknownAdapters(t *testing.T) {
 	e := newEngine(t, true, Options{})
-	if _, err := New(e.model, e.ops.Backend(), nil, map[string]string{"cs": "cs"}, Options{}); !errors.Is(err, flora.ErrUnknown) {
+	if _, err := New(e.model, ops(e).Backend(), nil, map[string]string{"cs": "cs"}, Options{}); !errors.Is(err, flora.ErrUnknown) {
 		t.Errorf("error %v, want %v", err, flora.ErrUnknown)
 	}
 }

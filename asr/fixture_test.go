@@ -88,6 +88,14 @@ func newEngine(tb testing.TB, unpadded bool, o Options) *Engine {
 	return e
 }
 
+// sized returns options of an engine.
+func sized(maxWindows, maxEncoderFrames int) Options {
+	return Options{SchedulerOptions: SchedulerOptions{MaxWindows: maxWindows, MaxEncoderFrames: maxEncoderFrames}}
+}
+
+// ops returns the operations of an engine that has nothing to do.
+func ops(e *Engine) *tensor.Ops { return e.device.(*modelDevice).ops }
+
 // chirp returns a request for a tone of rising pitch, in seconds.
 func chirp(hertz, seconds float64, q Request) Request {
 	pcm := make([]float32, int(seconds*audio.SampleRate))
@@ -103,7 +111,7 @@ func chirp(hertz, seconds float64, q Request) Request {
 func transcribe(tb testing.TB, e *Engine, requests ...Request) []*Result {
 	tb.Helper()
 	results := make([]*Result, len(requests))
-	err := e.Transcribe(tb.Context(), requests, func(i int, r *Result) {
+	err := e.TranscribeAll(tb.Context(), requests, func(i int, r *Result) {
 		if results[i] != nil {
 			tb.Errorf("request %d is done twice", i)
 		}

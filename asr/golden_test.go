@@ -201,7 +201,7 @@ func (c transcribeCase) run(t *testing.T, m *whisper.Model, b tensor.Backend, r 
 		}
 	}, func(_ []whisper.Utterance, ds []whisper.Decoded) { decoded = append(decoded, ds...) })
 	var result *asr.Result
-	if err := e.Transcribe(t.Context(), []asr.Request{r}, func(_ int, r *asr.Result) { result = r }); err != nil {
+	if err := e.TranscribeAll(t.Context(), []asr.Request{r}, func(_ int, r *asr.Result) { result = r }); err != nil {
 		t.Fatal(err)
 	}
 	if result.Err != nil {

@@ -12,11 +12,10 @@ import (
 // a recording of its own with its own fallback (BatchedInferencePipeline of faster-whisper).
 type parallel struct {
 	checked  *recording // the request, without sound: what each window begins as
-	pcm      []float32
+	samples  []float32
 	windows  []speechWindow
-	parts    []*recording // of the windows that have been begun
+	parts    []*recording // of the windows
 	finished int
-	failed   bool
 }
 
 // newParallel finds the speech in the samples of a recording that has not been loaded. There may be none.
@@ -26,40 +25,41 @@ func newParallel(r *recording, pcm []float32) (*parallel, error) {
 		return nil, err
 	}
 	spans = slices.DeleteFunc(slices.Clone(spans), func(s audio.Span) bool { return s.Len() < audio.HopLength })
-	return &parallel{checked: r, pcm: pcm, windows: packSpeech(spans, r.model.Dims.WindowFrames()*audio.HopLength)}, nil
+	p := &parallel{checked: r, samples: pcm, windows: packSpeech(spans, r.model.Dims.WindowFrames()*audio.HopLength)}
+	for i := range p.windows {
+		part := *r
+		part.prompt.tokens = slices.Clone(r.prompt.tokens) // which the window's text is added to
+		part.whole, part.part = p, i
+		p.parts = append(p.parts, &part)
+	}
+	return p, nil
 }
 
-// begin returns the next window. What is wrong with its sound is in its result.
-func (p *parallel) begin() *recording {
-	r := *p.checked
-	r.prompt.tokens = slices.Clone(r.prompt.tokens) // which the window's text is added to
-	r.whole = p
-	r.result.Err = r.load(p.windows[len(p.parts)].pcm(p.pcm))
-	p.parts = append(p.parts, &r)
-	return &r
-}
-
-// begun reports whether no window is left to begin: one that fails lets the others be.
-func (p *parallel) begun() bool { return p.failed || len(p.parts) == len(p.windows) }
+// pcm returns the samples of a window.
+func (p *parallel) pcm(r *recording) []float32 { return p.windows[r.part].pcm(p.samples) }
 
 // finish notes that a window is finished, and reports whether that was the last.
-func (p *parallel) finish(r *recording) bool {
+func (p *parallel) finish() bool {
 	p.finished++
-	p.failed = p.failed || r.result.Err != nil
-	return p.begun() && p.finished == len(p.parts)
+	return p.finished == len(p.parts)
+}
+
+// duration returns that of the recording in seconds.
+func (p *parallel) duration() float64 { return float64(len(p.samples)) / audio.SampleRate }
+
+// failed returns the result of a recording one of whose windows failed.
+func (p *parallel) failed(err error) *Result {
+	return &Result{Language: p.parts[0].result.Language, Duration: p.duration(), Err: err}
 }
 
 // result joins the results of the windows, with their times in the recording. Language and adapter
 // are those of the first.
 func (p *parallel) result() *Result {
-	out := Result{Language: p.checked.result.Language, Duration: float64(len(p.pcm)) / audio.SampleRate}
+	out := Result{Language: p.checked.result.Language, Duration: p.duration()}
 	var tokens []int32
 	for i, r := range p.parts {
 		if i == 0 {
 			out.Language, out.LanguageProb, out.Adapter = r.result.Language, r.result.LanguageProb, r.result.Adapter
-		}
-		if out.Err == nil {
-			out.Err = r.result.Err
 		}
 		for _, s := range r.result.Segments {
 			s = p.windows[i].inRecording(s)

@@ -54,7 +54,7 @@ func TestParallelWindowsAreRecordings(t *testing.T) {
 					want = append(want, segment)
 				}
 			}
-			for _, o := range []Options{{}, {MaxWindows: 1}, {MaxWindows: 3}} {
+			for _, o := range []Options{{}, sized(1, 0), sized(3, 0)} {
 				e := newEngine(t, unpadded, o)
 				r := transcribe(t, e, chirp(500, 1, Request{Language: "en"}), speechAt(whole, spans...), chirp(400, 3, Request{}))[1]
 				if r.Err != nil || r.Language != language || r.Duration != 9 || len(want) == 0 {
@@ -92,7 +92,7 @@ func TestSilenceYieldsNothing(t *testing.T) {
 }
 
 func TestSpeechThatFails(t *testing.T) {
-	e := newEngine(t, true, Options{MaxWindows: 2})
+	e := newEngine(t, true, sized(2, 0))
 	broken := errors.New("no detector")
 	failing := chirp(300, 3, Request{})
 	failing.Speech = func([]float32) ([]audio.Span, error) { return nil, broken }

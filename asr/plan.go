@@ -9,20 +9,20 @@ type Plan struct {
 	// Load are recordings to be read beside the device, from now on.
 	Load []TaskID
 
-	// Kind is what the device does: Encode and Align the windows of Tasks in one batch, or take a
-	// Decode step of all windows in the batch, which those of Tasks enter. Done is nothing, until there
-	// is something new.
+	// Kind is what the device does: encode the windows of Tasks, or time their words, in one batch; or
+	// with ToDecode take a step of all windows in the decoding batch, which those of Tasks enter; or
+	// Nothing, until there is something new.
 	Kind  Phase
 	Tasks []TaskID
 }
 
 // Next returns what is done next.
 func (s *Scheduler) Next() Plan {
-	p := Plan{Drop: s.dropped, Kind: Done}
+	p := Plan{Drop: s.dropped, Kind: Nothing}
 	s.dropped = nil
 	s.load(&p)
 	if len(s.aligning) > 0 {
-		p.Kind = Align
+		p.Kind = ToAlign
 		for len(s.aligning) > 0 {
 			p.take(&s.aligning)
 		}
@@ -31,13 +31,13 @@ func (s *Scheduler) Next() Plan {
 	steps := s.stepping > 0 || len(s.ready) > 0
 	if !s.encoded || !steps {
 		if s.encode(&p); len(p.Tasks) > 0 {
-			s.encoded, p.Kind = true, Encode
+			s.encoded, p.Kind = true, ToEncode
 			return p
 		}
 	}
 	s.encoded = false
 	if steps {
-		p.Kind = Decode
+		p.Kind = ToDecode
 		for len(s.ready) > 0 {
 			p.take(&s.ready)
 			s.stepping++

@@ -13,7 +13,6 @@ import (
 // recording is a request on its way through the engine: upstream's transcribe() as a state that
 // takes one decoded window at a time. Its next window begins at frame seek.
 type recording struct {
-	index    int
 	request  Request
 	decoding Decoding // with defaults
 	model    *whisper.Model
@@ -28,13 +27,18 @@ type recording struct {
 	window   window
 	result   Result
 	whole    *parallel // the recording that this one is a window of, nil where it is itself
+	part     int       // index of that window
+
+	job    *job
+	task   TaskID
+	ticket int // in the decoding batch, -1 outside
 
 	lastSpeech float64 // where the words so far end, in seconds
 }
 
 // newRecording checks all of a request but its audio. The error is ErrInvalid.
-func newRecording(index int, q Request, m *whisper.Model) (*recording, error) {
-	r := &recording{index: index, request: q, decoding: q.Decoding.withDefaults(), model: m}
+func newRecording(q Request, m *whisper.Model) (*recording, error) {
+	r := &recording{request: q, decoding: q.Decoding.withDefaults(), model: m}
 	invalid := func(format string, args ...any) error {
 		return fmt.Errorf("%w: %w", ErrInvalid, fmt.Errorf(format, args...))
 	}
@@ -108,7 +112,7 @@ func validClips(times []float64) bool {
 }
 
 // load computes the log-mel of the samples: with a window of silence behind them where the model
-// was trained on padded windows, as upstream's transcribe does.
+// was trained on padded windows, as upstream's transcribe does. The error is ErrInvalid.
 func (r *recording) load(pcm []float32) error {
 	d := r.model.Dims
 	r.result.Duration = float64(len(pcm)) / audio.SampleRate
@@ -118,7 +122,7 @@ func (r *recording) load(pcm []float32) error {
 	}
 	mel, err := audio.LogMelPadded(pcm, d.NMels, pad)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	r.mel, r.content = mel, mel.Content()
 	r.clips = r.clipFrames()
@@ -166,11 +170,6 @@ func (r *recording) finished() bool { return r.clip == len(r.clips) }
 // ended reports whether there is nothing more to decode.
 func (r *recording) ended() bool { return r.result.Err != nil || r.finished() }
 
-// follows reports whether the recording is a window that has the language of a window before.
-func (r *recording) follows() bool {
-	return r.whole != nil && r != r.whole.parts[0] && !r.request.SwitchLanguage
-}
-
 // long reports whether a clip of the recording takes more than one window.
 func (r *recording) long() bool {
 	return slices.ContainsFunc(r.clips, func(c [2]int) bool { return c[1]-c[0] > r.model.Dims.WindowFrames() })
@@ -204,6 +203,28 @@ func (r *recording) languageMel() (mel audio.Mel, ofWindow bool) {
 	return r.mel.Slice(0, n), false
 }
 
+// encodeFrames returns the frames of what is encoded next: the window, or what its language is
+// detected from.
+func (r *recording) encodeFrames() int {
+	n := r.model.Dims.WindowFrames()
+	switch {
+	case !r.model.Dims.Unpadded:
+		return n
+	case r.window.language == "" && !r.request.SwitchLanguage:
+		return min(n, r.content)
+	}
+	return r.size()
+}
+
+// bytes returns the greatest memory of a whole window at any of the temperatures.
+func (r *recording) bytes() int {
+	n := 0
+	for _, t := range r.decoding.Temperatures {
+		n = max(n, r.model.WindowBytes(r.model.Dims.WindowFrames(), r.windowOptions(t)))
+	}
+	return n
+}
+
 // temperature returns the temperature that the window is decoded at.
 func (r *recording) temperature() float64 { return r.decoding.Temperatures[r.window.attempt] }
 
@@ -222,6 +243,9 @@ func (r *recording) windowOptions(temperature float64) whisper.DecodeOptions {
 	o.Task, o.Prompt, o.Prefix = r.request.Task, r.prompt.window(), r.prefix
 	return o
 }
+
+// forget drops the sound of a recording that has ended.
+func (r *recording) forget() { r.mel = audio.Mel{} }
 
 // close assembles the text of the recording.
 func (r *recording) close() {

@@ -63,7 +63,6 @@ func TestSilenceIsSkipped(t *testing.T) {
 	}{{0.7, -1.1, true}, {0.7, -0.9, false}, {0.5, -1.1, false}} {
 		r := &recording{model: m, clips: [][2]int{{0, framesPerSecond}}, decoding: Decoding{Temperatures: []float64{0}}.withDefaults()}
 		r.take(whisper.Decoded{Tokens: m.Tokenizer.Encode(" red"), NoSpeechProb: c.noSpeech, AvgLogProb: c.logProb})
-		r.settle()
 		r.close()
 		if skipped := r.result.Text == ""; skipped != c.skipped || !r.finished() {
 			t.Errorf("%+v: text %q, finished %v", c, r.result.Text, r.finished())
@@ -75,7 +74,7 @@ func TestSilenceIsSkipped(t *testing.T) {
 func TestWindowLength(t *testing.T) {
 	for _, unpadded := range []bool{false, true} {
 		m := newModel(t, ref.New(), unpadded)
-		r, err := newRecording(0, Request{}, m)
+		r, err := newRecording(Request{}, m)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -112,7 +111,7 @@ func TestClips(t *testing.T) {
 		{[]float64{3, 4, 1, 2}, windows{{300, 100}, {100, 100}}},
 		{[]float64{0.005, 0.015}, windows{{0, 2}}}, // halves are rounded to even
 	} {
-		r, err := newRecording(0, Request{Clips: c.clips}, m)
+		r, err := newRecording(Request{Clips: c.clips}, m)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -147,7 +146,7 @@ func TestLanguageIsHeardAsUpstreamHearsIt(t *testing.T) {
 		{true, 1, Request{}, true}, {true, 3, Request{}, true}, {true, 3, Request{Clips: []float64{0, 1}}, false},
 	} {
 		m := newModel(t, ref.New(), c.unpadded)
-		r, err := newRecording(0, c.request, m)
+		r, err := newRecording(c.request, m)
 		if err != nil {
 			t.Fatal(err)
 		}

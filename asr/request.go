@@ -2,6 +2,7 @@ package asr
 
 import (
 	"errors"
+	"time"
 
 	"glossa/audio"
 )
@@ -23,9 +24,18 @@ const (
 
 // Request is one recording to transcribe.
 type Request struct {
-	// Audio returns the recording as samples at 16 kHz. It is called once, when the engine has
-	// room for the recording.
+	// Audio returns the recording as samples at 16 kHz. It is called once, on a goroutine of its own,
+	// when the engine has room for the recording. So few are called at a time, SchedulerOptions.Ahead
+	// of each priority, that it should not wait for a network.
 	Audio func() ([]float32, error)
+
+	// Priority says before whose windows its own go. The default value is Normal.
+	Priority Priority
+
+	// Deadline is when the text is wanted: of requests of one priority the earliest goes first. That
+	// it passes is no error; the context ends a request. The default value is zero: the target of the
+	// priority from the call on.
+	Deadline time.Time
 
 	// Language is a code such as "cs", or Auto. The default value is "", Auto: that of the first
 	// window.

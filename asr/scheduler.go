@@ -21,7 +21,7 @@ import (
 //     at the next, and no window waits for more than one encoder batch between two of its steps.
 //   - The earliest deadline of the highest priority goes first. Live windows have places and memory
 //     beyond those of others, so that they wait for nobody to end.
-//   - While live windows are there, others are encoded one at a time, once in OtherSteps steps: so
+//   - While live windows are there, of the others one in OtherSteps steps is admitted and encoded: so
 //     much they hinder live ones, and so much they are sure of. If there is no place for one whose
 //     turn it is, the next one free is its own.
 //   - Of four windows that are not live one is of bulk while both wait. Nothing starves.
@@ -57,7 +57,8 @@ type SchedulerOptions struct {
 	LiveWindows int
 
 	// MaxEncoderFrames is the greatest number of log-mel frames, of 10 ms, encoded together, one
-	// window excepted. The default value is 12,000: four windows of 30 s.
+	// window excepted: so long a step may have to wait, and a live window that comes. The default
+	// value is 3,000: a window of 30 s, beyond which a processor gains nothing.
 	MaxEncoderFrames int
 
 	// Memory is the greatest number of bytes of all windows admitted, one window excepted. Those that
@@ -88,7 +89,7 @@ func (o SchedulerOptions) withDefaults() SchedulerOptions {
 	}
 	set(&o.MaxWindows, 16)
 	set(&o.LiveWindows, max(1, o.MaxWindows/4))
-	set(&o.MaxEncoderFrames, 12_000)
+	set(&o.MaxEncoderFrames, 3_000)
 	set(&o.Memory, 4<<30)
 	set(&o.MaxQueue, 256)
 	set(&o.Ahead, 4)
@@ -120,11 +121,11 @@ type Phase uint8
 
 // The phases of a task.
 const (
-	Load   Phase = iota // its recording read, beside the device
-	Encode              // its window, or what tells its language, through the encoder
-	Decode              // its window decoded, one token at each step
-	Align               // the words of its window timed
-	Done                // nothing
+	ToLoad   Phase = iota // its recording is read, beside the device
+	ToEncode              // its window, or what tells its language, goes through the encoder
+	ToDecode              // its window is decoded, one token at each step
+	ToAlign               // the words of its window are timed
+	Nothing               // it has come to its end
 )
 
 // TaskID names a task. Later ones are greater.
@@ -145,11 +146,11 @@ type Outcome struct {
 	Task TaskID
 
 	// Next is what it needs next. A window that was decoded may be decoded again, keeping its place;
-	// Encode then stands for the next window of the recording, which waits for a place again.
+	// ToEncode then stands for the next window of the recording, which waits for a place again.
 	Next Phase
 
-	// Frames and Bytes are the size of what is encoded next, and the memory of its window until it is
-	// done.
+	// Frames are the size of what is encoded next, and Bytes the memory of its window until it is
+	// done: those with which the window waited for its place hold.
 	Frames, Bytes int
 }
 
@@ -233,7 +234,7 @@ func (s *Scheduler) Cancel(id TaskID) {
 	switch {
 	case !t.busy:
 		s.queue(t).remove(t)
-	case t.phase == Decode:
+	case t.phase == ToDecode:
 		s.stepping--
 	default:
 		return // until its outcome is known
@@ -248,7 +249,7 @@ func (s *Scheduler) Apply(outcomes ...Outcome) {
 		if t == nil {
 			continue // cancelled meanwhile
 		}
-		if t.busy && t.phase == Decode {
+		if t.busy && t.phase == ToDecode {
 			s.stepping--
 		}
 		t.busy = false
@@ -256,15 +257,18 @@ func (s *Scheduler) Apply(outcomes ...Outcome) {
 			s.drop(t)
 			continue
 		}
-		if o.Next == Done {
+		if o.Next == Nothing {
 			s.leave(t)
 			continue
 		}
-		if o.Next == Encode && t.phase > Encode {
+		if o.Next == ToEncode && t.phase > ToEncode {
 			s.release(t)
 		}
-		if o.Next == Encode {
-			t.frames, t.bytes = o.Frames, max(o.Bytes, 0)
+		if o.Next == ToEncode {
+			t.frames = o.Frames
+		}
+		if !t.admitted {
+			t.bytes = o.Bytes
 		}
 		t.phase = o.Next
 		s.queue(t).add(t)
@@ -274,13 +278,13 @@ func (s *Scheduler) Apply(outcomes ...Outcome) {
 // queue returns where a task waits for its phase.
 func (s *Scheduler) queue(t *task) *taskQueue {
 	switch {
-	case t.phase == Load:
+	case t.phase == ToLoad:
 		return &s.unloaded[t.Priority]
-	case t.phase == Encode && !t.admitted:
+	case t.phase == ToEncode && !t.admitted:
 		return &s.waiting[t.Priority]
-	case t.phase == Encode:
+	case t.phase == ToEncode:
 		return &s.again
-	case t.phase == Decode:
+	case t.phase == ToDecode:
 		return &s.ready
 	}
 	return &s.aligning

@@ -34,8 +34,28 @@ func TestSchedulerKeepsItsBounds(t *testing.T) {
 				t.Fatalf("seed %d: %d windows of %d bytes, %d in the batch of %d", seed, w.admitted, w.memory, w.stepping, len(w.batch))
 			}
 		}
-		if len(w.tasks) > 0 || w.admitted != 0 || w.memory != 0 || w.live != 0 || w.ahead != [priorities]int{} || w.Next().Kind != Done {
+		if len(w.tasks) > 0 || w.admitted != 0 || w.memory != 0 || w.live != 0 || w.ahead != [priorities]int{} || w.Next().Kind != Nothing {
 			t.Fatalf("seed %d: %d tasks are left, %+v", seed, len(w.tasks), w.Scheduler)
 		}
+	}
+}
+
+// TestSteadyPlanAllocatesNothing checks that a plan in which nothing but the next step is to be done
+// leaves no garbage.
+func TestSteadyPlanAllocatesNothing(t *testing.T) {
+	w := newWorld(map[string]int{"max-windows": 4})
+	for i := range 9 {
+		w.submit(fmt.Sprint(i), "normal", map[string]int{"steps": 1000})
+	}
+	for range 20 {
+		w.run()
+	}
+	if n := testing.AllocsPerRun(100, func() {
+		if p := w.Next(); p.Kind != ToDecode || len(p.Tasks) > 0 {
+			t.Fatalf("%+v", p)
+		}
+		w.Apply()
+	}); n != 0 {
+		t.Errorf("%v allocations a step, want 0", n)
 	}
 }

@@ -209,34 +209,34 @@ func (w *world) run() bool {
 	begin := w.now
 	var outcomes []Outcome
 	for _, id := range p.Load {
-		outcomes = append(outcomes, w.outcome(w.tasks[id], Encode))
+		outcomes = append(outcomes, w.outcome(w.tasks[id], ToEncode))
 	}
 	switch p.Kind {
-	case Encode:
+	case ToEncode:
 		names("encode", p.Tasks)
-	case Align:
+	case ToAlign:
 		names("align", p.Tasks)
 		w.now += costAlign
-	case Decode:
+	case ToDecode:
 		names("enter", p.Tasks)
 	}
 	for _, id := range p.Tasks {
 		t := w.tasks[id]
 		switch p.Kind {
-		case Encode:
+		case ToEncode:
 			w.now += time.Duration(t.frames) * costFrame
-			next := Decode
+			next := ToDecode
 			if t.detectFirst {
-				next, t.detectFirst = Encode, false
+				next, t.detectFirst = ToEncode, false
 			}
 			outcomes = append(outcomes, w.outcome(t, next))
-		case Align:
+		case ToAlign:
 			outcomes = append(outcomes, w.endWindow(t))
-		case Decode:
+		case ToDecode:
 			w.batch = append(w.batch, t)
 		}
 	}
-	if p.Kind == Decode {
+	if p.Kind == ToDecode {
 		w.now += costStep + time.Duration(len(w.batch))*costWindow
 		step := "step:"
 		stay := w.batch[:0]
@@ -258,7 +258,7 @@ func (w *world) run() bool {
 	fmt.Fprintf(w.out, "%6.3f %s\n", begin.Seconds(), strings.Join(shown, "; "))
 	w.Apply(outcomes...)
 	for _, o := range outcomes {
-		if o.Next == Done {
+		if o.Next == Nothing {
 			t := w.tasks[o.Task]
 			fmt.Fprintf(w.out, "       %s done after %.3f s\n", t.name, (w.now - t.submitted).Seconds())
 			delete(w.tasks, o.Task)
@@ -275,10 +275,10 @@ func (w *world) outcome(t *worldTask, next Phase) Outcome {
 func (w *world) endAttempt(t *worldTask) Outcome {
 	if t.attempts--; t.attempts > 0 {
 		t.left = t.steps
-		return w.outcome(t, Decode)
+		return w.outcome(t, ToDecode)
 	}
 	if t.words {
-		return w.outcome(t, Align)
+		return w.outcome(t, ToAlign)
 	}
 	return w.endWindow(t)
 }
@@ -287,7 +287,7 @@ func (w *world) endAttempt(t *worldTask) Outcome {
 func (w *world) endWindow(t *worldTask) Outcome {
 	if t.windows--; t.windows > 0 {
 		t.begin()
-		return w.outcome(t, Encode)
+		return w.outcome(t, ToEncode)
 	}
-	return w.outcome(t, Done)
+	return w.outcome(t, Nothing)
 }

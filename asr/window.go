@@ -30,23 +30,30 @@ type window struct {
 	singleEnd bool // its tokens end with one timestamp: there is no speech behind it
 }
 
-// take judges a decoded window: it will be decoded again at the next temperature, or is silence,
-// or its text is taken, which settle then adds to the result.
-func (r *recording) take(d whisper.Decoded) {
+// take judges a decoded window, and returns what it needs next: it is decoded again at the next
+// temperature, or its text is taken and its words are timed, or, with ToEncode, it is done: silence, a
+// text that was added to the result, or an error.
+func (r *recording) take(d whisper.Decoded) Phase {
 	switch {
 	case errors.Is(d.Err, whisper.ErrOptions): // a prompt and a prefix together beyond the context
 		r.result.Err = fmt.Errorf("%w: %w", ErrInvalid, d.Err)
 	case d.Err != nil:
-		r.result.Err = d.Err
+		r.result.Err = fmt.Errorf("%w: %w", ErrInternal, d.Err)
 	case r.decoding.fails(d) && r.window.attempt+1 < len(r.decoding.Temperatures):
 		r.window.attempt++
+		return ToDecode
 	case r.decoding.silent(d):
 		r.moveTo(r.seek + r.size())
 	default:
 		segments, advance := r.cut(d)
 		r.window.taken, r.window.segments, r.window.end = true, segments, r.seek+advance
 		r.window.singleEnd = endsOnce(d.Tokens, r.model.Tokenizer.TimestampBegin())
+		if r.request.Words != nil {
+			return ToAlign
+		}
+		r.settle()
 	}
+	return ToEncode
 }
 
 // spoken returns the window whose text was taken, for its words.

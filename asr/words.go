@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"glossa/whisper"
-	"glossa/whisper/tensor"
 )
 
 // Word is a word of a segment and its time.
@@ -54,16 +53,16 @@ type spokenWindow struct {
 }
 
 // timeWords gives the segments of windows their words, all windows in one pass through the decoder.
-func timeWords(m *whisper.Model, o *tensor.Ops, adapter whisper.Adapter, ws []spokenWindow) error {
+func timeWords(d device, eot int32, ws []spokenWindow) error {
 	items, counts := make([]whisper.Alignment, len(ws)), make([][]int, len(ws))
 	for i, w := range ws {
 		items[i] = whisper.Alignment{
 			Cross: w.utterance.Cross, Adapter: w.utterance.Adapter, Frames: w.frames,
 			Language: w.utterance.Options.Language, Task: w.utterance.Options.Task,
 		}
-		items[i].Tokens, counts[i] = textTokens(w.segments, m.Tokenizer.EOT())
+		items[i].Tokens, counts[i] = textTokens(w.segments, eot)
 	}
-	aligned, err := m.AlignWords(o, adapter, items)
+	aligned, err := d.align(items)
 	if err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ func TestWordsAloneAndTogether(t *testing.T) {
 	}
 	mels[2] = mels[0]
 	adapterOf := []int32{0, 1, 2, 1}
-	cross, err := e.model.Encode(e.ops, e.adapters, mels, adapterOf)
+	cross, err := e.model.Encode(ops(e), e.adapters, mels, adapterOf)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,12 +80,12 @@ func TestWordsAloneAndTogether(t *testing.T) {
 		return ws
 	}
 	together := windows()
-	if err := timeWords(e.model, e.ops, e.adapters, together); err != nil {
+	if err := timeWords(e.device, e.model.Tokenizer.EOT(), together); err != nil {
 		t.Fatal(err)
 	}
 	for i, alone := range windows() {
 		ws := []spokenWindow{alone}
-		if err := timeWords(e.model, e.ops, e.adapters, ws); err != nil || ws[0].err != nil {
+		if err := timeWords(e.device, e.model.Tokenizer.EOT(), ws); err != nil || ws[0].err != nil {
 			t.Fatal(err, ws[0].err)
 		}
 		got, want := together[i].segments[0], ws[0].segments[0]

@@ -35,6 +35,17 @@ func TestStepAllocatesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, dtype := range []tensor.DType{tensor.F32, tensor.BF16, tensor.I8} {
+		if err := s.model.Pack(s.ops.Backend(), dtype); err != nil {
+			t.Fatal(err)
+		}
+		s.checkSteadySteps(t, dtype, mixed, len(adapters))
+	}
+}
+
+// checkSteadySteps counts the allocations of steps of every search, under no adapter and under
+// windows of each of nAdapter and of none.
+func (s searchBed) checkSteadySteps(t *testing.T, dtype tensor.DType, mixed *flora.Batch, nAdapter int) {
 	const steps = 8
 	for _, o := range []whisper.DecodeOptions{{}, {BeamSize: 3}, {Temperature: 0.7, BestOf: 3}} {
 		for _, adapter := range []whisper.Adapter{nil, mixed} {
@@ -45,7 +56,7 @@ func TestStepAllocatesNothing(t *testing.T) {
 				for i, c := range s.cross {
 					u := whisper.Utterance{Cross: c, Options: o}
 					if adapter != nil {
-						u.Adapter = int32(i % (1 + len(adapters)))
+						u.Adapter = int32(i % (1 + nAdapter))
 					}
 					if _, err := b.Add(u); err != nil {
 						t.Fatal(err)
@@ -63,7 +74,7 @@ func TestStepAllocatesNothing(t *testing.T) {
 					step()
 				}
 				if n := testing.AllocsPerRun(steps, step); n != 0 {
-					t.Errorf("beams %d, temperature %v, adapters %v: %v allocations a step, want 0", o.BeamSize, o.Temperature, adapter != nil, n)
+					t.Errorf("%v, beams %d, temperature %v, adapters %v: %v allocations a step, want 0", dtype, o.BeamSize, o.Temperature, adapter != nil, n)
 				}
 				for ticket := range 2 * len(s.cross) {
 					b.Remove(ticket)

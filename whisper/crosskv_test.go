@@ -8,6 +8,7 @@ import (
 	"glossa/audio"
 	"glossa/whisper"
 	"glossa/whisper/goldentest"
+	"glossa/whisper/tensor"
 )
 
 // TestCrossPoolReusesMemory checks that keys and values in memory that others have left are those in
@@ -42,5 +43,31 @@ func TestCrossPoolReusesMemory(t *testing.T) {
 	}
 	if n := p.Len(); n > 4 {
 		t.Errorf("memory of %d windows is left, of at most 4 at a time", n)
+	}
+}
+
+// TestWindowBytesOfCross checks the part of [whisper.Model.WindowBytes] that keys and values of
+// cross-attention have, in every number format.
+func TestWindowBytesOfCross(t *testing.T) {
+	s := newSearchBed(t)
+	for _, dtype := range []tensor.DType{tensor.F32, tensor.BF16} {
+		if err := s.model.Pack(s.ops.Backend(), dtype); err != nil {
+			t.Fatal(err)
+		}
+		const few, many, slack = 20, 100, 0.4
+		o := whisper.DecodeOptions{Language: "en"}
+		var held [2]int
+		for i, frames := range []int{few, many} {
+			cross, err := s.model.Encode(s.ops, nil, []audio.Mel{goldentest.RandomMel(rand.New(rand.NewPCG(1, 1)), frames)}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			held[i] = cross[0].Bytes()
+		}
+		got, want := s.model.WindowBytes(many, o)-s.model.WindowBytes(few, o), held[1]-held[0]
+		if d := float64(got-want) / float64(want); d < -slack || d > slack {
+			t.Errorf("%v: %d bytes for %d frames more, they take %d", dtype, got, many-few, want)
+		}
+		t.Logf("%v: %d bytes for %d frames more, they take %d", dtype, got, many-few, want)
 	}
 }

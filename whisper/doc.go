@@ -15,7 +15,7 @@
 //	Filter                               LogitFilter
 //	Search, Hypothesis                   TokenDecoder; MaximumLikelihoodRanker chooses among hypotheses
 //	Open, Load                           load_model
-//	Model.Decode                         DecodingTask.run
+//	Model.Decode, Batch                  DecodingTask.run and its _main_loop
 //	Model.DetectLanguage                 detect_language
 //	Model.AlignWords, MergePunctuations  find_alignment, merge_punctuations
 package whisper

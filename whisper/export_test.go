@@ -25,6 +25,9 @@ func (m *Model) AlignmentMatch(o *tensor.Ops, a Alignment) (match []float32, nFr
 	return f.match, f.nFrame, err
 }
 
+// Bytes returns the memory of kept keys and values.
+func (c *CrossKV) Bytes() int { return 4 * len(c.memory) }
+
 // DataFile is the path of a file of real data: in $GLOSSA_DATA, or ../shared/data beside the repository. It skips t if absent.
 func DataFile(t testing.TB, what string, path ...string) string {
 	t.Helper()

@@ -1,8 +1,10 @@
 package whisper
 
+import "glossa/whisper/tensor"
+
 // WindowBytes returns the greatest memory that a window of log-mel frames of 10 ms takes while it is
-// decoded: its cross-attention keys and values, and for each of its hypotheses a cache of all that
-// it may come to hold and a row of logits.
+// decoded, but for what rounds it up: its cross-attention keys and values, and for each of its
+// hypotheses a cache of all that it may come to hold and a row of logits.
 func (m *Model) WindowBytes(frames int, o DecodeOptions) int {
 	const float = 4
 	half := m.Dims.NTextCtx / 2
@@ -15,5 +17,8 @@ func (m *Model) WindowBytes(frames int, o DecodeOptions) int {
 	tokens := min(start+min(len(o.Prompt), half)+len(o.Prefix)+sampleLen, m.Dims.NTextCtx)
 	tokens = (tokens + cacheRows - 1) / cacheRows * cacheRows
 	cross := (frames + convStride - 1) / convStride * row
+	if a := m.Decoder.Blocks[0].Cross; a.PackKV && a.KV == tensor.BF16 {
+		cross /= 2
+	}
 	return cross + o.hypotheses()*(tokens*row+float*m.Dims.NVocab)
 }

@@ -185,8 +185,8 @@ func (f *benchCommand) measure(ctx context.Context, b backend, w *benchWatch, ge
 }
 
 // encodeTogether is the number of windows of 30 s that an engine encodes at once: what
-// asr.Options.MaxEncoderFrames comes to.
-const encodeTogether = 4
+// asr.SchedulerOptions.MaxEncoderFrames comes to.
+const encodeTogether = 1
 
 // together returns the number of windows that a batch encodes at once.
 func (f *benchCommand) together(batch int) int {

@@ -58,7 +58,7 @@ func (f *modelFlags) engine() (*asr.Engine, error) {
 	if err := f.openAdapters(set); err != nil {
 		return nil, err
 	}
-	e, err := asr.New(m, b, set.adapters, set.byLanguage, asr.Options{MaxWindows: f.Batch})
+	e, err := asr.New(m, b, set.adapters, set.byLanguage, asr.Options{SchedulerOptions: asr.SchedulerOptions{MaxWindows: f.Batch}})
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,7 @@ func transcribe(ctx context.Context, e *asr.Engine, requests []asr.Request, p *p
 	defer cancel(nil)
 	results, next := make([]*asr.Result, len(requests)), 0
 	var failed error
-	err := e.Transcribe(ctx, requests, func(i int, r *asr.Result) {
+	err := e.TranscribeAll(ctx, requests, func(i int, r *asr.Result) {
 		results[i] = r
 		for ; next < len(results) && results[next] != nil && failed == nil; next++ {
 			if failed = pass(next, results[next]); failed != nil {

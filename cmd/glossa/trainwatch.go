@@ -160,7 +160,7 @@ func wordErrorRate(ctx context.Context, engine *asr.Engine, dev []eval.Utterance
 		requests[i] = asr.Request{Audio: func() ([]float32, error) { return files.take(i) }, Language: u.Lang, Adapter: adapter, Decoding: asr.Decoding{Temperatures: []float64{0}}}
 	}
 	var sum eval.Score
-	err := engine.Transcribe(ctx, requests, func(i int, r *asr.Result) {
+	err := engine.TranscribeAll(ctx, requests, func(i int, r *asr.Result) {
 		sum.Add(eval.ScoreUtterance(dev[i].Text, r.Text, dev[i].Lang))
 	})
 	return sum.WER(), err

@@ -170,7 +170,7 @@ func scores(t *testing.T, e *asr.Engine, adapter string) map[string]*eval.Score 
 		requests = append(requests, asr.Request{Language: u.Lang, Adapter: adapter, Decoding: asr.Decoding{BeamSize: 5, Temperatures: []float64{0}}, Audio: func() ([]float32, error) { return samples(t, u), nil }})
 	}
 	byLang := make(map[string]*eval.Score)
-	err := e.Transcribe(context.Background(), requests, func(i int, r *asr.Result) {
+	err := e.TranscribeAll(context.Background(), requests, func(i int, r *asr.Result) {
 		u := us[i]
 		if r.Err != nil {
 			t.Errorf("%s: %v", u.AudioFilepath, r.Err)

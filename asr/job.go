@@ -1,0 +1,172 @@
+package asr
+
+import "time"
+
+// job is a request on its way through the engine.
+type job struct {
+	number   int64
+	deadline time.Duration
+	checked  *recording // the request, without sound
+	parallel *parallel  // its windows, where they are decoded side by side
+	parts    []*recording
+	taken    bool // it is not refused
+	ended    bool
+	done     func(r *Result)
+}
+
+// submit checks a request and sends it on its way. done is called once, unless it is cancelled before.
+// With taken, the request is not refused however many wait.
+func (e *Engine) submit(q Request, taken bool, done func(r *Result)) (*job, error) {
+	r, err := e.begin(q)
+	if err != nil {
+		return nil, err
+	}
+	j := &job{checked: r, taken: taken, done: done}
+	now := time.Since(e.start)
+	if j.deadline = now + q.Priority.Target(); !q.Deadline.IsZero() {
+		j.deadline = q.Deadline.Sub(e.start)
+	}
+	return j, e.send(func() {
+		e.jobs++
+		j.number = e.jobs
+		if err := e.add(j, r); err != nil {
+			j.end(&Result{Err: err})
+		}
+	})
+}
+
+// end delivers the result of a job that has none yet.
+func (j *job) end(r *Result) {
+	if !j.ended {
+		j.ended = true
+		j.done(r)
+	}
+}
+
+// add gives a recording of a job to the scheduler.
+func (e *Engine) add(j *job, r *recording) error {
+	id, err := e.scheduler.Submit(0, Task{Priority: r.request.Priority, Deadline: j.deadline, Request: j.number, Taken: j.taken})
+	if err != nil {
+		return err
+	}
+	j.taken = true
+	r.job, r.task, r.ticket = j, id, -1
+	e.tasks[id] = r
+	j.parts = append(j.parts, r)
+	return nil
+}
+
+// cancel ends a job without a result.
+func (e *Engine) cancel(j *job) {
+	j.ended = true
+	for _, r := range j.parts {
+		e.scheduler.Cancel(r.task)
+	}
+}
+
+// load reads a recording on a goroutine of its own.
+func (e *Engine) load(r *recording) {
+	go func() {
+		r.result.Err = r.read()
+		e.send(func() { e.loaded(r) })
+	}()
+}
+
+// read loads the sound of a recording, or of a window of one.
+func (r *recording) read() error {
+	if r.whole != nil {
+		return r.load(r.whole.pcm(r))
+	}
+	pcm, err := r.request.Audio()
+	if err != nil {
+		return err
+	}
+	if r.request.Speech == nil {
+		return r.load(pcm)
+	}
+	p, err := newParallel(r, pcm)
+	if err != nil || len(p.parts) == 0 {
+		r.job.parallel = p
+		return err
+	}
+	first := p.parts[0]
+	err = first.load(p.pcm(first))
+	r.job.parallel = p
+	return err
+}
+
+// loaded goes on with a recording that has been read.
+func (e *Engine) loaded(r *recording) {
+	j := r.job
+	if j.ended {
+		e.scheduler.Apply(Outcome{Task: r.task, Next: Nothing})
+		return
+	}
+	if p := j.parallel; p != nil && r == j.checked && r.result.Err == nil {
+		if len(p.parts) == 0 {
+			delete(e.tasks, r.task)
+			j.end(p.result())
+			e.scheduler.Apply(Outcome{Task: r.task, Next: Nothing})
+			return
+		}
+		first := p.parts[0]
+		first.job, first.task, first.ticket = j, r.task, -1
+		e.tasks[r.task], j.parts[0] = first, first
+		r = first
+		if r.result.Language != "" || r.request.SwitchLanguage {
+			e.addRest(r)
+		}
+	}
+	e.scheduler.Apply(e.nextWindow(r))
+}
+
+// addRest gives the windows of a job behind its first to the scheduler, in the language of the first.
+func (e *Engine) addRest(first *recording) {
+	j := first.job
+	for _, r := range j.parallel.parts[1:] {
+		r.result.Language, r.result.LanguageProb = first.result.Language, first.result.LanguageProb
+		if err := e.add(j, r); err != nil {
+			panic(err) // what was taken is not refused
+		}
+	}
+}
+
+// end returns the outcome of a recording that has come to its end, and delivers the result with
+// that of the last window of its job. A window that fails takes the others along.
+func (e *Engine) end(r *recording) Outcome {
+	delete(e.tasks, r.task)
+	j := r.job
+	switch p := j.parallel; {
+	case p == nil:
+		r.close()
+		j.end(&r.result)
+	case r.result.Err != nil:
+		j.end(p.failed(r.result.Err))
+		for _, other := range j.parts {
+			if other != r {
+				e.scheduler.Cancel(other.task)
+			}
+		}
+	default:
+		if r.forget(); p.finish() {
+			j.end(p.result())
+		}
+	}
+	return Outcome{Task: r.task, Next: Nothing}
+}
+
+// drop forgets a recording that was cancelled.
+func (e *Engine) drop(id TaskID) {
+	r := e.tasks[id]
+	if r == nil {
+		return
+	}
+	delete(e.tasks, id)
+	if r.ticket >= 0 {
+		e.device.remove(r.ticket)
+		delete(e.tickets, r.ticket)
+	}
+	if r.window.cross != nil {
+		e.device.free(r.window.cross)
+	}
+}

@@ -1,0 +1,192 @@
+package asr
+
+import (
+	"fmt"
+
+	"glossa/audio"
+	"glossa/whisper"
+)
+
+// carryOut does what the scheduler has planned. A fault of the device stops the engine.
+func (e *Engine) carryOut(p Plan) {
+	for _, id := range p.Drop {
+		e.drop(id)
+	}
+	for _, id := range p.Load {
+		e.load(e.tasks[id])
+	}
+	rs := make([]*recording, len(p.Tasks))
+	for i, id := range p.Tasks {
+		rs[i] = e.tasks[id]
+	}
+	var outcomes []Outcome
+	var err error
+	switch p.Kind {
+	case ToEncode:
+		outcomes, err = e.encode(rs)
+	case ToDecode:
+		outcomes, err = e.step(rs)
+	case ToAlign:
+		outcomes, err = e.align(rs)
+	}
+	if err != nil {
+		e.stop(fmt.Errorf("%w: %w", ErrInternal, err))
+		return
+	}
+	e.scheduler.Apply(outcomes...)
+}
+
+// encode encodes windows, each under its adapter, or under none to detect its language.
+func (e *Engine) encode(rs []*recording) ([]Outcome, error) {
+	mels, adapterOf := make([]audio.Mel, len(rs)), make([]int32, len(rs))
+	var unknown []int
+	for i, r := range rs {
+		if r.window.language == "" {
+			unknown = append(unknown, i)
+			mels[i], _ = r.languageMel()
+			continue
+		}
+		e.route(r)
+		mels[i], adapterOf[i] = r.windowMel(), r.window.adapter
+	}
+	cross, err := e.device.encode(mels, adapterOf)
+	if err != nil {
+		return nil, err
+	}
+	for i, r := range rs {
+		r.window.cross = cross[i]
+	}
+	if err := e.detect(rs, unknown); err != nil {
+		return nil, err
+	}
+	outcomes := make([]Outcome, len(rs))
+	for i, r := range rs {
+		outcomes[i] = Outcome{Task: r.task, Next: ToDecode}
+		if r.window.cross == nil {
+			outcomes[i] = r.outcome()
+		}
+	}
+	return outcomes, nil
+}
+
+// outcome says what a recording needs to have its next window encoded.
+func (r *recording) outcome() Outcome {
+	return Outcome{Task: r.task, Next: ToEncode, Frames: r.encodeFrames(), Bytes: r.bytes()}
+}
+
+// detect finds the languages of those recordings whose language is unknown from what was encoded for
+// it by the base model, and keeps that where it is the window under its adapter. Windows of one
+// recording have the language of its first.
+func (e *Engine) detect(rs []*recording, unknown []int) error {
+	if len(unknown) == 0 {
+		return nil
+	}
+	var cross []*whisper.CrossKV
+	var allowed [][]string
+	for _, i := range unknown {
+		languages := rs[i].request.Languages
+		if len(languages) == 0 {
+			languages = e.options.Languages
+		}
+		cross, allowed = append(cross, rs[i].window.cross), append(allowed, languages)
+	}
+	probs, err := e.device.detect(cross, allowed)
+	if err != nil {
+		return err
+	}
+	for j, i := range unknown {
+		r := rs[i]
+		_, ofWindow := r.languageMel()
+		language, prob := probs[j].Best()
+		r.window.language = language
+		if first := r.result.Language == ""; first {
+			r.result.Language, r.result.LanguageProb = language, prob
+			if r.whole != nil && r.part == 0 && !r.request.SwitchLanguage {
+				e.addRest(r)
+			}
+		}
+		if e.route(r); !ofWindow || r.window.adapter != 0 {
+			e.device.free(r.window.cross)
+			r.window.cross = nil
+		}
+	}
+	return nil
+}
+
+// route finds the adapter of a window that is new: the one that the request names, or that of the
+// language.
+func (e *Engine) route(r *recording) {
+	w := &r.window
+	if w.routed {
+		return
+	}
+	w.routed = true
+	if w.adapter = r.named; w.adapter == 0 && r.request.Adapter != None {
+		w.adapter, _ = e.adapters.Index(e.byLang[w.language]) // New has checked the names
+	}
+	if r.seek == r.clips[0][0] {
+		r.result.Adapter = e.adapters.Name(w.adapter)
+	}
+}
+
+// step lets windows enter the decoding batch, and takes it one token further.
+func (e *Engine) step(entering []*recording) (outcomes []Outcome, err error) {
+	for _, r := range entering {
+		ticket, err := e.device.add(whisper.Utterance{Cross: r.window.cross, Adapter: r.window.adapter, Options: r.decodeOptions()})
+		if err != nil {
+			outcomes = append(outcomes, e.decoded(r, whisper.Decoded{Err: err}))
+			continue
+		}
+		r.ticket, e.tickets[ticket] = ticket, r
+	}
+	finished, err := e.device.step()
+	for _, f := range finished {
+		r := e.tickets[f.Ticket]
+		delete(e.tickets, f.Ticket)
+		r.ticket = -1
+		outcomes = append(outcomes, e.decoded(r, f.Decoded))
+	}
+	return outcomes, err
+}
+
+// decoded goes on with a window that was decoded.
+func (e *Engine) decoded(r *recording, d whisper.Decoded) Outcome {
+	cross := r.window.cross
+	switch r.take(d) {
+	case ToDecode:
+		return Outcome{Task: r.task, Next: ToDecode}
+	case ToAlign:
+		return Outcome{Task: r.task, Next: ToAlign}
+	}
+	e.device.free(cross)
+	return e.nextWindow(r)
+}
+
+// align times the words of windows.
+func (e *Engine) align(rs []*recording) ([]Outcome, error) {
+	windows := make([]spokenWindow, len(rs))
+	for i, r := range rs {
+		windows[i] = r.spoken()
+	}
+	if err := timeWords(e.device, e.model.Tokenizer.EOT(), windows); err != nil {
+		return nil, err
+	}
+	outcomes := make([]Outcome, len(rs))
+	for i, r := range rs {
+		cross := r.window.cross
+		r.takeWords(windows[i])
+		r.settle()
+		e.device.free(cross)
+		outcomes[i] = e.nextWindow(r)
+	}
+	return outcomes, nil
+}
+
+// nextWindow goes on with a recording whose window, if it had one, is done.
+func (e *Engine) nextWindow(r *recording) Outcome {
+	r.window.cross = nil
+	if r.ended() {
+		return e.end(r)
+	}
+	return r.outcome()
+}
