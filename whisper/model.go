@@ -208,24 +208,25 @@ func (m *Model) Pack(b tensor.Backend, dtype tensor.DType) error {
 			return err
 		}
 	}
-	m.packKeyValues(b, wide)
+	m.packKeyValues(b, wide, dtype)
 	return nil
 }
 
-// packKeyValues lets keys and values be packed in dtype: those of the encoder where the backend
-// computes with them as they are, those of cross-attention in any case, since reading them is what a step of many
-// utterances takes most of its time for.
-func (m *Model) packKeyValues(b tensor.Backend, dtype tensor.DType) {
+// packKeyValues lets keys and values be packed: those of the encoder in the number format self where
+// the backend computes with it as it is, those of cross-attention in the format cross in any case, since
+// reading them is what a step of many utterances takes most of its time for.
+func (m *Model) packKeyValues(b tensor.Backend, self, cross tensor.DType) {
 	packer, ok := b.(tensor.KeyValuePacker)
+	if ok && !packer.Native(self) {
+		self = tensor.F32
+	}
 	for i := range m.Encoder.Blocks {
 		a := &m.Encoder.Blocks[i].Attn
-		if a.PackKV, a.KV = ok, dtype; ok && !packer.Native(dtype) {
-			a.KV = tensor.F32
-		}
+		a.PackKV, a.KV = ok, self
 	}
 	for i := range m.Decoder.Blocks {
 		a := m.Decoder.Blocks[i].Cross
-		a.PackKV, a.KV = ok, dtype
+		a.PackKV, a.KV = ok, cross
 	}
 }
 

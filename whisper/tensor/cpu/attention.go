@@ -90,6 +90,9 @@ func (a *attention) run(b *Backend, n int, f func(w *worker, i int)) {
 // tile returns the number of queries of sequence s that are computed at a time.
 func (a *attention) tile(s int) int {
 	rows := scoreElements / max(a.kv[s].Rows(), 1)
+	if a.kv[s].Packed.DType == tensor.I8 {
+		rows = rows/2 - 1 // of two digits, and one of offsets
+	}
 	if rows >= tileRows {
 		return tileRows
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 // Packed keys and values are, for one head after the other, two weights in the panels of a
-// format of 32 or 16 bits: the keys (nKey, size), whose product with the queries are the scores, and the
+// format of 32 or 16 bits (attention_i8.go has those of 8): the keys (nKey, size), whose product with the queries are the scores, and the
 // values transposed (size, nKey), whose product with the weights is the result.
 
 // headRoom returns the numbers of packed keys, and of packed values, of a head.
@@ -18,7 +18,11 @@ func (f *format) headRoom(nKey, size int) (keys, values int) {
 
 // PackedKVSize returns the numbers that packed keys and values (nKey, nCol) take.
 func (b *Backend) PackedKVSize(nKey, nCol, nHead int, dtype tensor.DType) int {
-	keys, values := b.format(dtype).headRoom(nKey, nCol/nHead)
+	f := b.format(dtype)
+	if dtype == tensor.I8 {
+		return nHead * f.layoutI8(nKey, nCol/nHead).room
+	}
+	keys, values := f.headRoom(nKey, nCol/nHead)
 	return nHead * (keys + values)
 }
 
@@ -53,6 +57,10 @@ func (p *packing) runTask(w *worker, i int) {
 		return
 	}
 	size := nCol / p.nHead
+	if p.format.dtype == tensor.I8 {
+		p.format.packI8(w, p.format.headI8(p.packed[s], head), kv, head*size, size)
+		return
+	}
 	keys, values := packedHead(p.packed[s], p.format, head)
 	p.format.packRows(w, keys, kv.K.Data[head*size:], nCol, kv.K.Rows, size)
 	p.format.packCols(w, values, kv.V.Data[head*size:], nCol, kv.K.Rows, size)
@@ -68,6 +76,10 @@ func packedHead(p tensor.PackedKV, f *format, head int) (keys, values []float32)
 // UnpackKeys writes the keys to k.
 func (b *Backend) UnpackKeys(k tensor.Mat, packed tensor.PackedKV) {
 	f := b.format(packed.DType)
+	if packed.DType == tensor.I8 {
+		f.unpackI8(k, packed)
+		return
+	}
 	size, nr := packed.Cols/packed.NHead, f.nr
 	steps := f.steps(size)
 	for head := range packed.NHead {
@@ -108,6 +120,10 @@ func (a *attention) queries(s int) (from, to int) {
 func (a *attention) tilePacked(w *worker, s, head, from, to int) {
 	kv := a.kv[s].Packed
 	f := w.kernels.format(kv.DType)
+	if kv.DType == tensor.I8 {
+		a.tileI8(w, f, kv, head, from, to)
+		return
+	}
 	m, n := to-from, kv.Rows
 	keys, values := packedHead(kv, f, head)
 

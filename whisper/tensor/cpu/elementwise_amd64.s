@@ -427,6 +427,90 @@ end1:
 	VZEROUPPER
 	RET
 
+// func digitsAVX2(y []float32, a []float32, b []float32, c []float32, low float32)
+// Requires: AVX, AVX2, FMA3, SSE
+TEXT ·digitsAVX2(SB), NOSPLIT, $0-100
+	MOVQ         y_base+0(FP), AX
+	MOVQ         a_base+24(FP), CX
+	MOVQ         b_base+48(FP), DX
+	MOVQ         c_base+72(FP), BX
+	MOVSS        low+96(FP), X0
+	VBROADCASTSS X0, Y0
+	MOVQ         y_len+8(FP), SI
+	XORQ         DI, DI
+	SUBQ         $0x00000020, SI
+	JLT          done4x1
+
+loop4x1:
+	VMOVUPS     (CX)(DI*1), Y1
+	VMOVUPS     (DX)(DI*1), Y2
+	VMOVUPS     (BX)(DI*1), Y3
+	VSUBPS      Y3, Y1, Y1
+	VSUBPS      Y3, Y2, Y2
+	VFMADD231PS Y0, Y2, Y1
+	VMOVUPS     32(CX)(DI*1), Y2
+	VMOVUPS     32(DX)(DI*1), Y3
+	VMOVUPS     32(BX)(DI*1), Y4
+	VSUBPS      Y4, Y2, Y2
+	VSUBPS      Y4, Y3, Y3
+	VFMADD231PS Y0, Y3, Y2
+	VMOVUPS     64(CX)(DI*1), Y3
+	VMOVUPS     64(DX)(DI*1), Y4
+	VMOVUPS     64(BX)(DI*1), Y5
+	VSUBPS      Y5, Y3, Y3
+	VSUBPS      Y5, Y4, Y4
+	VFMADD231PS Y0, Y4, Y3
+	VMOVUPS     96(CX)(DI*1), Y4
+	VMOVUPS     96(DX)(DI*1), Y5
+	VMOVUPS     96(BX)(DI*1), Y6
+	VSUBPS      Y6, Y4, Y4
+	VSUBPS      Y6, Y5, Y5
+	VFMADD231PS Y0, Y5, Y4
+	VMOVUPS     Y1, (AX)(DI*1)
+	VMOVUPS     Y2, 32(AX)(DI*1)
+	VMOVUPS     Y3, 64(AX)(DI*1)
+	VMOVUPS     Y4, 96(AX)(DI*1)
+	ADDQ        $0x00000080, DI
+	SUBQ        $0x00000020, SI
+	JGE         loop4x1
+
+done4x1:
+	ADDQ $0x00000020, SI
+	SUBQ $0x00000008, SI
+	JLT  done1x1
+
+loop1x1:
+	VMOVUPS     (CX)(DI*1), Y1
+	VMOVUPS     (DX)(DI*1), Y2
+	VMOVUPS     (BX)(DI*1), Y3
+	VSUBPS      Y3, Y1, Y1
+	VSUBPS      Y3, Y2, Y2
+	VFMADD231PS Y0, Y2, Y1
+	VMOVUPS     Y1, (AX)(DI*1)
+	ADDQ        $0x00000020, DI
+	SUBQ        $0x00000008, SI
+	JGE         loop1x1
+
+done1x1:
+	ADDQ        $0x00000008, SI
+	TESTQ       SI, SI
+	JEQ         end1
+	LEAQ        rows_mask<>+32(SB), R8
+	SHLQ        $0x02, SI
+	SUBQ        SI, R8
+	VMOVUPS     (R8), Y1
+	VMASKMOVPS  (CX)(DI*1), Y1, Y2
+	VMASKMOVPS  (DX)(DI*1), Y1, Y3
+	VMASKMOVPS  (BX)(DI*1), Y1, Y4
+	VSUBPS      Y4, Y2, Y2
+	VSUBPS      Y4, Y3, Y3
+	VFMADD231PS Y0, Y3, Y2
+	VMASKMOVPS  Y2, Y1, (AX)(DI*1)
+
+end1:
+	VZEROUPPER
+	RET
+
 // func shiftAVX2(y []float32, x []float32, c float32, d float32)
 // Requires: AVX, AVX2, SSE
 TEXT ·shiftAVX2(SB), NOSPLIT, $0-56
@@ -692,6 +776,45 @@ end1:
 	VMOVSHDUP    X1, X0
 	VMAXPS       X0, X1, X1
 	VMOVSS       X1, ret+24(FP)
+	VZEROUPPER
+	RET
+
+// func absMaxToAVX2(y []float32, x []float32)
+// Requires: AVX, AVX2
+TEXT ·absMaxToAVX2(SB), NOSPLIT, $0-48
+	MOVQ         y_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	VBROADCASTSS rows_magnitude<>+0(SB), Y0
+	MOVQ         y_len+8(FP), DX
+	XORQ         BX, BX
+	SUBQ         $0x00000008, DX
+	JLT          done1x1
+
+loop1x1:
+	VMOVUPS (CX)(BX*1), Y1
+	VANDPS  Y0, Y1, Y1
+	VMOVUPS (AX)(BX*1), Y2
+	VPMAXUD Y2, Y1, Y1
+	VMOVUPS Y1, (AX)(BX*1)
+	ADDQ    $0x00000020, BX
+	SUBQ    $0x00000008, DX
+	JGE     loop1x1
+
+done1x1:
+	ADDQ       $0x00000008, DX
+	TESTQ      DX, DX
+	JEQ        end1
+	LEAQ       rows_mask<>+32(SB), SI
+	SHLQ       $0x02, DX
+	SUBQ       DX, SI
+	VMOVUPS    (SI), Y1
+	VMASKMOVPS (CX)(BX*1), Y1, Y2
+	VANDPS     Y0, Y2, Y2
+	VMASKMOVPS (AX)(BX*1), Y1, Y0
+	VPMAXUD    Y0, Y2, Y2
+	VMASKMOVPS Y2, Y1, (AX)(BX*1)
+
+end1:
 	VZEROUPPER
 	RET
 
@@ -2091,6 +2214,69 @@ end1:
 	VZEROUPPER
 	RET
 
+// func splitI16AVX2(high []int16, low []int16, x []float32, inverse float32, digit float32)
+// Requires: AVX, AVX2, SSE
+TEXT ·splitI16AVX2(SB), NOSPLIT, $0-80
+	MOVQ         x_base+48(FP), AX
+	MOVQ         high_base+0(FP), CX
+	MOVQ         low_base+24(FP), DX
+	MOVSS        inverse+72(FP), X0
+	VBROADCASTSS X0, Y0
+	MOVSS        digit+76(FP), X1
+	VBROADCASTSS X1, Y1
+	MOVQ         x_len+56(FP), BX
+	XORQ         SI, SI
+	SUBQ         $0x00000008, BX
+	JLT          done1x1
+
+loop1x1:
+	VMOVUPS      (AX)(SI*1), Y2
+	VMULPS       Y0, Y2, Y2
+	VCVTPS2DQ    Y2, Y3
+	VCVTDQ2PS    Y3, Y4
+	VSUBPS       Y4, Y2, Y2
+	VMULPS       Y1, Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VEXTRACTF128 $0x01, Y3, X4
+	VPACKSSDW    X4, X3, X4
+	VMOVUPS      X4, (CX)
+	ADDQ         $0x00000010, CX
+	VEXTRACTF128 $0x01, Y2, X3
+	VPACKSSDW    X3, X2, X3
+	VMOVUPS      X3, (DX)
+	ADDQ         $0x00000010, DX
+	ADDQ         $0x00000020, SI
+	SUBQ         $0x00000008, BX
+	JGE          loop1x1
+
+done1x1:
+	ADDQ         $0x00000008, BX
+	TESTQ        BX, BX
+	JEQ          end1
+	LEAQ         rows_mask<>+32(SB), DI
+	SHLQ         $0x02, BX
+	SUBQ         BX, DI
+	VMOVUPS      (DI), Y2
+	VMASKMOVPS   (AX)(SI*1), Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VCVTPS2DQ    Y2, Y0
+	VCVTDQ2PS    Y0, Y3
+	VSUBPS       Y3, Y2, Y2
+	VMULPS       Y1, Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VEXTRACTF128 $0x01, Y0, X1
+	VPACKSSDW    X1, X0, X1
+	VMOVUPS      X1, (CX)
+	ADDQ         $0x00000010, CX
+	VEXTRACTF128 $0x01, Y2, X0
+	VPACKSSDW    X0, X2, X0
+	VMOVUPS      X0, (DX)
+	ADDQ         $0x00000010, DX
+
+end1:
+	VZEROUPPER
+	RET
+
 // func addAVX512(y []float32, a []float32, b []float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·addAVX512(SB), NOSPLIT, $0-72
@@ -2278,6 +2464,89 @@ done1x1:
 	VMOVUPS.Z   (DX)(SI*1), K1, Z2
 	VFMADD231PS Z1, Z2, Z0
 	VMOVUPS     Z0, K1, (AX)(SI*1)
+
+end1:
+	VZEROUPPER
+	RET
+
+// func digitsAVX512(y []float32, a []float32, b []float32, c []float32, low float32)
+// Requires: AVX, AVX512F, BMI2, SSE
+TEXT ·digitsAVX512(SB), NOSPLIT, $0-100
+	MOVQ         y_base+0(FP), AX
+	MOVQ         a_base+24(FP), CX
+	MOVQ         b_base+48(FP), DX
+	MOVQ         c_base+72(FP), BX
+	MOVSS        low+96(FP), X0
+	VBROADCASTSS X0, Z0
+	MOVQ         y_len+8(FP), SI
+	XORQ         DI, DI
+	SUBQ         $0x00000040, SI
+	JLT          done4x1
+
+loop4x1:
+	VMOVUPS     (CX)(DI*1), Z1
+	VMOVUPS     (DX)(DI*1), Z2
+	VMOVUPS     (BX)(DI*1), Z3
+	VSUBPS      Z3, Z1, Z1
+	VSUBPS      Z3, Z2, Z2
+	VFMADD231PS Z0, Z2, Z1
+	VMOVUPS     64(CX)(DI*1), Z2
+	VMOVUPS     64(DX)(DI*1), Z3
+	VMOVUPS     64(BX)(DI*1), Z4
+	VSUBPS      Z4, Z2, Z2
+	VSUBPS      Z4, Z3, Z3
+	VFMADD231PS Z0, Z3, Z2
+	VMOVUPS     128(CX)(DI*1), Z3
+	VMOVUPS     128(DX)(DI*1), Z4
+	VMOVUPS     128(BX)(DI*1), Z5
+	VSUBPS      Z5, Z3, Z3
+	VSUBPS      Z5, Z4, Z4
+	VFMADD231PS Z0, Z4, Z3
+	VMOVUPS     192(CX)(DI*1), Z4
+	VMOVUPS     192(DX)(DI*1), Z5
+	VMOVUPS     192(BX)(DI*1), Z6
+	VSUBPS      Z6, Z4, Z4
+	VSUBPS      Z6, Z5, Z5
+	VFMADD231PS Z0, Z5, Z4
+	VMOVUPS     Z1, (AX)(DI*1)
+	VMOVUPS     Z2, 64(AX)(DI*1)
+	VMOVUPS     Z3, 128(AX)(DI*1)
+	VMOVUPS     Z4, 192(AX)(DI*1)
+	ADDQ        $0x00000100, DI
+	SUBQ        $0x00000040, SI
+	JGE         loop4x1
+
+done4x1:
+	ADDQ $0x00000040, SI
+	SUBQ $0x00000010, SI
+	JLT  done1x1
+
+loop1x1:
+	VMOVUPS     (CX)(DI*1), Z1
+	VMOVUPS     (DX)(DI*1), Z2
+	VMOVUPS     (BX)(DI*1), Z3
+	VSUBPS      Z3, Z1, Z1
+	VSUBPS      Z3, Z2, Z2
+	VFMADD231PS Z0, Z2, Z1
+	VMOVUPS     Z1, (AX)(DI*1)
+	ADDQ        $0x00000040, DI
+	SUBQ        $0x00000010, SI
+	JGE         loop1x1
+
+done1x1:
+	ADDQ        $0x00000010, SI
+	TESTQ       SI, SI
+	JEQ         end1
+	MOVQ        $-1, R8
+	BZHIQ       SI, R8, R8
+	KMOVW       R8, K1
+	VMOVUPS.Z   (CX)(DI*1), K1, Z1
+	VMOVUPS.Z   (DX)(DI*1), K1, Z2
+	VMOVUPS.Z   (BX)(DI*1), K1, Z3
+	VSUBPS      Z3, Z1, Z1
+	VSUBPS      Z3, Z2, Z2
+	VFMADD231PS Z0, Z2, Z1
+	VMOVUPS     Z1, K1, (AX)(DI*1)
 
 end1:
 	VZEROUPPER
@@ -2546,6 +2815,44 @@ end1:
 	VMOVSHDUP     X1, X0
 	VMAXPS        X0, X1, X1
 	VMOVSS        X1, ret+24(FP)
+	VZEROUPPER
+	RET
+
+// func absMaxToAVX512(y []float32, x []float32)
+// Requires: AVX, AVX512DQ, AVX512F, BMI2
+TEXT ·absMaxToAVX512(SB), NOSPLIT, $0-48
+	MOVQ         y_base+0(FP), AX
+	MOVQ         x_base+24(FP), CX
+	VBROADCASTSS rows_magnitude<>+0(SB), Z0
+	MOVQ         y_len+8(FP), DX
+	XORQ         BX, BX
+	SUBQ         $0x00000010, DX
+	JLT          done1x1
+
+loop1x1:
+	VMOVUPS (CX)(BX*1), Z1
+	VANDPS  Z0, Z1, Z1
+	VMOVUPS (AX)(BX*1), Z2
+	VPMAXUD Z2, Z1, Z1
+	VMOVUPS Z1, (AX)(BX*1)
+	ADDQ    $0x00000040, BX
+	SUBQ    $0x00000010, DX
+	JGE     loop1x1
+
+done1x1:
+	ADDQ      $0x00000010, DX
+	TESTQ     DX, DX
+	JEQ       end1
+	MOVQ      $-1, SI
+	BZHIQ     DX, SI, SI
+	KMOVW     SI, K1
+	VMOVUPS.Z (CX)(BX*1), K1, Z1
+	VANDPS    Z0, Z1, Z1
+	VMOVUPS.Z (AX)(BX*1), K1, Z0
+	VPMAXUD   Z0, Z1, Z1
+	VMOVUPS   Z1, K1, (AX)(BX*1)
+
+end1:
 	VZEROUPPER
 	RET
 
@@ -4250,6 +4557,66 @@ done1x1:
 	VPADDD    Z1, Z2, Z2
 	VPMOVDB   Z2, (CX)
 	ADDQ      $0x00000010, CX
+
+end1:
+	VZEROUPPER
+	RET
+
+// func splitU8AVX512(high []uint8, low []uint8, x []float32, inverse float32, digit float32)
+// Requires: AVX, AVX512F, BMI2, SSE
+TEXT ·splitU8AVX512(SB), NOSPLIT, $0-80
+	MOVQ         x_base+48(FP), AX
+	MOVQ         high_base+0(FP), CX
+	MOVQ         low_base+24(FP), DX
+	MOVSS        inverse+72(FP), X0
+	VBROADCASTSS X0, Z0
+	MOVSS        digit+76(FP), X1
+	VBROADCASTSS X1, Z1
+	MOVL         $0x00000080, BX
+	VPBROADCASTD BX, Z2
+	MOVQ         x_len+56(FP), BX
+	XORQ         SI, SI
+	SUBQ         $0x00000010, BX
+	JLT          done1x1
+
+loop1x1:
+	VMOVUPS   (AX)(SI*1), Z3
+	VMULPS    Z0, Z3, Z3
+	VCVTPS2DQ Z3, Z4
+	VCVTDQ2PS Z4, Z5
+	VSUBPS    Z5, Z3, Z3
+	VMULPS    Z1, Z3, Z3
+	VCVTPS2DQ Z3, Z3
+	VPADDD    Z2, Z4, Z4
+	VPMOVDB   Z4, (CX)
+	ADDQ      $0x00000010, CX
+	VPADDD    Z2, Z3, Z3
+	VPMOVDB   Z3, (DX)
+	ADDQ      $0x00000010, DX
+	ADDQ      $0x00000040, SI
+	SUBQ      $0x00000010, BX
+	JGE       loop1x1
+
+done1x1:
+	ADDQ      $0x00000010, BX
+	TESTQ     BX, BX
+	JEQ       end1
+	MOVQ      $-1, DI
+	BZHIQ     BX, DI, DI
+	KMOVW     DI, K1
+	VMOVUPS.Z (AX)(SI*1), K1, Z3
+	VMULPS    Z0, Z3, Z3
+	VCVTPS2DQ Z3, Z0
+	VCVTDQ2PS Z0, Z4
+	VSUBPS    Z4, Z3, Z3
+	VMULPS    Z1, Z3, Z3
+	VCVTPS2DQ Z3, Z3
+	VPADDD    Z2, Z0, Z0
+	VPMOVDB   Z0, (CX)
+	ADDQ      $0x00000010, CX
+	VPADDD    Z2, Z3, Z3
+	VPMOVDB   Z3, (DX)
+	ADDQ      $0x00000010, DX
 
 end1:
 	VZEROUPPER

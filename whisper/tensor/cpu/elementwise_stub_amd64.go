@@ -31,6 +31,15 @@ func mulAVX2(y []float32, a []float32, b []float32)
 //go:noescape
 func mulAddAVX2(y []float32, a []float32, b []float32)
 
+// digitsAVX2 computes
+//
+//	for i := range y {
+//		y[i] = (a[i] - c[i]) + (b[i] - c[i])*low
+//	}
+//
+//go:noescape
+func digitsAVX2(y []float32, a []float32, b []float32, c []float32, low float32)
+
 // shiftAVX2 computes
 //
 //	for i := range y {
@@ -68,6 +77,15 @@ func softmaxBackwardAVX2(dx []float32, y []float32, dy []float32, d float32, sca
 //
 //go:noescape
 func maxAVX2(x []float32) float32
+
+// absMaxToAVX2 computes
+//
+//	for i := range y {
+//		y[i] = max(y[i], |x[i]|) // NaN is the greatest
+//	}
+//
+//go:noescape
+func absMaxToAVX2(y []float32, x []float32)
 
 // absMaxAVX2 computes
 //
@@ -200,6 +218,17 @@ func combineAVX2(y []float32, p []float32, v []float32, stride int)
 //go:noescape
 func quantiseI16AVX2(dst []int16, x []float32, inverse float32)
 
+// splitI16AVX2 computes
+//
+//	for i, v := range x {
+//		h := round(v*inverse)
+//		high[i] = h
+//		low[i] = round((v*inverse - h)*digit)
+//	}
+//
+//go:noescape
+func splitI16AVX2(high []int16, low []int16, x []float32, inverse float32, digit float32)
+
 // addAVX512 computes
 //
 //	for i := range y {
@@ -226,6 +255,15 @@ func mulAVX512(y []float32, a []float32, b []float32)
 //
 //go:noescape
 func mulAddAVX512(y []float32, a []float32, b []float32)
+
+// digitsAVX512 computes
+//
+//	for i := range y {
+//		y[i] = (a[i] - c[i]) + (b[i] - c[i])*low
+//	}
+//
+//go:noescape
+func digitsAVX512(y []float32, a []float32, b []float32, c []float32, low float32)
 
 // shiftAVX512 computes
 //
@@ -264,6 +302,15 @@ func softmaxBackwardAVX512(dx []float32, y []float32, dy []float32, d float32, s
 //
 //go:noescape
 func maxAVX512(x []float32) float32
+
+// absMaxToAVX512 computes
+//
+//	for i := range y {
+//		y[i] = max(y[i], |x[i]|) // NaN is the greatest
+//	}
+//
+//go:noescape
+func absMaxToAVX512(y []float32, x []float32)
 
 // absMaxAVX512 computes
 //
@@ -426,6 +473,17 @@ func interleaveAVX512(y []float32, a []float32, b []float32)
 //
 //go:noescape
 func quantiseU8AVX512(dst []uint8, x []float32, inverse float32)
+
+// splitU8AVX512 computes
+//
+//	for i, v := range x {
+//		h := round(v*inverse)
+//		high[i] = h + 128
+//		low[i] = round((v*inverse - h)*digit) + 128
+//	}
+//
+//go:noescape
+func splitU8AVX512(high []uint8, low []uint8, x []float32, inverse float32, digit float32)
 
 // dotsAVX2 computes, for n and size multiples of 8,
 //

@@ -49,6 +49,16 @@ func quantiseI16Go(dst []int16, x []float32, inverse float32) {
 	clear(dst[len(x):])
 }
 
+func splitI16Go(high, low []int16, x []float32, inverse, digit float32) {
+	for i, v := range x {
+		t := v * inverse
+		h := float32(math.RoundToEven(float64(t)))
+		high[i], low[i] = int16(h), int16(math.RoundToEven(float64((t-h)*digit)))
+	}
+	clear(high[len(x):])
+	clear(low[len(x):])
+}
+
 func toBF16Go(dst []uint16, x []float32) {
 	for i, v := range x {
 		dst[i] = bfloat16(v)

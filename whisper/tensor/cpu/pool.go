@@ -55,6 +55,7 @@ const (
 	scratchRows2
 	scratchRows3
 	scratchZeros // never written
+	scratchOnes
 	scratches
 )
 
@@ -80,6 +81,17 @@ func (w *worker) floats(buffer, n int) []float32 {
 
 // zeros returns n zeros, which are not to be written.
 func (w *worker) zeros(n int) []float32 { return w.floats(scratchZeros, n) }
+
+// ones returns n ones, which are not to be written.
+func (w *worker) ones(n int) []float32 {
+	ones := w.floats(scratchOnes, n)
+	if ones[n-1] != 1 {
+		for i := range ones {
+			ones[i] = 1
+		}
+	}
+	return ones
+}
 
 // parallel calls f(w, i) for i = 0 … n-1 on all workers, the calling goroutine among them, and
 // returns when all calls have. Each worker takes the next i that is left. Where the workers are

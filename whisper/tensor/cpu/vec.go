@@ -43,11 +43,19 @@ type rowKernels struct {
 	// expSumBF16 is expSum with a result rounded as toBF16 does. Nil without a product of bfloat16.
 	expSumBF16 func(y []uint16, x []float32, scale, shift float32) float32
 
+	absMaxTo func(y, x []float32)                    // y = max(y, |x|), NaN where one is
+	digits   func(y, a, b, c []float32, low float32) // y = (a - c) + (b - c) low
+
 	// Conversions of a row x of activations for narrow weights, see format. They may write
 	// up to a cache line of dst behind it: what zeros would be.
 	toBF16      func(dst []uint16, x []float32)
 	quantiseU8  func(dst []uint8, x []float32, inverse float32) // round(inverse x) + 128, nil without a product of bytes
 	quantiseI16 func(dst []int16, x []float32, inverse float32) // round(inverse x)
+
+	// splitU8 and splitI16 round to two digits: high = round(inverse x), low = round((inverse x -
+	// high) digit), with the offsets of quantiseU8 and quantiseI16.
+	splitU8  func(high, low []uint8, x []float32, inverse, digit float32)
+	splitI16 func(high, low []int16, x []float32, inverse, digit float32)
 }
 
 // goRows run on every machine.
@@ -59,6 +67,7 @@ var goRows = rowKernels{
 	normSums: normSumsGo, normBackward: normBackwardGo, normAffine: normAffineGo,
 	dots: dotsGo, combine: combineGo,
 	interleave: interleaveGo, toBF16: toBF16Go, quantiseI16: quantiseI16Go,
+	absMaxTo: absMaxToGo, digits: digitsGo, splitI16: splitI16Go,
 }
 
 func addGo(y, a, b []float32) {

@@ -10,6 +10,7 @@ var avx2Rows = rowKernels{
 	normSums: normSumsAVX2, normBackward: normBackwardAVX2, normAffine: normAffineAVX2,
 	dots: dotsBlocks, combine: combineAVX2,
 	interleave: interleaveGo, toBF16: toBF16Go, quantiseI16: quantiseI16AVX2,
+	absMaxTo: absMaxToAVX2, digits: digitsAVX2, splitI16: splitI16AVX2,
 }
 
 // avx512Rows has the dot products of AVX2, which are as fast as the rows come from memory.
@@ -21,6 +22,7 @@ var avx512Rows = rowKernels{
 	normSums: normSumsAVX512, normBackward: normBackwardAVX512, normAffine: normAffineAVX512,
 	dots: dotsBlocks, combine: combineAVX512,
 	expSumBF16: expSumBF16AVX512, interleave: interleaveAVX512, toBF16: toBF16AVX512, quantiseU8: quantiseU8AVX512, quantiseI16: quantiseI16AVX2,
+	absMaxTo: absMaxToAVX512, digits: digitsAVX512, splitU8: splitU8AVX512, splitI16: splitI16AVX2,
 }
 
 // dotsBlocks computes the last rows again with those before where they do not fill a block.

@@ -99,6 +99,20 @@ func absMaxGo(x []float32) float32 {
 	return math.Float32frombits(m)
 }
 
+func absMaxToGo(y, x []float32) {
+	x = x[:len(y)]
+	for i := range y {
+		y[i] = math.Float32frombits(max(math.Float32bits(y[i]), math.Float32bits(x[i])&^(1<<31)))
+	}
+}
+
+func digitsGo(y, a, b, c []float32, low float32) {
+	a, b, c = a[:len(y)], b[:len(y)], c[:len(y)]
+	for i := range y {
+		y[i] = (a[i] - c[i]) + float32((b[i]-c[i])*low)
+	}
+}
+
 func expSumGo(y, x []float32, scale, shift float32) float32 {
 	y = y[:len(x)]
 	var sum [4]float32

@@ -117,17 +117,20 @@ func (w *weight) packI8(k *worker, channel []byte, i int, row []float32) {
 	w.scales[i], w.corrections[i] = scale, w.format.offset*sum
 }
 
+// quantiseSteps is what the greatest number is quantised to.
+const quantiseSteps = 127
+
 // quantiseScale returns the scale of numbers whose greatest is quantised to 127, and its inverse. Of numbers
 // that are not finite the scale is NaN, and the inverse zero.
 func quantiseScale(greatest float32) (scale, inverse float32) {
-	const steps, least = 127, 0x1p-100
+	const least = 0x1p-100
 	switch {
 	case !(greatest <= math.MaxFloat32):
 		return float32(math.NaN()), 0
 	case greatest < least:
 		return 0, 0
 	}
-	return greatest / steps, steps / greatest
+	return greatest / quantiseSteps, quantiseSteps / greatest
 }
 
 // bfloat16 rounds x to nearest even. Numbers below the normal ones become zero, as in the products.

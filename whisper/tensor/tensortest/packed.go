@@ -30,7 +30,7 @@ func (s *suite) testPackedAttention(t *testing.T) {
 	if !ok {
 		t.Skipf("SKIP: packed keys and values of backend %s absent", s.backend.Name())
 	}
-	for dtype, tol := range map[tensor.DType]Tolerance{tensor.F32: s.tol.Attention, tensor.BF16: s.tol.PackedAttention} {
+	for dtype, tol := range map[tensor.DType]Tolerance{tensor.F32: s.tol.Attention, tensor.BF16: s.tol.PackedAttention, tensor.I8: s.tol.PackedAttention} {
 		t.Run(dtype.String(), func(t *testing.T) {
 			for _, shape := range append(queryKeys[2:], deterministicShape, [][2]int{{150, 301}}) {
 				for _, h := range heads {
@@ -52,13 +52,20 @@ func (s *suite) packedAttention(t *testing.T, p tensor.KeyValuePacker, shape [][
 	b.run(s.backend, y)
 	m.verify(t, a.String())
 	tol.compare(t, "packed "+a.String(), y, want.Data)
-	rounding := map[tensor.DType]float64{tensor.F32: 0, tensor.BF16: 0x1p-8}[dtype]
 	for i, kv := range b.kv {
 		k := m.output(kv.Rows(), kv.Packed.Cols)
 		p.UnpackKeys(k, kv.Packed)
-		for j, v := range a.kv[i].K.Data {
-			if d := math.Abs(float64(k.Data[j] - v)); !(d <= rounding*math.Abs(float64(v))) {
-				t.Fatalf("%v: number %d of keys %d is %v, unpacked %v", a, j, i, v, k.Data[j])
+		for c := range k.Cols {
+			greatest := 0.0
+			for j := range k.Rows {
+				greatest = max(greatest, math.Abs(float64(a.kv[i].K.Row(j)[c])))
+			}
+			for j := range k.Rows {
+				got, want := float64(k.Row(j)[c]), float64(a.kv[i].K.Row(j)[c])
+				rounding := map[tensor.DType]float64{tensor.BF16: 0x1p-8 * math.Abs(want), tensor.I8: greatest / 253}[dtype]
+				if d := math.Abs(got - want); !(d <= rounding) {
+					t.Fatalf("%v: key %d of sequence %d has %v in column %d, unpacked %v", a, j, i, want, c, got)
+				}
 			}
 		}
 	}

@@ -11,12 +11,14 @@ import (
 func conversions(c *build.Context, s isa, t *tables) {
 	if s == avx2 {
 		quantiseI16(c, s, t)
+		split(c, s, t)
 		return
 	}
 	toBF16(c, s, t)
 	expSumBF16(c, s, t)
 	interleave(c, s, t)
 	quantiseU8(c, s, t)
+	split(c, s, t)
 }
 
 // expSumBF16 generates expSum whose result is rounded as toBF16 does.
@@ -135,4 +137,52 @@ func quantiseI16(c *build.Context, s isa, t *tables) {
 			f.VMOVUPS(high, at(dst, 0))
 		}
 	})
+}
+
+// split generates the rounding to two digits, the lower of which is of 1/254 of the upper: as
+// quantiseU8 and quantiseI16 do to one.
+func split(c *build.Context, s isa, t *tables) {
+	name, element, offset, size := "splitU8", "uint8", " + 128", 16
+	if s == avx2 {
+		name, element, offset = "splitI16", "int16", ""
+	}
+	f := row(c, s, t, name, "(high, low []"+element+", x []float32, inverse, digit float32)", []string{"x", "high", "low"},
+		"\tfor i, v := range x {",
+		"\t\th := round(v*inverse)",
+		"\t\thigh[i] = h"+offset,
+		"\t\tlow[i] = round((v*inverse - h)*digit)"+offset,
+		"\t}",
+	)
+	inverse, digit := f.broadcast("inverse"), f.broadcast("digit")
+	var add reg.VecVirtual
+	if s == avx512 {
+		bits := f.GP32()
+		add = f.v()
+		f.MOVL(operand.U32(128), bits)
+		f.VPBROADCASTD(bits, add)
+	}
+	store := func(v reg.VecVirtual, to string) {
+		if s == avx512 {
+			f.VPADDD(add, v, v)
+			f.VPMOVDB(v, at(f.base[to], 0))
+		} else {
+			top := f.XMM()
+			f.VEXTRACTF128(operand.U8(1), v, top)
+			f.VPACKSSDW(top, v.AsX(), top)
+			f.VMOVUPS(top, at(f.base[to], 0))
+		}
+		f.ADDQ(operand.U32(size), f.base[to])
+	}
+	f.eachBlock([]int{1}, func(lanes []lane) {
+		x, whole := lanes[0].load("x"), f.fresh(2)
+		f.VMULPS(inverse, x, x)
+		f.VCVTPS2DQ(x, whole[0])
+		f.VCVTDQ2PS(whole[0], whole[1])
+		f.VSUBPS(whole[1], x, x)
+		f.VMULPS(digit, x, x)
+		f.VCVTPS2DQ(x, x)
+		store(whole[0], "high")
+		store(x, "low")
+	})
+	f.end()
 }

@@ -26,6 +26,14 @@ func arithmetic(c *build.Context, s isa, t *tables) {
 		f.VFMADD231PS(l.load("a"), l.load("b"), r)
 		return r
 	})
+	loop(c, s, t, "digits", "(y, a, b, c []float32, low float32)", []string{"y", "a", "b", "c"}, []string{"low"},
+		"y[i] = (a[i] - c[i]) + (b[i] - c[i])*low", func(f *rowFunction, l lane) reg.VecVirtual {
+			r, b, c := l.load("a"), l.load("b"), l.load("c")
+			f.VSUBPS(c, r, r)
+			f.VSUBPS(c, b, b)
+			f.VFMADD231PS(f.keep["low"], b, r)
+			return r
+		})
 	two := []string{"y", "x"}
 	loop(c, s, t, "shift", "(y, x []float32, c, d float32)", two, []string{"c", "d"}, "y[i] = (x[i] - c) - d", func(f *rowFunction, l lane) reg.VecVirtual {
 		r := l.load("x")
@@ -92,6 +100,20 @@ func reductions(c *build.Context, s isa, t *tables) {
 		}
 	})
 	f.result(f.fold(acc, func(a, b, to operand.Op) { f.VMAXPS(a, b, to) }), 0)
+	f.end()
+
+	f = row(c, s, t, "absMaxTo", "(y, x []float32)", []string{"y", "x"},
+		"\tfor i := range y {",
+		"\t\ty[i] = max(y[i], |x[i]|) // NaN is the greatest",
+		"\t}",
+	)
+	f.hold([]string{"magnitude"})
+	f.eachBlock([]int{1}, func(lanes []lane) {
+		x := lanes[0].load("x")
+		f.VANDPS(f.keep["magnitude"], x, x)
+		f.VPMAXUD(lanes[0].load("y"), x, x)
+		lanes[0].store(x, "y")
+	})
 	f.end()
 
 	f = row(c, s, t, "absMax", "(x []float32) float32", []string{"x"},
