@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"math"
 	"unsafe"
 
 	"glossa/whisper/tensor"
@@ -160,11 +161,12 @@ func (a *attention) tilePacked(w *worker, s, head, from, to int) {
 // softmax writes exp(scale (x - max x)) to p, as the kernel wants a row of activations, and returns
 // its sum.
 func (f *format) softmax(k *kernels, p, x []float32, scale float32) (sum float32) {
-	top := scale * k.max(x)
+	top := k.max(x)
 	if f.aSize == 4 && f.dtype == tensor.BF16 {
-		return k.expSumBF16(halves(p), x, scale, top)
+		scale *= math.Log2E
+		return k.exp2SumBF16(halves(p), x, scale, scale*top)
 	}
-	sum = k.expSum(p[:len(x)], x, scale, top)
+	sum = k.expSum(p[:len(x)], x, scale, scale*top)
 	clear(p[len(x):])
 	return sum
 }

@@ -204,6 +204,46 @@ DATA rows_tail5<>+24(SB)/4, $0xbdd9bf62
 DATA rows_tail5<>+28(SB)/4, $0xbdd9bf62
 GLOBL rows_tail5<>(SB), RODATA|NOPTR, $32
 
+DATA rows_power0<>+0(SB)/4, $0x3f7ffb19
+DATA rows_power0<>+4(SB)/4, $0x3f7ffb19
+DATA rows_power0<>+8(SB)/4, $0x3f7ffb19
+DATA rows_power0<>+12(SB)/4, $0x3f7ffb19
+DATA rows_power0<>+16(SB)/4, $0x3f7ffb19
+DATA rows_power0<>+20(SB)/4, $0x3f7ffb19
+DATA rows_power0<>+24(SB)/4, $0x3f7ffb19
+DATA rows_power0<>+28(SB)/4, $0x3f7ffb19
+GLOBL rows_power0<>(SB), RODATA|NOPTR, $32
+
+DATA rows_power1<>+0(SB)/4, $0x3f322226
+DATA rows_power1<>+4(SB)/4, $0x3f322226
+DATA rows_power1<>+8(SB)/4, $0x3f322226
+DATA rows_power1<>+12(SB)/4, $0x3f322226
+DATA rows_power1<>+16(SB)/4, $0x3f322226
+DATA rows_power1<>+20(SB)/4, $0x3f322226
+DATA rows_power1<>+24(SB)/4, $0x3f322226
+DATA rows_power1<>+28(SB)/4, $0x3f322226
+GLOBL rows_power1<>(SB), RODATA|NOPTR, $32
+
+DATA rows_power2<>+0(SB)/4, $0x3e677e26
+DATA rows_power2<>+4(SB)/4, $0x3e677e26
+DATA rows_power2<>+8(SB)/4, $0x3e677e26
+DATA rows_power2<>+12(SB)/4, $0x3e677e26
+DATA rows_power2<>+16(SB)/4, $0x3e677e26
+DATA rows_power2<>+20(SB)/4, $0x3e677e26
+DATA rows_power2<>+24(SB)/4, $0x3e677e26
+DATA rows_power2<>+28(SB)/4, $0x3e677e26
+GLOBL rows_power2<>(SB), RODATA|NOPTR, $32
+
+DATA rows_power3<>+0(SB)/4, $0x3d9fcb52
+DATA rows_power3<>+4(SB)/4, $0x3d9fcb52
+DATA rows_power3<>+8(SB)/4, $0x3d9fcb52
+DATA rows_power3<>+12(SB)/4, $0x3d9fcb52
+DATA rows_power3<>+16(SB)/4, $0x3d9fcb52
+DATA rows_power3<>+20(SB)/4, $0x3d9fcb52
+DATA rows_power3<>+24(SB)/4, $0x3d9fcb52
+DATA rows_power3<>+28(SB)/4, $0x3d9fcb52
+GLOBL rows_power3<>(SB), RODATA|NOPTR, $32
+
 DATA rows_magnitude<>+0(SB)/4, $0x7fffffff
 DATA rows_magnitude<>+4(SB)/4, $0x7fffffff
 DATA rows_magnitude<>+8(SB)/4, $0x7fffffff
@@ -4290,150 +4330,140 @@ end1:
 	VZEROUPPER
 	RET
 
-// func expSumBF16AVX512(y []uint16, x []float32, scale float32, shift float32) float32
+// func exp2SumBF16AVX512(y []uint16, x []float32, scale float32, shift float32) float32
 // Requires: AVX, AVX512DQ, AVX512F, BMI2, SSE
-TEXT ·expSumBF16AVX512(SB), NOSPLIT, $0-60
+TEXT ·exp2SumBF16AVX512(SB), NOSPLIT, $0-60
 	MOVQ         x_base+24(FP), AX
 	MOVQ         y_base+0(FP), CX
-	VBROADCASTSS rows_expLeast<>+0(SB), Z0
-	VBROADCASTSS rows_log2e<>+0(SB), Z1
-	VBROADCASTSS rows_expHigh<>+0(SB), Z2
-	VBROADCASTSS rows_expLow<>+0(SB), Z3
-	VBROADCASTSS rows_expRound<>+0(SB), Z4
-	VBROADCASTSS rows_exp2<>+0(SB), Z5
-	VBROADCASTSS rows_exp3<>+0(SB), Z6
-	VBROADCASTSS rows_exp4<>+0(SB), Z7
-	VBROADCASTSS rows_exp5<>+0(SB), Z8
-	VBROADCASTSS rows_one<>+0(SB), Z9
-	MOVSS        scale+48(FP), X10
-	VBROADCASTSS X10, Z10
-	MOVSS        shift+52(FP), X11
-	VBROADCASTSS X11, Z11
-	VXORPS       Z12, Z12, Z12
-	VXORPS       Z13, Z13, Z13
+	VBROADCASTSS rows_power0<>+0(SB), Z0
+	VBROADCASTSS rows_power1<>+0(SB), Z1
+	VBROADCASTSS rows_power2<>+0(SB), Z2
+	VBROADCASTSS rows_power3<>+0(SB), Z3
+	MOVSS        scale+48(FP), X4
+	VBROADCASTSS X4, Z4
+	MOVSS        shift+52(FP), X5
+	VBROADCASTSS X5, Z5
+	VXORPS       Z6, Z6, Z6
+	VXORPS       Z7, Z7, Z7
+	VXORPS       Z8, Z8, Z8
+	VXORPS       Z9, Z9, Z9
 	MOVQ         x_len+32(FP), DX
 	XORQ         BX, BX
-	SUBQ         $0x00000020, DX
-	JLT          done2x1
+	SUBQ         $0x00000040, DX
+	JLT          done4x1
 
-loop2x1:
-	VMOVUPS      (AX)(BX*1), Z14
-	VFMSUB213PS  Z11, Z10, Z14
-	VMOVUPS      64(AX)(BX*1), Z15
-	VFMSUB213PS  Z11, Z10, Z15
-	VMAXPS       Z14, Z0, Z14
-	VMOVAPS      Z4, Z16
-	VFMADD231PS  Z1, Z14, Z16
-	VMAXPS       Z15, Z0, Z15
-	VMOVAPS      Z4, Z17
-	VFMADD231PS  Z1, Z15, Z17
-	VSUBPS       Z4, Z16, Z18
-	VSUBPS       Z4, Z17, Z19
-	VFNMADD231PS Z2, Z18, Z14
-	VFNMADD231PS Z2, Z19, Z15
-	VFNMADD231PS Z3, Z18, Z14
-	VFNMADD231PS Z3, Z19, Z15
-	VMOVAPS      Z8, Z18
-	VMOVAPS      Z8, Z19
-	VFMADD213PS  Z7, Z14, Z18
-	VFMADD213PS  Z7, Z15, Z19
-	VFMADD213PS  Z6, Z14, Z18
-	VFMADD213PS  Z6, Z15, Z19
-	VFMADD213PS  Z5, Z14, Z18
-	VFMADD213PS  Z5, Z15, Z19
-	VFMADD213PS  Z9, Z14, Z18
-	VFMADD213PS  Z9, Z15, Z19
-	VFMADD213PS  Z9, Z14, Z18
-	VFMADD213PS  Z9, Z15, Z19
-	VPSLLD       $0x17, Z16, Z16
-	VMULPS       Z16, Z18, Z14
-	VPSLLD       $0x17, Z17, Z17
-	VMULPS       Z17, Z19, Z15
-	VADDPS       Z14, Z12, Z12
-	LONG         $0x487e5262
-	WORD         $0xf672
-	VMOVUPS      Y14, (CX)
-	VADDPS       Z15, Z13, Z13
-	LONG         $0x487e5262
-	WORD         $0xf772
-	VMOVUPS      Y14, 32(CX)
-	ADDQ         $0x00000040, CX
-	ADDQ         $0x00000080, BX
-	SUBQ         $0x00000020, DX
-	JGE          loop2x1
+loop4x1:
+	VMOVUPS     (AX)(BX*1), Z18
+	VFMSUB213PS Z5, Z4, Z18
+	VREDUCEPS   $0x01, Z18, Z10
+	VMOVAPS     Z3, Z14
+	VMOVUPS     64(AX)(BX*1), Z19
+	VFMSUB213PS Z5, Z4, Z19
+	VREDUCEPS   $0x01, Z19, Z11
+	VMOVAPS     Z3, Z15
+	VMOVUPS     128(AX)(BX*1), Z20
+	VFMSUB213PS Z5, Z4, Z20
+	VREDUCEPS   $0x01, Z20, Z12
+	VMOVAPS     Z3, Z16
+	VMOVUPS     192(AX)(BX*1), Z21
+	VFMSUB213PS Z5, Z4, Z21
+	VREDUCEPS   $0x01, Z21, Z13
+	VMOVAPS     Z3, Z17
+	VFMADD213PS Z2, Z10, Z14
+	VFMADD213PS Z2, Z11, Z15
+	VFMADD213PS Z2, Z12, Z16
+	VFMADD213PS Z2, Z13, Z17
+	VFMADD213PS Z1, Z10, Z14
+	VFMADD213PS Z1, Z11, Z15
+	VFMADD213PS Z1, Z12, Z16
+	VFMADD213PS Z1, Z13, Z17
+	VFMADD213PS Z0, Z10, Z14
+	VFMADD213PS Z0, Z11, Z15
+	VFMADD213PS Z0, Z12, Z16
+	VFMADD213PS Z0, Z13, Z17
+	VSCALEFPS   Z18, Z14, Z14
+	VADDPS      Z14, Z6, Z6
+	LONG        $0x487e5262
+	WORD        $0xd672
+	VMOVUPS     Y10, (CX)
+	VSCALEFPS   Z19, Z15, Z15
+	VADDPS      Z15, Z7, Z7
+	LONG        $0x487e5262
+	WORD        $0xd772
+	VMOVUPS     Y10, 32(CX)
+	VSCALEFPS   Z20, Z16, Z16
+	VADDPS      Z16, Z8, Z8
+	LONG        $0x487e3262
+	WORD        $0xd072
+	VMOVUPS     Y10, 64(CX)
+	VSCALEFPS   Z21, Z17, Z17
+	VADDPS      Z17, Z9, Z9
+	LONG        $0x487e3262
+	WORD        $0xd172
+	VMOVUPS     Y10, 96(CX)
+	ADDQ        $0x00000080, CX
+	ADDQ        $0x00000100, BX
+	SUBQ        $0x00000040, DX
+	JGE         loop4x1
 
-done2x1:
-	ADDQ $0x00000020, DX
+done4x1:
+	ADDQ $0x00000040, DX
 	SUBQ $0x00000010, DX
 	JLT  done1x1
 
 loop1x1:
-	VMOVUPS      (AX)(BX*1), Z14
-	VFMSUB213PS  Z11, Z10, Z14
-	VMAXPS       Z14, Z0, Z14
-	VMOVAPS      Z4, Z15
-	VFMADD231PS  Z1, Z14, Z15
-	VSUBPS       Z4, Z15, Z16
-	VFNMADD231PS Z2, Z16, Z14
-	VFNMADD231PS Z3, Z16, Z14
-	VMOVAPS      Z8, Z16
-	VFMADD213PS  Z7, Z14, Z16
-	VFMADD213PS  Z6, Z14, Z16
-	VFMADD213PS  Z5, Z14, Z16
-	VFMADD213PS  Z9, Z14, Z16
-	VFMADD213PS  Z9, Z14, Z16
-	VPSLLD       $0x17, Z15, Z15
-	VMULPS       Z15, Z16, Z14
-	VADDPS       Z14, Z12, Z12
-	LONG         $0x487e5262
-	WORD         $0xf672
-	VMOVUPS      Y14, (CX)
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000040, BX
-	SUBQ         $0x00000010, DX
-	JGE          loop1x1
+	VMOVUPS     (AX)(BX*1), Z12
+	VFMSUB213PS Z5, Z4, Z12
+	VREDUCEPS   $0x01, Z12, Z10
+	VMOVAPS     Z3, Z11
+	VFMADD213PS Z2, Z10, Z11
+	VFMADD213PS Z1, Z10, Z11
+	VFMADD213PS Z0, Z10, Z11
+	VSCALEFPS   Z12, Z11, Z11
+	VADDPS      Z11, Z6, Z6
+	LONG        $0x487e5262
+	WORD        $0xd372
+	VMOVUPS     Y10, (CX)
+	ADDQ        $0x00000020, CX
+	ADDQ        $0x00000040, BX
+	SUBQ        $0x00000010, DX
+	JGE         loop1x1
 
 done1x1:
-	ADDQ         $0x00000010, DX
-	TESTQ        DX, DX
-	JEQ          end1
-	MOVQ         $-1, SI
-	BZHIQ        DX, SI, SI
-	KMOVW        SI, K1
-	VMOVUPS.Z    (AX)(BX*1), K1, Z14
-	VFMSUB213PS  Z11, Z10, Z14
-	VMAXPS       Z14, Z0, Z14
-	VMOVAPS      Z4, Z0
-	VFMADD231PS  Z1, Z14, Z0
-	VSUBPS       Z4, Z0, Z1
-	VFNMADD231PS Z2, Z1, Z14
-	VFNMADD231PS Z3, Z1, Z14
-	VMOVAPS      Z8, Z1
-	VFMADD213PS  Z7, Z14, Z1
-	VFMADD213PS  Z6, Z14, Z1
-	VFMADD213PS  Z5, Z14, Z1
-	VFMADD213PS  Z9, Z14, Z1
-	VFMADD213PS  Z9, Z14, Z1
-	VPSLLD       $0x17, Z0, Z0
-	VMULPS       Z0, Z1, Z14
-	VMOVAPS.Z    Z14, K1, Z14
-	VADDPS       Z14, Z12, Z12
-	LONG         $0x487ed262
-	WORD         $0xc672
-	VMOVUPS      Y0, (CX)
-	ADDQ         $0x00000020, CX
+	ADDQ        $0x00000010, DX
+	TESTQ       DX, DX
+	JEQ         end1
+	MOVQ        $-1, SI
+	BZHIQ       DX, SI, SI
+	KMOVW       SI, K1
+	VMOVUPS.Z   (AX)(BX*1), K1, Z10
+	VFMSUB213PS Z5, Z4, Z10
+	VREDUCEPS   $0x01, Z10, Z4
+	VMOVAPS     Z3, Z3
+	VFMADD213PS Z2, Z4, Z3
+	VFMADD213PS Z1, Z4, Z3
+	VFMADD213PS Z0, Z4, Z3
+	VSCALEFPS   Z10, Z3, Z3
+	VMOVAPS.Z   Z3, K1, Z3
+	VADDPS      Z3, Z6, Z6
+	LONG        $0x487ef262
+	WORD        $0xc372
+	VMOVUPS     Y0, (CX)
+	ADDQ        $0x00000020, CX
 
 end1:
-	VADDPS        Z13, Z12, Z12
-	VEXTRACTF64X4 $0x01, Z12, Y0
-	VADDPS        Y0, Y12, Y12
-	VEXTRACTF128  $0x01, Y12, X0
-	VADDPS        X0, X12, X12
-	VMOVHLPS      X12, X12, X0
-	VADDPS        X0, X12, X12
-	VMOVSHDUP     X12, X0
-	VADDPS        X0, X12, X12
-	VMOVSS        X12, ret+56(FP)
+	VADDPS        Z9, Z6, Z6
+	VADDPS        Z8, Z7, Z7
+	VADDPS        Z7, Z6, Z6
+	VEXTRACTF64X4 $0x01, Z6, Y0
+	VADDPS        Y0, Y6, Y6
+	VEXTRACTF128  $0x01, Y6, X0
+	VADDPS        X0, X6, X6
+	VMOVHLPS      X6, X6, X0
+	VADDPS        X0, X6, X6
+	VMOVSHDUP     X6, X0
+	VADDPS        X0, X6, X6
+	VMOVSS        X6, ret+56(FP)
 	VZEROUPPER
 	RET
 

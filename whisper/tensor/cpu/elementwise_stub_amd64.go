@@ -443,18 +443,18 @@ func combineAVX512(y []float32, p []float32, v []float32, stride int)
 //go:noescape
 func toBF16AVX512(dst []uint16, x []float32)
 
-// expSumBF16AVX512 computes
+// exp2SumBF16AVX512 computes
 //
 //	sum := 0
 //	for i := range x {
-//		e := exp(scale*x[i] - shift)
+//		e := exp2(scale*x[i] - shift)
 //		y[i] = bfloat16(e)
 //		sum += e
 //	}
 //	return sum
 //
 //go:noescape
-func expSumBF16AVX512(y []uint16, x []float32, scale float32, shift float32) float32
+func exp2SumBF16AVX512(y []uint16, x []float32, scale float32, shift float32) float32
 
 // interleaveAVX512 computes
 //

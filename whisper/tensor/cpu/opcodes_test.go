@@ -187,6 +187,18 @@ var opcodes = map[string]func(m *machine, o []operand){
 		m.store(o[1], v, 8)
 	},
 
+	"VREDUCEPS": func(m *machine, o []operand) { // less the floor
+		x := m.load(o[1], o[2].lanes)
+		for i := range o[2].lanes {
+			v := float64(math.Float32frombits(x[i]))
+			x[i] = math.Float32bits(float32(v - math.Floor(v)))
+		}
+		m.store(o[2], x, o[2].lanes)
+	},
+	"VSCALEFPS": eachFloat(func(x, y float32) float32 {
+		return float32(float64(x) * math.Exp2(math.Floor(float64(y))))
+	}),
+
 	"VBLENDVPS": func(m *machine, o []operand) {
 		m.blend(o[3], o[1], o[2], m.vector[o[0].reg].signs())
 	},

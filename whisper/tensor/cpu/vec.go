@@ -40,8 +40,8 @@ type rowKernels struct {
 	// interleave computes y[i] = bfloat16(a[i]) in the lower half and bfloat16(b[i]) in the upper.
 	interleave func(y, a, b []float32)
 
-	// expSumBF16 is expSum with a result rounded as toBF16 does. Nil without a product of bfloat16.
-	expSumBF16 func(y []uint16, x []float32, scale, shift float32) float32
+	// exp2SumBF16 computes y = bfloat16(2^(scale x - shift)), and Σ y before it is rounded. Nil without a product of bfloat16.
+	exp2SumBF16 func(y []uint16, x []float32, scale, shift float32) float32
 
 	absMaxTo func(y, x []float32)                    // y = max(y, |x|), NaN where one is
 	digits   func(y, a, b, c []float32, low float32) // y = (a - c) + (b - c) low

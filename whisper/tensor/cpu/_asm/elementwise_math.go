@@ -39,6 +39,10 @@ var constants = func() (list []struct {
 		{"tail3", -0.241248959992},
 		{"tail4", 0.3922342952},
 		{"tail5", -0.106322067683},
+		{"power0", 0.999925218564},
+		{"power1", 0.695833540506},
+		{"power2", 0.226067155393},
+		{"power3", 0.0780245226644},
 	} {
 		list = append(list, struct {
 			name string
