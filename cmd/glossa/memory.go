@@ -43,7 +43,8 @@ func procField(path, name string) int64 {
 	return 0
 }
 
-// modelMemory returns about how much memory a packed model takes, with the plain token embedding.
+// modelMemory returns about how much memory a packed model takes, beside int8 with the rows of the
+// token embedding in bfloat16.
 func modelMemory(d whisper.Dims, dtype tensor.DType) int64 {
 	weights, channels := 0, 0
 	for _, l := range whisper.Outline(d).Linears() {
@@ -51,7 +52,11 @@ func modelMemory(d whisper.Dims, dtype tensor.DType) int64 {
 		channels += l.Weight.Rows
 	}
 	embedding := d.NVocab * d.NTextState
-	return weightBytes(dtype, weights+embedding, channels+d.NVocab) + float32Size*int64(embedding)
+	n := weightBytes(dtype, weights+embedding, channels+d.NVocab)
+	if dtype == tensor.I8 {
+		n += bfloat16Size * int64(embedding)
+	}
+	return n
 }
 
 // batchMemory returns about how much memory a batch of windows takes, so many of them encoded
