@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -57,6 +58,21 @@ func modelMemory(d whisper.Dims, dtype tensor.DType) int64 {
 		n += bfloat16Size * int64(embedding)
 	}
 	return n
+}
+
+// checkLoading returns errMemory where a model, the plain token embedding while it is packed, and one
+// window take more memory than there is, swap included: the system would end the process.
+func checkLoading(d whisper.Dims, dtype tensor.DType) error {
+	available := availableMemory()
+	if available == 0 {
+		return nil // not known
+	}
+	available += procField("/proc/meminfo", "SwapFree:")
+	need := modelMemory(d, dtype) + float32Size*int64(d.NVocab)*int64(d.NTextState) + batchMemory(d, dtype, 1, 1)
+	if need > available {
+		return fmt.Errorf("%w: in %s it takes %s, there are %s", errMemory, dtype, formatBytes(need), formatBytes(available))
+	}
+	return nil
 }
 
 // batchMemory returns about how much memory a batch of windows takes, so many of them encoded
