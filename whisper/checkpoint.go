@@ -50,7 +50,13 @@ type shard struct {
 type source struct {
 	safetensors.Tensor
 	shard string // the file's name, for messages
-	read  func() ([]float32, error)
+	read  func(dst []float32) error
+}
+
+// numbers reads all of the tensor.
+func (s source) numbers() ([]float32, error) {
+	data := make([]float32, s.Len())
+	return data, s.read(data)
 }
 
 // NewCheckpoint is a checkpoint of tensors alone, such as an encoder without decoder. It has no tokenizer, and closing the file
@@ -80,10 +86,7 @@ func (c *Checkpoint) index(shards []shard) error {
 	for _, sh := range shards {
 		for _, full := range sh.file.Names() {
 			t, _ := sh.file.Tensor(full)
-			read := func() ([]float32, error) {
-				data, _, err := sh.file.Float32(full)
-				return data, err
-			}
+			read := func(dst []float32) error { return sh.file.ReadFloat32(full, dst) }
 			if err := c.add(strings.TrimPrefix(full, modelPrefix), source{t, sh.name, read}); err != nil {
 				return fmt.Errorf("%s: %w", sh.name, err)
 			}
@@ -145,18 +148,32 @@ func (c *Checkpoint) Tensor(name string) (t safetensors.Tensor, ok bool) {
 // checkpoints, "model.encoder.conv1.weight"; the prefix "model." may be absent there or here.
 // The errors are ErrMissingTensor, ErrTensorShape and those of the format's package.
 func (c *Checkpoint) Float32(name string, shape ...int) ([]float32, error) {
+	s, err := c.find(name, shape)
+	if err != nil {
+		return nil, err
+	}
+	data := make([]float32, s.Len())
+	return data, c.read(s, data)
+}
+
+// find is the tensor called name, which must have this shape.
+func (c *Checkpoint) find(name string, shape []int) (source, error) {
 	s, ok := c.tensors[strings.TrimPrefix(name, modelPrefix)]
 	if !ok {
-		return nil, fmt.Errorf("%s: %w: %q of shape %v", c.files(), ErrMissingTensor, name, shape)
+		return s, fmt.Errorf("%s: %w: %q of shape %v", c.files(), ErrMissingTensor, name, shape)
 	}
 	if !slices.Equal(s.Shape, shape) {
-		return nil, fmt.Errorf("%s: %w: %q has shape %v, want %v", c.path(s), ErrTensorShape, s.Name, s.Shape, shape)
+		return s, fmt.Errorf("%s: %w: %q has shape %v, want %v", c.path(s), ErrTensorShape, s.Name, s.Shape, shape)
 	}
-	data, err := s.read()
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", c.path(s), err)
+	return s, nil
+}
+
+// read fills dst with the elements of a tensor, which are as many.
+func (c *Checkpoint) read(s source, dst []float32) error {
+	if err := s.read(dst); err != nil {
+		return fmt.Errorf("%s: %w", c.path(s), err)
 	}
-	return data, nil
+	return nil
 }
 
 // path is where a tensor lies, for messages.
@@ -183,11 +200,11 @@ func (c *Checkpoint) checkTied() error {
 	if !slices.Equal(output.Shape, embedding.Shape) {
 		return fmt.Errorf("%s: %w: %s has shape %v, %s %v", output.shard, ErrTensorShape, output.Name, output.Shape, embedding.Name, embedding.Shape)
 	}
-	a, err := output.read()
+	a, err := output.numbers()
 	if err != nil {
 		return fmt.Errorf("%s: %w", output.shard, err)
 	}
-	b, err := embedding.read()
+	b, err := embedding.numbers()
 	if err != nil {
 		return fmt.Errorf("%s: %w", embedding.shard, err)
 	}

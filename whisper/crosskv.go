@@ -41,17 +41,22 @@ func (p *CrossPool) Len() int { return len(p.free) }
 
 // Keep copies keys and values out of the arena that they were computed in.
 func (p *CrossPool) Keep(c *CrossKV) *CrossKV {
-	const line = 16 // numbers in a cache line, at which each part begins
 	n := 0
-	c.each(func(data *[]float32) { n += (len(*data) + line - 1) / line * line })
+	c.each(func(data *[]float32) { n += roundToLine(len(*data)) })
 	kept := &CrossKV{layer: slices.Clone(c.layer), memory: p.take(n)}
 	rest := kept.memory
 	kept.each(func(data *[]float32) {
 		n := len(*data)
 		copy(rest, *data)
-		*data, rest = rest[:n:n], rest[(n+line-1)/line*line:]
+		*data, rest = rest[:n:n], rest[roundToLine(n):]
 	})
 	return kept
+}
+
+// roundToLine returns n, the numbers of a part, rounded up to whole cache lines, at which each part begins.
+func roundToLine(n int) int {
+	const line = 16 // numbers in a cache line
+	return (n + line - 1) / line * line
 }
 
 // Free takes the memory of kept keys and values back. They must not be used afterwards, nor freed

@@ -54,20 +54,21 @@ func TestWindowBytesOfCross(t *testing.T) {
 		if err := s.model.Pack(s.ops.Backend(), dtype); err != nil {
 			t.Fatal(err)
 		}
-		const few, many, slack = 20, 100, 0.4
+		const few, many, all = 20, 101, 128
 		o := whisper.DecodeOptions{Language: "en"}
-		var held [2]int
-		for i, frames := range []int{few, many} {
+		var held [3]int
+		for i, frames := range []int{few, many, all} {
 			cross, err := s.model.Encode(s.ops, nil, []audio.Mel{goldentest.RandomMel(rand.New(rand.NewPCG(1, 1)), frames)}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			held[i] = cross[0].Bytes()
 		}
-		got, want := s.model.WindowBytes(many, o)-s.model.WindowBytes(few, o), held[1]-held[0]
-		if d := float64(got-want) / float64(want); d < -slack || d > slack {
-			t.Errorf("%v: %d bytes for %d frames more, they take %d", dtype, got, many-few, want)
+		for i, frames := range []int{many, all} {
+			got, want := s.model.WindowBytes(frames, o)-s.model.WindowBytes(few, o), held[i+1]-held[0]
+			if got != want {
+				t.Errorf("%v: %d bytes for %d frames more, they take %d", dtype, got, frames-few, want)
+			}
 		}
-		t.Logf("%v: %d bytes for %d frames more, they take %d", dtype, got, many-few, want)
 	}
 }

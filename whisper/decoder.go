@@ -6,6 +6,7 @@ import "glossa/whisper/tensor"
 // 2022, figure 1, right). Its output layer is the token embedding.
 type Decoder struct {
 	Tokens    tensor.Weight // (NVocab, nState): embedding and output layer
+	Embedding tensor.Packed // Tokens in a format to look rows up in; nil: they are looked up in Tokens
 	Positions tensor.Mat    // (NTextCtx, nState): learned
 	Blocks    []Block
 	Norm      LayerNorm
@@ -51,7 +52,13 @@ func (d *Decoder) Forward(s *Step, tokens []int32) tensor.Mat {
 
 // Embed returns the token embeddings with their positions added, the input of the first block.
 func (d *Decoder) Embed(s *Step, tokens []int32) tensor.Mat {
-	return s.Sum(s.Ops.Embed(d.Tokens.Mat, tokens), s.Ops.Embed(d.Positions, s.positions()))
+	var x tensor.Mat
+	if d.Embedding != nil && !s.Recording() {
+		x = s.EmbedPacked(d.Embedding, tokens)
+	} else {
+		x = s.Ops.Embed(d.Tokens.Mat, tokens)
+	}
+	return s.Sum(x, s.Ops.Embed(d.Positions, s.positions()))
 }
 
 // Logits returns the logits (nRow, NVocab) of states x (nRow, nState).

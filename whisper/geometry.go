@@ -47,6 +47,6 @@ func Geometries() []string {
 	return names
 }
 
-// Outline returns a model of the sizes d whose parameters have their shapes and no numbers, for one that is to be filled and
-// packed parameter by parameter: see [New] for one of zeros.
+// Outline returns a model of the sizes d whose parameters have their shapes and no numbers, for [Model.Fill]: see [New] for one of
+// zeros.
 func Outline(d Dims) *Model { return outline(d) }

@@ -38,8 +38,8 @@ func TestGoldenFormatsGiveTheSameModel(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			params := other.Params()
-			for i, p := range m.Params() {
+			params := plainParams(t, file)
+			for i, p := range plainParams(t, filepath.Join(k.Dir, "models", name, "hf")) {
 				if params[i].Name != p.Name || !slices.Equal(params[i].Mat.Data, p.Mat.Data) {
 					t.Errorf("%s: %s differs", filepath.Base(file), p.Name)
 				}
@@ -115,4 +115,19 @@ func TestVocabularyOfWhisperCPP(t *testing.T) {
 	if _, err := whisper.LoadPlain(c); err == nil {
 		t.Error("a model without tensors loads")
 	}
+}
+
+// plainParams are the parameters of a model with their numbers.
+func plainParams(t *testing.T, path string) []whisper.Param {
+	t.Helper()
+	c, err := whisper.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	m, err := whisper.LoadPlain(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.Params()
 }

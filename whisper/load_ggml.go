@@ -29,7 +29,7 @@ func openGGML(r io.ReaderAt, size int64, name string) (*Checkpoint, error) {
 		return nil, fmt.Errorf("%w: mel filters (%d, %d), want (%d, %d)", ErrArchitecture, f.NMel, f.NFFT, c.Dims.NMels, want)
 	}
 	for _, t := range f.Tensors() {
-		if err := c.addUpstream(source{t.Tensor, name, t.Float32}); err != nil {
+		if err := c.addUpstream(source{t.Tensor, name, t.ReadFloat32}); err != nil {
 			return nil, err
 		}
 	}

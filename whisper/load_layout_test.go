@@ -85,7 +85,7 @@ func checkLayout(t *testing.T, path string, i int, open func(path string) (*Chec
 }
 
 // writeLayout writes a Hugging Face directory of the model's true layout, its numbers holes, in so many shards.
-func writeLayout(t *testing.T, dir string, d Dims, tok *Tokenizer, dtype safetensors.DType, shards int) {
+func writeLayout(t testing.TB, dir string, d Dims, tok *Tokenizer, dtype safetensors.DType, shards int) {
 	t.Helper()
 	files, err := textFiles(d, tok, DefaultGeneration(d, tok))
 	if err != nil {

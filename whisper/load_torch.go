@@ -32,7 +32,7 @@ func openTorch(r io.ReaderAt, size int64, name string) (*Checkpoint, error) {
 			return nil, fmt.Errorf("%w: model_state_dict has %T under %.100v", ErrCheckpoint, value, key)
 		}
 		info := safetensors.Tensor{Name: full, DType: t.DType, Shape: t.Shape}
-		if err := c.addUpstream(source{info, name, t.Float32}); err != nil {
+		if err := c.addUpstream(source{info, name, t.ReadFloat32}); err != nil {
 			return nil, err
 		}
 	}

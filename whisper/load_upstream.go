@@ -52,15 +52,15 @@ func (c *Checkpoint) addUpstream(s source) error {
 		s.Shape = s.Shape[:1]
 	}
 	read := s.read
-	s.read = func() ([]float32, error) {
-		data, err := read()
+	s.read = func(dst []float32) error {
+		err := read(dst)
 		if err == nil {
-			err = safetensors.CheckFinite(data)
+			err = safetensors.CheckFinite(dst)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("tensor %q: %w", s.Name, err)
+			return fmt.Errorf("tensor %q: %w", s.Name, err)
 		}
-		return data, nil
+		return nil
 	}
 	return c.add(name, s)
 }

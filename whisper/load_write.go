@@ -13,10 +13,13 @@ import (
 	"glossa/whisper/safetensors"
 )
 
-// WriteDir writes the model to the directory dir by the function of that name.
+// WriteDir writes the model to the directory dir by the function of that name. One that [Load] made is refused with ErrCheckpoint.
 func (m *Model) WriteDir(dir string, dtype safetensors.DType) error {
 	var values []safetensors.Values
 	for _, p := range m.Params() {
+		if !p.HasNumbers() {
+			return fmt.Errorf("%s: %w: the model was loaded to serve, and %s is packed", dir, ErrCheckpoint, p.Name)
+		}
 		values = append(values, safetensors.Values{Name: p.Name, Shape: p.Shape(), Data: p.Float32()})
 	}
 	return WriteDir(dir, m.Dims, m.Tokenizer, m.Generation, values, dtype)

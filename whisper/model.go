@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"slices"
 
 	"glossa/whisper/tensor"
 )
@@ -17,6 +18,9 @@ type Model struct {
 
 	Tokenizer  *Tokenizer
 	Generation Generation
+
+	fingerprint string                // of a model without plain weights
+	packer      tensor.KeyValuePacker // nil: keys and values stay as they are
 }
 
 // Param is a named parameter of a model, in the layout that the network computes with.
@@ -24,31 +28,9 @@ type Param struct {
 	Name string // in Hugging Face checkpoints
 	Mat  *tensor.Mat
 	Conv bool // stored as (nOut, nIn, convKernel), held as (nOut, convKernel*nIn)
-}
 
-// Load builds the model of a checkpoint, its linears packed for b in dtype. It fails with the
-// name of the tensor that is missing, misshapen or not finite.
-func Load(c *Checkpoint, b tensor.Backend, dtype tensor.DType) (*Model, error) {
-	m, err := LoadPlain(c)
-	if err != nil {
-		return nil, err
-	}
-	return m, m.Pack(b, dtype)
-}
-
-// LoadPlain builds the model of a checkpoint with plain weights, as training wants them.
-func LoadPlain(c *Checkpoint) (*Model, error) {
-	m := outline(c.Dims)
-	m.Tokenizer, m.Generation = c.Tokenizer, c.Generation
-	for _, p := range m.Params() {
-		data, err := c.Float32(p.Name, p.Shape()...)
-		if err != nil {
-			return nil, err
-		}
-		*p.Mat = tensor.Zeros(p.Mat.Rows, p.Mat.Cols)
-		p.SetFloat32(data)
-	}
-	return m, nil
+	weight    *tensor.Weight // which Mat is that of, nil where no product reads it
+	embedding *tensor.Packed // whose rows are looked up too, nil of all others
 }
 
 // New returns a model of the given geometry with all parameters zero and no tokenizer.
@@ -144,7 +126,7 @@ func (m *Model) Params() []Param {
 	}
 	linears := func(ls ...*Linear) {
 		for _, l := range ls {
-			add(l.Site.String()+".weight", &l.Weight.Mat)
+			ps = append(ps, Param{Name: l.Site.String() + ".weight", Mat: &l.Weight.Mat, weight: &l.Weight})
 			if l.Bias.Cols > 0 {
 				add(l.Site.String()+".bias", &l.Bias)
 			}
@@ -167,56 +149,79 @@ func (m *Model) Params() []Param {
 	e, d := &m.Encoder, &m.Decoder
 	for i, c := range []*Conv{&e.Conv1, &e.Conv2} {
 		name := fmt.Sprintf("%s.conv%d", stackName[EncoderStack], i+1)
-		ps = append(ps, Param{Name: name + ".weight", Mat: &c.Weight.Mat, Conv: true})
+		ps = append(ps, Param{Name: name + ".weight", Mat: &c.Weight.Mat, Conv: true, weight: &c.Weight})
 		add(name+".bias", &c.Bias)
 	}
 	add(stackName[EncoderStack]+".embed_positions.weight", &e.Positions)
 	stack(stackName[EncoderStack], e.Blocks, &e.Norm)
-	add(stackName[DecoderStack]+".embed_tokens.weight", &d.Tokens.Mat)
+	ps = append(ps, Param{Name: stackName[DecoderStack] + ".embed_tokens.weight", Mat: &d.Tokens.Mat, weight: &d.Tokens, embedding: &d.Embedding})
 	add(stackName[DecoderStack]+".embed_positions.weight", &d.Positions)
 	stack(stackName[DecoderStack], d.Blocks, &d.Norm)
 	return ps
 }
 
 // Pack lays the weights of all products out for b in dtype, but for those of the convolutions, which
-// are at least of 16 bits: the log-mel that they read has a few loud bands beside many quiet ones.
-// Keys and values will be packed too. The plain weights stay: adapters and the token embedding read
-// them.
+// are at least of 16 bits: the log-mel that they read has a few loud bands beside many quiet ones. So
+// are the rows of the token embedding, which every sum of the decoder begins with.
+// Keys and values will be packed too. The plain weights stay, unlike those of [Load].
 func (m *Model) Pack(b tensor.Backend, dtype tensor.DType) error {
-	pack := func(w *tensor.Weight, dtype tensor.DType) error {
-		p, err := b.Pack(w.Mat, dtype)
-		if err != nil {
-			return fmt.Errorf("whisper: pack for %s: %w", b.Name(), err)
-		}
-		w.Packed = p
-		return nil
-	}
-	wide := dtype
-	if dtype == tensor.I8 {
-		wide = tensor.BF16
-	}
-	for _, c := range []*Conv{&m.Encoder.Conv1, &m.Encoder.Conv2} {
-		if err := pack(&c.Weight, wide); err != nil {
+	for _, p := range m.Params() {
+		if err := m.pack(b, dtype, p, *p.Mat); err != nil {
 			return err
 		}
 	}
-	if err := pack(&m.Decoder.Tokens, dtype); err != nil {
-		return err
-	}
-	for _, l := range m.Linears() {
-		if err := pack(&l.Weight, dtype); err != nil {
-			return err
-		}
-	}
-	m.packKeyValues(b, wide, dtype)
+	m.packKeyValues(b, dtype)
 	return nil
 }
 
-// packKeyValues lets keys and values be packed: those of the encoder in the number format self where
-// the backend computes with it as it is, those of cross-attention in the format cross in any case, since
-// reading them is what a step of many utterances takes most of its time for.
-func (m *Model) packKeyValues(b tensor.Backend, self, cross tensor.DType) {
+// wide is dtype, but of 16 bits at least.
+func wide(dtype tensor.DType) tensor.DType {
+	if dtype == tensor.I8 {
+		return tensor.BF16
+	}
+	return dtype
+}
+
+// pack lays the numbers of a parameter out, if a product reads it.
+func (m *Model) pack(b tensor.Backend, dtype tensor.DType, p Param, numbers tensor.Mat) (err error) {
+	if p.weight == nil {
+		return nil
+	}
+	if p.Conv {
+		dtype = wide(dtype)
+	}
+	if p.weight.Packed, err = b.Pack(numbers, dtype); err != nil {
+		return fmt.Errorf("whisper: pack for %s: %w", b.Name(), err)
+	}
+	if p.embedding == nil || p.staysPlain(b) {
+		return nil
+	}
+	*p.embedding = p.weight.Packed
+	if dtype != wide(dtype) {
+		if *p.embedding, err = b.Pack(numbers, wide(dtype)); err != nil {
+			return fmt.Errorf("whisper: pack for %s: %w", b.Name(), err)
+		}
+	}
+	return nil
+}
+
+// Unpack forgets what [Model.Pack] laid out, which goes stale where the plain weights change.
+func (m *Model) Unpack() {
+	for _, p := range m.Params() {
+		if p.weight != nil {
+			p.weight.Packed = nil
+		}
+	}
+	m.Decoder.Embedding = nil
+}
+
+// packKeyValues lets keys and values be packed: those of the encoder in wide(dtype) where the
+// backend computes with it as it is, those of cross-attention in dtype in any case, since reading
+// them is what a step of many utterances takes most of its time for.
+func (m *Model) packKeyValues(b tensor.Backend, dtype tensor.DType) {
 	packer, ok := b.(tensor.KeyValuePacker)
+	m.packer = packer
+	self := wide(dtype)
 	if ok && !packer.Native(self) {
 		self = tensor.F32
 	}
@@ -226,18 +231,35 @@ func (m *Model) packKeyValues(b tensor.Backend, self, cross tensor.DType) {
 	}
 	for i := range m.Decoder.Blocks {
 		a := m.Decoder.Blocks[i].Cross
-		a.PackKV, a.KV = ok, cross
+		a.PackKV, a.KV = ok, dtype
 	}
 }
 
 // Fingerprint identifies the weights of the model: sha256, in hexadecimal, over the name, shape and
 // first numbers of each parameter. Another training of the same geometry has another one.
 func (m *Model) Fingerprint() string {
-	const first = 64
-	h := sha256.New()
+	if m.fingerprint != "" {
+		return m.fingerprint
+	}
+	var heads [][]float32
 	for _, p := range m.Params() {
+		heads = append(heads, head(*p.Mat))
+	}
+	return m.hash(heads)
+}
+
+// head returns the first numbers of a parameter.
+func head(m tensor.Mat) []float32 {
+	const first = 64
+	return m.Data[:min(first, m.Rows*m.Cols)]
+}
+
+// hash is the fingerprint by the first numbers of each parameter.
+func (m *Model) hash(heads [][]float32) string {
+	h := sha256.New()
+	for i, p := range m.Params() {
 		fmt.Fprintln(h, p.Name, p.Shape())
-		for _, v := range p.Mat.Data[:min(first, len(p.Mat.Data))] {
+		for _, v := range heads[i] {
 			binary.Write(h, binary.LittleEndian, v) // a hash takes all
 		}
 	}
@@ -257,35 +279,48 @@ func (p Param) Shape() []int {
 }
 
 // SetFloat32 copies data, in the checkpoint's layout, into the parameter.
-func (p Param) SetFloat32(data []float32) { p.permute(p.Mat.Data, data, false) }
+func (p Param) SetFloat32(data []float32) {
+	p.mustHaveNumbers()
+	if p.Conv {
+		permute(*p.Mat, data, false)
+	} else {
+		copy(p.Mat.Data, data)
+	}
+}
 
-// Float32 returns the parameter's numbers in the checkpoint's layout.
+// Float32 returns the parameter's numbers in the checkpoint's layout. It panics where [Load] has kept none.
 func (p Param) Float32() []float32 {
+	p.mustHaveNumbers()
+	if !p.Conv {
+		return slices.Clone(p.Mat.Data)
+	}
 	data := make([]float32, len(p.Mat.Data))
-	p.permute(p.Mat.Data, data, true)
+	permute(*p.Mat, data, true)
 	return data
 }
 
-// permute copies held, the network's layout, from stored, the checkpoint's, or to it.
-func (p Param) permute(held, stored []float32, out bool) {
-	move := func(h, s *float32) {
-		if out {
-			*s = *h
-		} else {
-			*h = *s
-		}
+// HasNumbers reports whether the parameter has its numbers as they are, and not in packed form alone.
+func (p Param) HasNumbers() bool { return p.Mat.Data != nil || p.Mat.Rows*p.Mat.Cols == 0 }
+
+func (p Param) mustHaveNumbers() {
+	if !p.HasNumbers() {
+		panic("whisper: " + p.Name + " is packed, and its plain numbers were not kept: see LoadPlain")
 	}
-	if !p.Conv {
-		for i := range held {
-			move(&held[i], &stored[i])
-		}
-		return
-	}
-	nIn := p.Mat.Cols / convKernel
-	for o := range p.Mat.Rows {
+}
+
+// permute copies the weight of a convolution held, in the network's layout, from stored, in the
+// checkpoint's, or to it.
+func permute(held tensor.Mat, stored []float32, out bool) {
+	nIn := held.Cols / convKernel
+	for o := range held.Rows {
 		for tap := range convKernel {
-			for c := range nIn {
-				move(&held[(o*convKernel+tap)*nIn+c], &stored[(o*nIn+c)*convKernel+tap])
+			row := held.Row(o)[tap*nIn : (tap+1)*nIn]
+			for c := range row {
+				if s := &stored[(o*nIn+c)*convKernel+tap]; out {
+					*s = row[c]
+				} else {
+					row[c] = *s
+				}
 			}
 		}
 	}

@@ -196,7 +196,7 @@ func (f *benchCommand) together(batch int) int {
 	return min(batch, encodeTogether)
 }
 
-// errMemory is the error of a case that does not fit into memory.
+// errMemory is the error of a case, or of a model, that does not fit into memory.
 var errMemory = errors.New("not enough memory")
 
 // checkMemory returns errMemory where a case takes more than there is, of which the model, where it

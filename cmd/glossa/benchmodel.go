@@ -1,6 +1,7 @@
 package main
 
 import (
+	"hash/fnv"
 	"math"
 	"math/rand/v2"
 	"runtime"
@@ -34,32 +35,23 @@ func benchGeometry(name string) (whisper.Dims, *whisper.Tokenizer, error) {
 	return c.Dims, c.Tokenizer, c.Close()
 }
 
-// newBenchModel returns a model of random weights, packed for b. All its plain parameters are parts
-// of the same random numbers, of which there are as many as the largest has: a large model is in
-// memory once, packed, and the token embedding, which the network reads, plain.
+// newBenchModel returns a model of random weights of variance 1/nIn, packed for b.
 func newBenchModel(d whisper.Dims, t *whisper.Tokenizer, b tensor.Backend, dtype tensor.DType) (*benchModel, error) {
 	m := whisper.Outline(d)
 	m.Tokenizer = t
-	params, largest, widest := m.Params(), 0, 0
-	for _, p := range params {
-		largest, widest = max(largest, p.Mat.Rows*p.Mat.Cols), max(widest, p.Mat.Cols)
-	}
-	random, ones := make([]float32, largest), make([]float32, widest)
-	fillRandom(random, 1, float32(math.Sqrt(3/float64(widest)))) // of variance 1/widest
-	for i := range ones {
-		ones[i] = 1
-	}
-	const line = 16 // numbers in a cache line
-	for i, p := range params {
-		n := p.Mat.Rows * p.Mat.Cols
+	err := m.Fill(b, dtype, func(p whisper.Param, data []float32) error {
 		if strings.HasSuffix(p.Name, "norm.weight") {
-			p.Mat.Data = ones[:n]
-			continue
+			for i := range data {
+				data[i] = 1
+			}
+			return nil
 		}
-		from := i * fillChunk % (largest - n + 1) / line * line
-		p.Mat.Data = random[from : from+n]
-	}
-	return &benchModel{Model: m, ops: tensor.NewOps(b)}, m.Pack(b, dtype)
+		seed := fnv.New64()
+		seed.Write([]byte(p.Name)) // a hash takes all
+		fillRandom(data, seed.Sum64(), float32(math.Sqrt(3/float64(p.Mat.Cols))))
+		return nil
+	})
+	return &benchModel{Model: m, ops: tensor.NewOps(b)}, err
 }
 
 // release forgets what the arena and the pool hold.

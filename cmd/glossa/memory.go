@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -43,7 +44,8 @@ func procField(path, name string) int64 {
 	return 0
 }
 
-// modelMemory returns about how much memory a packed model takes, with the plain token embedding.
+// modelMemory returns about how much memory a packed model takes, beside int8 with the rows of the
+// token embedding in bfloat16.
 func modelMemory(d whisper.Dims, dtype tensor.DType) int64 {
 	weights, channels := 0, 0
 	for _, l := range whisper.Outline(d).Linears() {
@@ -51,7 +53,26 @@ func modelMemory(d whisper.Dims, dtype tensor.DType) int64 {
 		channels += l.Weight.Rows
 	}
 	embedding := d.NVocab * d.NTextState
-	return weightBytes(dtype, weights+embedding, channels+d.NVocab) + float32Size*int64(embedding)
+	n := weightBytes(dtype, weights+embedding, channels+d.NVocab)
+	if dtype == tensor.I8 {
+		n += bfloat16Size * int64(embedding)
+	}
+	return n
+}
+
+// checkLoading returns errMemory where a model, the plain token embedding while it is packed, and one
+// window take more memory than there is, swap included: the system would end the process.
+func checkLoading(d whisper.Dims, dtype tensor.DType) error {
+	available := availableMemory()
+	if available == 0 {
+		return nil // not known
+	}
+	available += procField("/proc/meminfo", "SwapFree:")
+	need := modelMemory(d, dtype) + float32Size*int64(d.NVocab)*int64(d.NTextState) + batchMemory(d, dtype, 1, 1)
+	if need > available {
+		return fmt.Errorf("%w: in %s it takes %s, there are %s", errMemory, dtype, formatBytes(need), formatBytes(available))
+	}
+	return nil
 }
 
 // batchMemory returns about how much memory a batch of windows takes, so many of them encoded

@@ -12,6 +12,7 @@ import (
 	"glossa/asr"
 	"glossa/flora"
 	"glossa/whisper"
+	"glossa/whisper/tensor"
 )
 
 // modelFlags name a model and its adapters.
@@ -51,7 +52,7 @@ func (f *modelFlags) engine() (*asr.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := whisper.Load(checkpoint, b, dtype)
+	m, err := f.load(checkpoint, b, dtype)
 	if err = errors.Join(err, checkpoint.Close()); err != nil {
 		return nil, err
 	}
@@ -71,6 +72,14 @@ func (f *modelFlags) engine() (*asr.Engine, error) {
 		return nil, fmt.Errorf("%w %q; %s", flora.ErrUnknown, f.Adapter, there)
 	}
 	return e, nil
+}
+
+// load loads the model, if there is memory for it.
+func (f *modelFlags) load(c *whisper.Checkpoint, b tensor.Backend, dtype tensor.DType) (*whisper.Model, error) {
+	if err := checkLoading(c.Dims, dtype); err != nil {
+		return nil, fmt.Errorf("model %s: %w", f.Model, err)
+	}
+	return whisper.Load(c, b, dtype)
 }
 
 // openModel opens the embedded model, or that of a directory, or one that was pulled.

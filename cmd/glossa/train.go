@@ -212,8 +212,11 @@ func (t *trainCommand) adapter(b tensor.Backend, seed uint64) (*whisper.Model, *
 		return nil, nil, err
 	}
 	defer checkpoint.Close()
-	m, err := whisper.Load(checkpoint, b, tensor.F32)
+	m, err := whisper.LoadPlain(checkpoint) // gradients pass through the plain weights
 	if err != nil {
+		return nil, nil, err
+	}
+	if err := m.Pack(b, tensor.F32); err != nil {
 		return nil, nil, err
 	}
 	rng := rand.New(rand.NewPCG(seed, adapterStream))

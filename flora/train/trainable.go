@@ -41,10 +41,7 @@ type full struct {
 // sinusoids, and takes the packed weights away, which would go stale.
 func NewFull(m *whisper.Model) Trainable {
 	f := &full{model: m}
-	for _, l := range m.Linears() {
-		l.Weight.Packed = nil
-	}
-	m.Encoder.Conv1.Weight.Packed, m.Encoder.Conv2.Weight.Packed, m.Decoder.Tokens.Packed = nil, nil, nil
+	m.Unpack()
 	for _, p := range m.Params() {
 		if p.Mat == &m.Encoder.Positions {
 			continue

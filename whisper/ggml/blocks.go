@@ -12,7 +12,7 @@ const blockLen = 32
 
 const (
 	// chunkBlocks is how many blocks are held as raw bytes while they are converted.
-	chunkBlocks = 1 << 14
+	chunkBlocks = 1 << 11
 	// maxPerByte bounds how many elements a byte of the file may stand for.
 	maxPerByte = 2
 )

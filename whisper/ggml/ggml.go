@@ -119,15 +119,20 @@ func (f *File) Tensors() []*Tensor { return f.tensors }
 // The errors are ErrTruncated and those of the reader.
 func (t *Tensor) Float32() ([]float32, error) {
 	values := make([]float32, t.Len())
+	return values, t.ReadFloat32(values)
+}
+
+// ReadFloat32 is Float32 into values, which are as many as the tensor's elements.
+func (t *Tensor) ReadFloat32(values []float32) error {
 	raw := make([]byte, min(t.End-t.Begin, int64(chunkBlocks*t.blocks.size)))
 	for i, at := 0, t.Begin; i < len(values); {
 		n := min(len(values)-i, chunkBlocks*t.blocks.len)
 		part := raw[:n/t.blocks.len*t.blocks.size]
 		if err := readFull(t.r, part, at); err != nil {
-			return nil, err
+			return err
 		}
 		t.blocks.decode(values[i:i+n], part)
 		i, at = i+n, at+int64(len(part))
 	}
-	return values, nil
+	return nil
 }

@@ -45,7 +45,8 @@ func (d DType) Size() int {
 // isFloat says whether elements of d widen (F64: narrow) to float32.
 func (d DType) isFloat() bool { return d == F64 || d == F32 || d == F16 || d == BF16 }
 
-// decode converts len(dst) little-endian elements of type d at the start of src to float32.
+// decode converts len(dst) little-endian elements of type d at the start of src to float32, one after the other, so that src may
+// end where dst ends.
 func (d DType) decode(dst []float32, src []byte) {
 	switch d {
 	case F64:

@@ -6,9 +6,10 @@ import (
 	"io"
 	"os"
 	"slices"
+	"unsafe"
 )
 
-// chunkBytes is how much of a tensor is held as raw bytes while it is converted.
+// chunkBytes is how much of a tensor is converted at a time, to stay in a cache.
 const chunkBytes = 1 << 20
 
 // File is an open file of tensors. Its methods may be called concurrently if the reader's ReadAt may.
@@ -145,24 +146,49 @@ func (f *File) Float32(name string) ([]float32, []int, error) {
 		return nil, nil, fmt.Errorf("tensor %q: %w: %s as float32", name, ErrDType, t.DType)
 	}
 	values := make([]float32, t.Len())
-	if err := t.DType.ReadFloat32(f.r, f.data+t.Begin, values); err != nil {
-		return nil, nil, fmt.Errorf("tensor %q: %w", name, err)
-	}
-	if !f.AllowNotFinite {
-		if err := CheckFinite(values); err != nil {
-			return nil, nil, fmt.Errorf("tensor %q: %w", name, err)
-		}
+	if err := f.ReadFloat32(name, values); err != nil {
+		return nil, nil, err
 	}
 	return values, slices.Clone(t.Shape), nil
 }
 
+// ReadFloat32 is Float32 into dst, which has as many elements as the tensor; it panics if it has not.
+func (f *File) ReadFloat32(name string, dst []float32) error {
+	t, err := f.find(name)
+	if err != nil {
+		return err
+	}
+	if !t.DType.isFloat() {
+		return fmt.Errorf("tensor %q: %w: %s as float32", name, ErrDType, t.DType)
+	}
+	if len(dst) != t.Len() {
+		panic(fmt.Sprintf("safetensors: tensor %q of %d elements into %d", name, t.Len(), len(dst)))
+	}
+	err = t.DType.ReadFloat32(f.r, f.data+t.Begin, dst)
+	if err == nil && !f.AllowNotFinite {
+		err = CheckFinite(dst)
+	}
+	if err != nil {
+		return fmt.Errorf("tensor %q: %w", name, err)
+	}
+	return nil
+}
+
 // ReadFloat32 fills dst with elements of type d, which must be F64, F32, F16 or BF16, from offset at of r. F16 and BF16 widen
-// exactly, F64 rounds. The errors are ErrTruncated and those of r.
+// exactly, F64 rounds. The errors are ErrTruncated and those of r. Elements of at most the size of a float32 are read into the end
+// of the memory that they widen in, from its start on, and so take no other.
 func (d DType) ReadFloat32(r io.ReaderAt, at int64, dst []float32) error {
 	size := d.Size()
-	raw := make([]byte, min(len(dst)*size, chunkBytes))
+	var wide []byte
+	if size > float32Bytes {
+		wide = make([]byte, min(len(dst)*size, chunkBytes))
+	}
 	for len(dst) > 0 {
-		n := min(len(dst), chunkBytes/size)
+		n := min(len(dst), chunkBytes/max(size, float32Bytes))
+		raw := wide
+		if wide == nil {
+			raw = bytesOf(dst[:n])[n*(float32Bytes-size):]
+		}
 		if err := readFull(r, raw[:n*size], at); err != nil {
 			return err
 		}
@@ -170,6 +196,14 @@ func (d DType) ReadFloat32(r io.ReaderAt, at int64, dst []float32) error {
 		dst, at = dst[n:], at+int64(n*size)
 	}
 	return nil
+}
+
+// float32Bytes is the size of a float32.
+const float32Bytes = 4
+
+// bytesOf returns the memory of x.
+func bytesOf(x []float32) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(x))), float32Bytes*len(x))
 }
 
 // CheckFinite returns ErrNotFinite, with the place of the first NaN or infinity among values, if there is one.

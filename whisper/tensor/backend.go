@@ -125,6 +125,12 @@ type KeyValuePacker interface {
 	Native(dtype DType) bool
 }
 
+// PackedEmbedder is implemented by a backend that looks rows up in packed weights of 32 and 16 bits.
+type PackedEmbedder interface {
+	// EmbedPacked computes y[i] = w[id[i]], each number as it is packed.
+	EmbedPacked(y Mat, w Packed, id []int32)
+}
+
 // GELULinear is implemented by a backend that computes GELU(Linear) in one pass.
 type GELULinear interface {
 	// LinearGELU computes y = GELU(x wᵀ + bias), with the bits of Linear and GELU.

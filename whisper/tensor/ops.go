@@ -114,7 +114,7 @@ func (o *Ops) fault() error {
 
 // Weight is the matrix of a linear: plain while it is trained, packed for the backend to serve.
 type Weight struct {
-	Mat           // (nOut, nIn)
+	Mat           // (nOut, nIn); of a weight that is served its shape alone
 	Packed Packed // nil: not packed, the product reads Mat
 }
 
@@ -162,6 +162,9 @@ func (o *Ops) LinearGELU(x Mat, w *Weight, bias Mat) Mat {
 // linearResult checks the operands of a linear and returns memory for its result.
 func (o *Ops) linearResult(x Mat, w *Weight, bias Mat) Mat {
 	checkShape("weight of a linear", w.Mat, w.Rows, x.Cols)
+	if w.Packed == nil || o.recording {
+		checkNumbers("weight of a linear", w.Mat)
+	}
 	if !bias.IsZero() {
 		checkShape("bias of a linear", bias, 1, w.Rows)
 	}
@@ -259,12 +262,28 @@ func (o *Ops) Embed(table Mat, id []int32) Mat {
 	if len(id) > 0 {
 		checkIndex("embedding", id, len(id), table.Rows)
 	}
+	checkNumbers("table of an embedding", table)
 	y := o.New(len(id), table.Cols)
 	o.backend.Embed(y, table, id)
 	if !o.recording {
 		return y
 	}
 	return o.record(y, func(y Mat) { o.gradients.EmbedBackward(o.grad(table), o.grad(y), id) }, table)
+}
+
+// EmbedPacked returns the rows id of a packed weight w (nOut, nIn) of 32 or 16 bits, on a [PackedEmbedder]:
+// y (len(id), nIn). It is not differentiable.
+func (o *Ops) EmbedPacked(w Packed, id []int32) Mat {
+	nOut, nIn := w.Shape()
+	if len(id) > 0 {
+		checkIndex("embedding", id, len(id), nOut)
+	}
+	if o.recording || w.DType() == I8 {
+		fail("embedding in packed weights of %v, with a tape %v", w.DType(), o.recording)
+	}
+	y := o.New(len(id), nIn)
+	o.backend.(PackedEmbedder).EmbedPacked(y, w, id)
+	return y
 }
 
 // LogSoftmax returns log softmax(x), row by row. It is not differentiable; see [Ops.CrossEntropy].
@@ -281,6 +300,13 @@ func fail(format string, args ...any) { panic("tensor: " + fmt.Sprintf(format, a
 func checkShape(what string, m Mat, rows, cols int) {
 	if m.Rows != rows || m.Cols != cols {
 		fail("%s is (%d, %d), want (%d, %d)", what, m.Rows, m.Cols, rows, cols)
+	}
+}
+
+// checkNumbers panics where m has a shape alone, as a weight whose packed form was kept and no other.
+func checkNumbers(what string, m Mat) {
+	if m.IsZero() && m.Rows*m.Cols > 0 {
+		fail("%s (%d, %d) has no plain numbers", what, m.Rows, m.Cols)
 	}
 }
 

@@ -80,12 +80,17 @@ func (t *Tensor) bytes() int64 { return int64(t.len()) * int64(t.DType.Size()) }
 // Float32 is the elements of the tensor, row-major. The errors are those of safetensors.
 func (t *Tensor) Float32() ([]float32, error) {
 	values := make([]float32, t.len())
+	return values, t.ReadFloat32(values)
+}
+
+// ReadFloat32 is Float32 into values, which are as many as the tensor's elements.
+func (t *Tensor) ReadFloat32(values []float32) error {
 	if t.contiguous() {
-		return values, t.storage.read(t.offset, values)
+		return t.storage.read(t.offset, values)
 	}
 	span := make([]float32, t.span)
 	if err := t.storage.read(t.offset, span); err != nil {
-		return nil, err
+		return err
 	}
 	index := make([]int, len(t.Shape))
 	for i := range values {
@@ -101,7 +106,7 @@ func (t *Tensor) Float32() ([]float32, error) {
 			index[axis] = 0
 		}
 	}
-	return values, nil
+	return nil
 }
 
 // contiguous says whether the elements lie in row-major order; the stride of an axis of one element does not matter.

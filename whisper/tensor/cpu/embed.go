@@ -14,6 +14,34 @@ func (b *Backend) Embed(y, table tensor.Mat, id []int32) {
 	})
 }
 
+// EmbedPacked computes y[i] = w[id[i]].
+func (b *Backend) EmbedPacked(y tensor.Mat, w tensor.Packed, id []int32) {
+	l := b.rowLoop()
+	defer l.release(b)
+	l.y, l.packed, l.row = y, w.(*weight), id
+	l.eachRow(b, func(l *rowLoop, w *worker, from, to int) {
+		for i := from; i < to; i++ {
+			l.packed.unpack(l.y.Row(i), int(l.row[i]))
+		}
+	})
+}
+
+// unpack writes channel i, of 32 or 16 bits, to row.
+func (w *weight) unpack(row []float32, i int) {
+	f := w.format
+	panel, lane := floatsOf(w.data)[i/f.nr*f.nr*f.steps(w.nIn):], i%f.nr
+	if f.terms == 1 {
+		for t := range row {
+			row[t] = panel[t*f.nr+lane]
+		}
+		return
+	}
+	words := halves(panel)
+	for t := range row {
+		row[t] = float32FromBF16(words[2*(t/2*f.nr+lane)+t%2])
+	}
+}
+
 // EmbedBackward adds dy[i] to dtable[id[i]]: each column is one chain over i in order.
 func (b *Backend) EmbedBackward(dtable, dy tensor.Mat, id []int32) {
 	if dtable.IsZero() {

@@ -17,6 +17,7 @@ const (
 // blocks. It is kept for reuse with its bound method; operands mean what body says.
 type rowLoop struct {
 	y, a, b, c, d tensor.Mat
+	packed        *weight
 	row           []int32
 	ySeg, xSeg    tensor.Segments
 	kernel        int

@@ -99,20 +99,21 @@ func (f *format) packCols(w *worker, dst, x []float32, ld, n, size int) {
 	}
 }
 
-// at returns where term t of a channel is, in bytes behind its first.
-func (w *weight) at(t int) int {
-	f := w.format
-	return t/f.terms*f.nr*f.bSize + t%f.terms*(f.bSize/f.terms)
-}
-
 // packI8 quantises a channel about zero, its greatest number to ±127.
 func (w *weight) packI8(k *worker, channel []byte, i int, row []float32) {
 	scale, inverse := quantiseScale(k.kernels.absMax(row))
 	sum := int32(0)
-	for t, x := range row {
-		q := int8(math.RoundToEven(float64(x * inverse)))
-		channel[w.at(t)] = byte(q)
-		sum += int32(q)
+	f := w.format
+	size := f.bSize / f.terms
+	for p := 0; p < len(row); p += f.terms {
+		for i, x := range row[p:min(p+f.terms, len(row))] {
+			q := int8(math.RoundToEven(float64(x * inverse)))
+			channel[i*size] = byte(q)
+			sum += int32(q)
+		}
+		if p+f.terms < len(row) {
+			channel = channel[f.nr*f.bSize:]
+		}
 	}
 	w.scales[i], w.corrections[i] = scale, w.format.offset*sum
 }

@@ -33,6 +33,7 @@ func (s *suite) runForward(t *testing.T) {
 	t.Run("PackedAttention", s.testPackedAttention)
 	t.Run("LinearGELU", s.testLinearGELU)
 	t.Run("Embed", s.testEmbed)
+	t.Run("EmbedPacked", s.testEmbedPacked)
 	t.Run("Unfold", s.testUnfold)
 }
 
@@ -204,6 +205,39 @@ func (s *suite) testEmbed(t *testing.T) {
 		table, y, id := m.input(nVocab, cols), m.output(rows, cols), m.indices(rows, nVocab)
 		s.agree(t, fmt.Sprintf("(%d, %d)", rows, cols), Tolerance{}, m, func(k kernels) { k.Embed(y, table, id) }, y)
 	})
+}
+
+// testEmbedPacked checks the rows of packed weights: those that the weight packed has, told by its products with unit vectors,
+// which are exact in every format.
+func (s *suite) testEmbedPacked(t *testing.T) {
+	b, ok := s.backend.Backend.(tensor.PackedEmbedder)
+	if !ok {
+		t.Skipf("SKIP: rows of packed weights on backend %s absent", s.backend.Name())
+	}
+	for dtype := range s.tol.Linear {
+		if dtype == tensor.I8 {
+			continue
+		}
+		for _, shape := range [][2]int{{1, 1}, {33, 7}, {97, 64}, {16, 65}} {
+			nOut, nIn := shape[0], shape[1]
+			m := newMemory(11)
+			table, y, id := m.input(nOut, nIn), m.output(nOut, nIn), m.indices(nOut, nOut)
+			w := s.backend.pack(t, table, dtype)
+			unit, columns := tensor.Zeros(nIn, nIn), tensor.Zeros(nIn, nOut)
+			for i := range nIn {
+				unit.Row(i)[i] = 1
+			}
+			s.backend.Linear(columns, unit, w, tensor.Mat{})
+			b.EmbedPacked(y, w, id)
+			for i, row := range id {
+				for j, v := range y.Row(i) {
+					if want := columns.Row(j)[row]; v != want {
+						t.Fatalf("%v (%d, %d): element (%d, %d) is %v, want %v", dtype, nOut, nIn, row, j, v, want)
+					}
+				}
+			}
+		}
+	}
 }
 
 // unfolding is the geometry of an Unfold over sequences of odd lengths, some of them empty.
