@@ -91,70 +91,81 @@ func (b *Batch) Names() []string {
 	return names
 }
 
-// Linear returns y = Σ_k a_k ∘ ((b_k ∘ x) Wᵀ) + (x Vᵀ) Uᵀ + bias for the rows x of each sequence
-// under its adapter.
-func (b *Batch) Linear(s *whisper.Step, l *whisper.Linear, x tensor.Mat) (y tensor.Mat, ok bool) {
-	switch {
-	case !b.touches(s, l.Site):
+// Linear returns y = Σ_k a_k ∘ ((b_k ∘ x) Wᵀ) + (x Vᵀ) Uᵀ + bias, or GELU of it, for the rows x of
+// each sequence under its adapter. The terms are added in an order that is the same for all: the
+// first, the bias, the further ones, the product of U and V.
+func (b *Batch) Linear(s *whisper.Step, l *whisper.Linear, x tensor.Mat, gelu bool) (y tensor.Mat, ok bool) {
+	adapted, more := b.touches(s, l.Site)
+	if !adapted {
 		return tensor.Mat{}, false
-	case b.run(s, 0) == s.Seg.Len():
-		f := b.adapters[index(s, 0)].at(l.Site)
-		y = f.first(s, l, x)
-		f.rest(s, l, &y, x)
-	default:
-		y = b.mixed(s, l, x)
 	}
-	if !l.Bias.IsZero() {
-		y = s.AddBias(y, l.Bias)
+	first, scaled := b.first(s, l.Site)
+	if !more && gelu {
+		if !scaled {
+			return s.LinearGELU(x, &l.Weight, l.Bias), true
+		}
+		return s.ScaledLinearGELU(x, &l.Weight, l.Bias, first), true
+	}
+	if scaled {
+		y = s.ScaledLinear(x, &l.Weight, l.Bias, first)
+	} else {
+		y = s.Linear(x, &l.Weight, l.Bias)
+	}
+	if more {
+		b.rest(s, l, &y, x)
+	}
+	if gelu {
+		y = s.GELU(y)
 	}
 	return y, true
 }
 
-// mixed returns the product, without bias, of sequences under different adapters: all rows take
-// one product with W for the first term, whose scales are looked up row by row; terms beyond it
-// and added products are computed for the rows that have them.
-func (b *Batch) mixed(s *whisper.Step, l *whisper.Linear, x tensor.Mat) tensor.Mat {
-	var y tensor.Mat
-	if first := b.scales[l.Site]; first.a.IsZero() {
-		y = s.Linear(x, &l.Weight, tensor.Mat{})
-	} else {
-		row := s.AdapterRows()
-		y = s.Scale(s.Linear(s.Scale(x, first.b, row), &l.Weight, tensor.Mat{}), first.a, row)
+// first returns the scales of the first terms at site, looked up row by row; those of the one
+// adapter, which may be trained, where there is no other. !scaled where all are ones.
+func (b *Batch) first(s *whisper.Step, site whisper.Site) (first tensor.Scales, scaled bool) {
+	if b.run(s, 0) == s.Seg.Len() {
+		f := b.adapters[index(s, 0)].at(site)
+		if f.A.IsZero() {
+			return tensor.Scales{}, false
+		}
+		return f.term(0), true
 	}
+	all := b.scales[site]
+	if all.a.IsZero() {
+		return tensor.Scales{}, false
+	}
+	return tensor.Scales{In: all.b, Out: all.a, Row: s.AdapterRows()}, true
+}
+
+// rest adds to y what the adapters have beyond the first term, for the rows of those that do.
+func (b *Batch) rest(s *whisper.Step, l *whisper.Linear, y *tensor.Mat, x tensor.Mat) {
 	for from := 0; from < s.Seg.Len(); {
 		to := b.run(s, from)
 		if f := b.adapters[index(s, from)].at(l.Site); f != nil {
-			i, j := int(s.Seg[from]), int(s.Seg[to])
-			part := y.Slice(i, j)
-			f.rest(s, l, &part, x.Slice(i, j))
+			if i, j := int(s.Seg[from]), int(s.Seg[to]); j-i == y.Rows {
+				f.rest(s, l, y, x)
+			} else {
+				part := y.Slice(i, j)
+				f.rest(s, l, &part, x.Slice(i, j))
+			}
 		}
 		from = to
 	}
-	return y
-}
-
-// first returns the first term.
-func (f *Factors) first(s *whisper.Step, l *whisper.Linear, x tensor.Mat) tensor.Mat {
-	if f.A.IsZero() {
-		return s.Linear(x, &l.Weight, tensor.Mat{})
-	}
-	return f.term(s, l, x, 0)
 }
 
 // rest adds the further terms and the added product to y.
 func (f *Factors) rest(s *whisper.Step, l *whisper.Linear, y *tensor.Mat, x tensor.Mat) {
 	for k := 1; k < f.rank(); k++ {
-		s.AddTo(y, f.term(s, l, x, k))
+		s.AddTo(y, s.ScaledLinear(x, &l.Weight, tensor.Mat{}, f.term(k)))
 	}
 	if !f.U.IsZero() {
 		s.AddTo(y, s.Linear(s.Linear(x, &tensor.Weight{Mat: f.V}, tensor.Mat{}), &tensor.Weight{Mat: f.U}, tensor.Mat{}))
 	}
 }
 
-// term returns a_k ∘ ((b_k ∘ x) Wᵀ).
-func (f *Factors) term(s *whisper.Step, l *whisper.Linear, x tensor.Mat, k int) tensor.Mat {
-	y := s.Linear(s.Scale(x, f.B.Slice(k, k+1), nil), &l.Weight, tensor.Mat{})
-	return s.Scale(y, f.A.Slice(k, k+1), nil)
+// term returns the scales of term k.
+func (f *Factors) term(k int) tensor.Scales {
+	return tensor.Scales{In: f.B.Slice(k, k+1), Out: f.A.Slice(k, k+1)}
 }
 
 // index returns the adapter index of sequence i of a step.
@@ -174,17 +185,19 @@ func (b *Batch) run(s *whisper.Step, from int) int {
 	return to
 }
 
-// touches reports whether any sequence of the step has an adapter that adapts site.
-func (b *Batch) touches(s *whisper.Step, site whisper.Site) bool {
+// touches reports whether any sequence of the step has an adapter that adapts site, and one that
+// does more than scale.
+func (b *Batch) touches(s *whisper.Step, site whisper.Site) (adapted, more bool) {
 	if _, ok := b.scales[site]; !ok {
-		return false
+		return false, false
 	}
 	for _, i := range s.AdapterOf {
-		if b.adapters[i].at(site) != nil {
-			return true
+		if f := b.adapters[i].at(site); f != nil {
+			adapted = true
+			more = more || f.rank() > 1 || !f.U.IsZero()
 		}
 	}
-	return false
+	return adapted, more
 }
 
 // Name returns the name of the adapter at index i, "" for the identity.

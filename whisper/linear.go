@@ -12,7 +12,7 @@ type Linear struct {
 // Forward returns the product with rows x (nRow, nIn), each sequence under its adapter.
 func (l *Linear) Forward(s *Step, x tensor.Mat) tensor.Mat {
 	if s.Adapter != nil {
-		if y, ok := s.Adapter.Linear(s, l, x); ok {
+		if y, ok := s.Adapter.Linear(s, l, x, false); ok {
 			return y
 		}
 	}
@@ -22,8 +22,8 @@ func (l *Linear) Forward(s *Step, x tensor.Mat) tensor.Mat {
 // ForwardGELU returns GELU of the product with rows x.
 func (l *Linear) ForwardGELU(s *Step, x tensor.Mat) tensor.Mat {
 	if s.Adapter != nil {
-		if y, ok := s.Adapter.Linear(s, l, x); ok {
-			return s.GELU(y)
+		if y, ok := s.Adapter.Linear(s, l, x, true); ok {
+			return y
 		}
 	}
 	return s.LinearGELU(x, &l.Weight, l.Bias)

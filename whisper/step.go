@@ -91,7 +91,8 @@ func (s *Step) AdapterRows() []int32 {
 
 // Adapter owns a whole Linear: fLoRA multiplies the weight, so that it cannot be an added delta.
 type Adapter interface {
-	// Linear returns the product of l with the rows x, each sequence of s under its adapter;
-	// !ok where none of them adapts this linear, and the base model's product stands.
-	Linear(s *Step, l *Linear, x tensor.Mat) (y tensor.Mat, ok bool)
+	// Linear returns the product of l with the rows x, and with gelu GELU of it, each sequence of s
+	// under its adapter; !ok where none of them adapts this linear, and the base model's product
+	// stands.
+	Linear(s *Step, l *Linear, x tensor.Mat, gelu bool) (y tensor.Mat, ok bool)
 }

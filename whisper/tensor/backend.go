@@ -137,6 +137,28 @@ type GELULinear interface {
 	LinearGELU(y, x Mat, w Packed, bias Mat)
 }
 
+// Scales multiply the rows on both sides of a linear: row i of its operand by In[Row[i]], and of its
+// product by Out[Row[i]].
+type Scales struct {
+	In, Out Mat     // (nScale, nIn), (nScale, nOut)
+	Row     []int32 // nil: In and Out have one row, which scales all
+}
+
+// RowOf returns Row[i], and zero of a nil Row.
+func (s *Scales) RowOf(i int) int {
+	if s.Row == nil {
+		return 0
+	}
+	return int(s.Row[i])
+}
+
+// ScaledLinear is implemented by a backend that computes a linear between scales in one pass.
+type ScaledLinear interface {
+	// ScaledLinear computes y[i] = out[row[i]] ∘ ((in[row[i]] ∘ x[i]) wᵀ) + bias, and with gelu
+	// GELU of that, with the bits of Scale, Linear, Scale, AddBias and GELU.
+	ScaledLinear(y, x Mat, w Packed, bias Mat, s Scales, gelu bool)
+}
+
 // Transpose says which operands of MatMul are transposed.
 type Transpose uint8
 

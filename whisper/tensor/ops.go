@@ -159,6 +159,37 @@ func (o *Ops) LinearGELU(x Mat, w *Weight, bias Mat) Mat {
 	return y
 }
 
+// ScaledLinear returns y[i] = out[row[i]] ∘ ((in[row[i]] ∘ x[i]) wᵀ) + bias, in one pass where the
+// backend has it.
+func (o *Ops) ScaledLinear(x Mat, w *Weight, bias Mat, s Scales) Mat {
+	return o.scaledLinear(x, w, bias, s, false)
+}
+
+// ScaledLinearGELU returns GELU of [Ops.ScaledLinear].
+func (o *Ops) ScaledLinearGELU(x Mat, w *Weight, bias Mat, s Scales) Mat {
+	return o.scaledLinear(x, w, bias, s, true)
+}
+
+func (o *Ops) scaledLinear(x Mat, w *Weight, bias Mat, s Scales, gelu bool) Mat {
+	b, ok := o.backend.(ScaledLinear)
+	if ok && w.Packed != nil && !o.recording {
+		checkShape("scales of a linear's operand", s.In, s.In.Rows, x.Cols)
+		checkShape("scales of a linear's product", s.Out, s.In.Rows, w.Rows)
+		checkIndex("scale", s.Row, x.Rows, s.In.Rows)
+		y := o.linearResult(x, w, bias)
+		b.ScaledLinear(y, x, w.Packed, bias, s, gelu)
+		return y
+	}
+	y := o.Scale(o.Linear(o.Scale(x, s.In, s.Row), w, Mat{}), s.Out, s.Row)
+	if !bias.IsZero() {
+		y = o.AddBias(y, bias)
+	}
+	if gelu {
+		y = o.GELU(y)
+	}
+	return y
+}
+
 // linearResult checks the operands of a linear and returns memory for its result.
 func (o *Ops) linearResult(x Mat, w *Weight, bias Mat) Mat {
 	checkShape("weight of a linear", w.Mat, w.Rows, x.Cols)

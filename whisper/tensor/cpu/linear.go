@@ -57,6 +57,9 @@ type linear struct {
 	bias []float32
 	gelu bool
 
+	scale    tensor.Scales
+	lateBias []float32 // what is added after the scales; bias is nil then
+
 	a      []byte    // all rows as the kernel wants them, where tasks are ranges of columns
 	scales []float32 // of the rows
 	rows   int       // of a task, 0: tasks are ranges of columns
@@ -67,17 +70,17 @@ type linear struct {
 
 // Linear computes y = x wᵀ + bias for a weight that [Backend.Pack] of the same backend made.
 func (b *Backend) Linear(y, x tensor.Mat, w tensor.Packed, bias tensor.Mat) {
-	b.multiplyLinear(y, x, w.(*weight), bias, false)
+	b.multiplyLinear(y, x, w.(*weight), bias, tensor.Scales{}, false)
 }
 
 // LinearGELU computes y = GELU(x wᵀ + bias): rows of a task as soon as they are done, in its cache.
 func (b *Backend) LinearGELU(y, x tensor.Mat, w tensor.Packed, bias tensor.Mat) {
-	b.multiplyLinear(y, x, w.(*weight), bias, true)
+	b.multiplyLinear(y, x, w.(*weight), bias, tensor.Scales{}, true)
 }
 
-// multiplyLinear computes y = x wᵀ + bias, or its GELU. An element is one chain over the inner
+// multiplyLinear computes y = x wᵀ + bias, between scales or not, or its GELU. An element is one chain over the inner
 // dimension whatever the rows beside it, and each row has a scale of its own.
-func (b *Backend) multiplyLinear(y, x tensor.Mat, w *weight, bias tensor.Mat, gelu bool) {
+func (b *Backend) multiplyLinear(y, x tensor.Mat, w *weight, bias tensor.Mat, s tensor.Scales, gelu bool) {
 	if x.Rows == 0 || w.nOut == 0 {
 		return
 	}
@@ -85,7 +88,10 @@ func (b *Backend) multiplyLinear(y, x tensor.Mat, w *weight, bias tensor.Mat, ge
 	if p.task == nil {
 		p.task = p.runTask
 	}
-	p.w, p.x, p.y, p.bias, p.gelu = w, x, y, bias.Data, gelu
+	p.w, p.x, p.y, p.bias, p.scale, p.gelu = w, x, y, bias.Data, s, gelu
+	if !s.Out.IsZero() {
+		p.bias, p.lateBias = nil, bias.Data
+	}
 	if x.Rows >= blockedRows {
 		blocks := (x.Rows*w.format.rowBytes(w.nIn) + blockBytes - 1) / blockBytes
 		blocks = roundUp(max(blocks, tasksPerThread*b.threads), b.threads)
@@ -125,7 +131,7 @@ func divideRoom(room []float32, rows, rowBytes int) (a []byte, scales []float32)
 func (p *linear) convert(w *worker, a []byte, scales []float32, from, to int) {
 	size := p.rowBytes()
 	for i := from; i < to; i++ {
-		scales[i-from] = p.w.format.convert(w.kernels, a[(i-from)*size:][:size], p.x.Row(i))
+		scales[i-from] = p.w.format.convert(w.kernels, a[(i-from)*size:][:size], p.operand(w, i))
 	}
 }
 
@@ -167,12 +173,7 @@ func (p *linear) block(w *worker, a []byte, scales []float32, i0, i1, j0, j1 int
 		f.panel(k)
 	}
 	w.panel = panel{}
-	if p.gelu {
-		for i := i0; i < i1; i++ {
-			row := p.y.Row(i)[j0:j1]
-			w.kernels.gelu(row, row)
-		}
-	}
+	p.finish(w, i0, i1, j0, j1)
 }
 
 // lastPanel computes the n < nr columns from j on beside the matrix.

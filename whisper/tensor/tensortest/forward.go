@@ -32,6 +32,7 @@ func (s *suite) runForward(t *testing.T) {
 	t.Run("AttentionByQuery", s.testAttentionByQuery)
 	t.Run("PackedAttention", s.testPackedAttention)
 	t.Run("LinearGELU", s.testLinearGELU)
+	t.Run("ScaledLinear", s.testScaledLinear)
 	t.Run("Embed", s.testEmbed)
 	t.Run("EmbedPacked", s.testEmbedPacked)
 	t.Run("Unfold", s.testUnfold)
