@@ -68,7 +68,7 @@ func (m *Model) Fill(b tensor.Backend, dtype tensor.DType, read func(p Param, da
 	if err != nil {
 		return err
 	}
-	m.packKeyValues(b, wide(dtype))
+	m.packKeyValues(b, dtype)
 	m.fingerprint = m.hash(heads)
 	return nil
 }
