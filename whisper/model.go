@@ -183,33 +183,57 @@ func (m *Model) Params() []Param {
 // Keys and values will be packed too. The plain weights stay: adapters and the token embedding read
 // them.
 func (m *Model) Pack(b tensor.Backend, dtype tensor.DType) error {
-	pack := func(w *tensor.Weight, dtype tensor.DType) error {
-		p, err := b.Pack(w.Mat, dtype)
-		if err != nil {
-			return fmt.Errorf("whisper: pack for %s: %w", b.Name(), err)
-		}
-		w.Packed = p
-		return nil
-	}
 	wide := dtype
 	if dtype == tensor.I8 {
 		wide = tensor.BF16
 	}
-	for _, c := range []*Conv{&m.Encoder.Conv1, &m.Encoder.Conv2} {
-		if err := pack(&c.Weight, wide); err != nil {
-			return err
+	e, d := &m.Encoder, &m.Decoder
+	p := packer{backend: b}
+	p.pack(wide, nil, &e.Conv1.Weight, &e.Conv2.Weight)
+	for _, blocks := range [][]Block{e.Blocks, d.Blocks} {
+		for i := range blocks {
+			x := &blocks[i]
+			p.pack(dtype, &x.AttnNorm, &x.Attn.Query.Weight, &x.Attn.Key.Weight, &x.Attn.Value.Weight)
+			p.pack(dtype, nil, &x.Attn.Out.Weight)
+			if c := x.Cross; c != nil {
+				p.pack(dtype, &x.CrossNorm, &c.Query.Weight)
+				p.pack(dtype, &e.Norm, &c.Key.Weight, &c.Value.Weight)
+				p.pack(dtype, nil, &c.Out.Weight)
+			}
+			p.pack(dtype, &x.MLPNorm, &x.MLP.FC1.Weight)
+			p.pack(dtype, nil, &x.MLP.FC2.Weight)
 		}
 	}
-	if err := pack(&m.Decoder.Tokens, dtype); err != nil {
-		return err
-	}
-	for _, l := range m.Linears() {
-		if err := pack(&l.Weight, dtype); err != nil {
-			return err
-		}
+	p.pack(dtype, &d.Norm, &d.Tokens)
+	if p.err != nil {
+		return p.err
 	}
 	m.packKeyValues(b, wide)
 	return nil
+}
+
+// packer packs weights until the first that fails.
+type packer struct {
+	backend tensor.Backend
+	err     error
+}
+
+// pack packs weights of linears that read what norm returns, or with nil anything.
+func (p *packer) pack(dtype tensor.DType, norm *LayerNorm, ws ...*tensor.Weight) {
+	balanced, ok := p.backend.(tensor.BalancedPacker)
+	for _, w := range ws {
+		if p.err != nil {
+			return
+		}
+		if ok && norm != nil {
+			w.Packed, p.err = balanced.PackBalanced(w.Mat, dtype, norm.ranges())
+		} else {
+			w.Packed, p.err = p.backend.Pack(w.Mat, dtype)
+		}
+		if p.err != nil {
+			p.err = fmt.Errorf("whisper: pack for %s: %w", p.backend.Name(), p.err)
+		}
+	}
 }
 
 // packKeyValues lets keys and values be packed in dtype: those of the encoder where the backend

@@ -125,7 +125,12 @@ func divideRoom(room []float32, rows, rowBytes int) (a []byte, scales []float32)
 func (p *linear) convert(w *worker, a []byte, scales []float32, from, to int) {
 	size := p.rowBytes()
 	for i := from; i < to; i++ {
-		scales[i-from] = p.w.format.convert(w.kernels, a[(i-from)*size:][:size], p.x.Row(i))
+		row := p.x.Row(i)
+		if p.w.inverse != nil {
+			row = w.floats(scratchRows, len(row))
+			w.kernels.mul(row, p.x.Row(i), p.w.inverse)
+		}
+		scales[i-from] = p.w.format.convert(w.kernels, a[(i-from)*size:][:size], row)
 	}
 }
 
