@@ -25,11 +25,10 @@ type dtypeTolerance struct {
 	otherTexts             float64 // the share of greedy decodes
 }
 
-// dtypeTolerances are about four times what correct kernels do, since kits have other random weights. A
-// rounding to bfloat16 is off by up to 2^-9, one to int8 by 2^-8 of the greatest number of its row; a
-// kernel that drops or swaps terms of a product is off by 0.3 and more, and int8 whose output layer is not
-// balanced by 0.15 of the logits. Random models give most of their tokens by margins below such an error: the
-// texts that differ are few only for f32.
+// dtypeTolerances of bf16 and int8 are three to four times the errors of correct kernels, since kits have
+// other random weights, those of f32 ten times. A rounding to bfloat16 is off by up to 2^-9, one to int8 by
+// 2^-8 of the greatest number of its row; int8 whose output layer is not balanced is off by 0.15 of the
+// logits. Random models choose most of their tokens by less than such an error: few texts differ for f32 alone.
 var dtypeTolerances = []dtypeTolerance{
 	{tensor.F32, 1e-5, 1e-4, 1e-5, 1e-4, 1e-4, 1e-2, 0.1},
 	{tensor.BF16, 0.02, 0.1, 0.025, 0.12, 0.05, 5, 0.7},
