@@ -1,6 +1,10 @@
 package whisper
 
-import "glossa/whisper/tensor"
+import (
+	"math"
+
+	"glossa/whisper/tensor"
+)
 
 // Linear is y = x Wᵀ + b, the one seam at which adapters enter.
 type Linear struct {
@@ -34,6 +38,16 @@ type LayerNorm struct{ Gamma, Beta tensor.Mat }
 
 // Forward returns the normalised rows of x (nRow, nState).
 func (n *LayerNorm) Forward(s *Step, x tensor.Mat) tensor.Mat { return s.LayerNorm(x, n.Gamma, n.Beta) }
+
+// ranges returns how large the columns of normalised rows are: the root mean squares of rows whose
+// normal numbers, before gamma and beta, are of mean 0 and variance 1.
+func (n *LayerNorm) ranges() []float32 {
+	r := make([]float32, n.Gamma.Cols)
+	for i := range r {
+		r[i] = float32(math.Hypot(float64(n.Gamma.Data[i]), float64(n.Beta.Data[i])))
+	}
+	return r
+}
 
 // MLP is fc2(GELU(fc1(x))).
 type MLP struct{ FC1, FC2 Linear }

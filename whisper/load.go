@@ -25,7 +25,7 @@ func LoadPlain(c *Checkpoint) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	return m, m.eachParam(func(_ int, p Param, _ *[]float32) error {
+	return m, m.eachParam(nil, func(_ int, p Param, _ *[]float32) error {
 		*p.Mat = tensor.Zeros(p.Mat.Rows, p.Mat.Cols)
 		return p.read(*p.Mat, read)
 	})
@@ -48,7 +48,7 @@ func newLoading(c *Checkpoint) (m *Model, read func(p Param, data []float32) err
 // parameters at once. What products read is packed for b in dtype, and its plain numbers are not kept.
 func (m *Model) Fill(b tensor.Backend, dtype tensor.DType, read func(p Param, data []float32) error) error {
 	heads := make([][]float32, len(m.Params()))
-	err := m.eachParam(func(i int, p Param, buffer *[]float32) error {
+	fill := func(i int, p Param, buffer *[]float32) error {
 		plain := p.staysPlain(b)
 		n := p.Mat.Rows * p.Mat.Cols
 		if plain {
@@ -64,9 +64,11 @@ func (m *Model) Fill(b tensor.Backend, dtype tensor.DType, read func(p Param, da
 			*p.Mat = held
 		}
 		return m.pack(b, dtype, p, held)
-	})
-	if err != nil {
-		return err
+	}
+	for _, multiplied := range []bool{false, true} { // norms before the weights that are packed by them
+		if err := m.eachParam(func(p Param) bool { return (p.weight != nil) == multiplied }, fill); err != nil {
+			return err
+		}
 	}
 	m.packKeyValues(b, dtype)
 	m.fingerprint = m.hash(heads)
@@ -98,14 +100,16 @@ func (p Param) read(held tensor.Mat, set func(p Param, data []float32) error) er
 // maxReaders bounds the parameters that are read at once, each into a buffer of the largest.
 const maxReaders = 8
 
-// eachParam calls f for every parameter, several at once, the largest first: the embedding of tokens takes as long as many others.
+// eachParam calls f for every parameter that is wanted, all with nil, several at once, the largest first: the embedding of tokens takes as long as many others.
 // buffer is memory that f may keep for its next call. The error is that of the first parameter in the order of the network among
 // those that failed; after one, no further ones are begun.
-func (m *Model) eachParam(f func(i int, p Param, buffer *[]float32) error) error {
+func (m *Model) eachParam(wanted func(p Param) bool, f func(i int, p Param, buffer *[]float32) error) error {
 	params := m.Params()
-	order := make([]int, len(params))
-	for i := range order {
-		order[i] = i
+	var order []int
+	for i, p := range params {
+		if wanted == nil || wanted(p) {
+			order = append(order, i)
+		}
 	}
 	size := func(i int) int { return params[i].Mat.Rows * params[i].Mat.Cols }
 	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(size(j), size(i)) })
@@ -124,7 +128,7 @@ func (m *Model) eachParam(f func(i int, p Param, buffer *[]float32) error) error
 		i, order = order[0], order[1:]
 		return i, true
 	}
-	for range min(runtime.GOMAXPROCS(0), maxReaders, len(params)) {
+	for range min(runtime.GOMAXPROCS(0), maxReaders, len(order)) {
 		workers.Go(func() {
 			var buffer []float32
 			for i, ok := next(); ok; i, ok = next() {

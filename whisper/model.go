@@ -31,6 +31,7 @@ type Param struct {
 
 	weight    *tensor.Weight // which Mat is that of, nil where no product reads it
 	embedding *tensor.Packed // whose rows are looked up too, nil of all others
+	norm      *LayerNorm     // that returns the rows which it is multiplied by, nil where none does
 }
 
 // New returns a model of the given geometry with all parameters zero and no tokenizer.
@@ -116,6 +117,25 @@ func (m *Model) Linears() []*Linear {
 
 func (a *Attention) linears() []*Linear { return []*Linear{&a.Query, &a.Key, &a.Value, &a.Out} }
 
+// normBefore returns the norm that returns the rows which a linear takes, nil where none does.
+func (m *Model) normBefore(s Site) *LayerNorm {
+	blocks := m.Encoder.Blocks
+	if s.Stack == DecoderStack {
+		blocks = m.Decoder.Blocks
+	}
+	switch b := &blocks[s.Layer]; s.Role {
+	case Query, Key, Value:
+		return &b.AttnNorm
+	case CrossQuery:
+		return &b.CrossNorm
+	case CrossKey, CrossValue:
+		return &m.Encoder.Norm
+	case FC1:
+		return &b.MLPNorm
+	}
+	return nil
+}
+
 // Params returns every parameter of the model, in the order of the network.
 func (m *Model) Params() []Param {
 	var ps []Param
@@ -126,7 +146,7 @@ func (m *Model) Params() []Param {
 	}
 	linears := func(ls ...*Linear) {
 		for _, l := range ls {
-			ps = append(ps, Param{Name: l.Site.String() + ".weight", Mat: &l.Weight.Mat, weight: &l.Weight})
+			ps = append(ps, Param{Name: l.Site.String() + ".weight", Mat: &l.Weight.Mat, weight: &l.Weight, norm: m.normBefore(l.Site)})
 			if l.Bias.Cols > 0 {
 				add(l.Site.String()+".bias", &l.Bias)
 			}
@@ -154,7 +174,7 @@ func (m *Model) Params() []Param {
 	}
 	add(stackName[EncoderStack]+".embed_positions.weight", &e.Positions)
 	stack(stackName[EncoderStack], e.Blocks, &e.Norm)
-	ps = append(ps, Param{Name: stackName[DecoderStack] + ".embed_tokens.weight", Mat: &d.Tokens.Mat, weight: &d.Tokens, embedding: &d.Embedding})
+	ps = append(ps, Param{Name: stackName[DecoderStack] + ".embed_tokens.weight", Mat: &d.Tokens.Mat, weight: &d.Tokens, embedding: &d.Embedding, norm: &d.Norm})
 	add(stackName[DecoderStack]+".embed_positions.weight", &d.Positions)
 	stack(stackName[DecoderStack], d.Blocks, &d.Norm)
 	return ps
@@ -182,7 +202,7 @@ func wide(dtype tensor.DType) tensor.DType {
 	return dtype
 }
 
-// pack lays the numbers of a parameter out, if a product reads it.
+// pack lays the numbers of a parameter out, if a product reads it. Those of its norm must be known.
 func (m *Model) pack(b tensor.Backend, dtype tensor.DType, p Param, numbers tensor.Mat) (err error) {
 	if p.weight == nil {
 		return nil
@@ -190,7 +210,12 @@ func (m *Model) pack(b tensor.Backend, dtype tensor.DType, p Param, numbers tens
 	if p.Conv {
 		dtype = wide(dtype)
 	}
-	if p.weight.Packed, err = b.Pack(numbers, dtype); err != nil {
+	if balanced, ok := b.(tensor.BalancedPacker); ok && p.norm != nil {
+		p.weight.Packed, err = balanced.PackBalanced(numbers, dtype, p.norm.ranges())
+	} else {
+		p.weight.Packed, err = b.Pack(numbers, dtype)
+	}
+	if err != nil {
 		return fmt.Errorf("whisper: pack for %s: %w", b.Name(), err)
 	}
 	if p.embedding == nil || p.staysPlain(b) {

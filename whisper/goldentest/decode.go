@@ -36,8 +36,8 @@ const (
 	NoSpeechProbTolerance = 1e-3
 )
 
-// numericError bounds how far our logits are from the reference's: see the kit's tolerances.
-const numericError = 2e-3
+// NumericError bounds how far our logits are from the reference's: see the kit's tolerances.
+const NumericError = 2e-3
 
 // Greedy says whether the case asks for no more than greedy search.
 func (c DecodeCase) Greedy() bool { return c.Margins.Top != nil }
@@ -123,6 +123,11 @@ func (c DecodeCase) certain() int {
 	if c.Stable {
 		return len(c.Result.Tokens)
 	}
+	return c.Certain(NumericError)
+}
+
+// Certain returns the number of leading tokens whose choice no error of that much between two logits can change.
+func (c DecodeCase) Certain(numericError float64) int {
 	if !c.Greedy() {
 		return 0
 	}

@@ -3,6 +3,7 @@ package nano_test
 import (
 	"context"
 	"io/fs"
+	"math"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -161,27 +162,86 @@ func TestErrorRates(t *testing.T) {
 	}
 }
 
+// How far number formats of weights may be from f32 on the test set. Noise of one step of 16 bits in the
+// sound moves the rate of f32 by up to 0.004 by itself, a sentence at once, so that the rates alone would
+// show little: few texts may change at all, about three times as many as do.
+const maxDTypeDistance = 0.012
+
+var maxOtherTexts = map[tensor.DType]float64{tensor.BF16: 0.06, tensor.I8: 0.1}
+
+// TestErrorRatesByDType: error rates do not depend on the number format of weights.
+func TestErrorRatesByDType(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIP: -short: the whole test set is transcribed by each number format")
+	}
+	b, err := cpu.New(cpu.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, adapters, byLanguage := open(t, b)
+	run := func(dtype tensor.DType) (wer float64, texts []string) {
+		if err := m.Pack(b, dtype); err != nil {
+			t.Fatal(err)
+		}
+		e, err := asr.New(m, b, adapters, byLanguage, asr.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var total eval.Score
+		texts = transcribed(t, e, asr.Auto, func(u eval.Utterance, text string) {
+			total.Add(eval.ScoreUtterance(u.Text, text, u.Lang))
+		})
+		return total.WER(), texts
+	}
+	want, wantTexts := run(tensor.F32)
+	for _, dtype := range []tensor.DType{tensor.BF16, tensor.I8} {
+		wer, texts := run(dtype)
+		others := 0
+		for i := range texts {
+			if texts[i] != wantTexts[i] {
+				others++
+			}
+		}
+		share := float64(others) / float64(len(texts))
+		t.Logf("%s: word error rate %.4f, %.4f of f32; %.3f of the texts are others", dtype, wer, want, share)
+		if distance := math.Abs(wer - want); distance > maxDTypeDistance || share > maxOtherTexts[dtype] {
+			t.Errorf("%s: word error rate off by %.4f, at most %.3f allowed; %.3f of the texts are others, at most %.2f allowed",
+				dtype, distance, maxDTypeDistance, share, maxOtherTexts[dtype])
+		}
+	}
+}
+
 // scores transcribes the test set in the languages that its manifest gives.
 func scores(t *testing.T, e *asr.Engine, adapter string) map[string]*eval.Score {
 	t.Helper()
+	byLang := make(map[string]*eval.Score)
+	transcribed(t, e, adapter, func(u eval.Utterance, text string) {
+		if byLang[u.Lang] == nil {
+			byLang[u.Lang] = new(eval.Score)
+		}
+		byLang[u.Lang].Add(eval.ScoreUtterance(u.Text, text, u.Lang))
+	})
+	return byLang
+}
+
+// transcribed returns the texts of the test set, and shows each to visit.
+func transcribed(t *testing.T, e *asr.Engine, adapter string, visit func(u eval.Utterance, text string)) []string {
+	t.Helper()
 	us := utterances(t)
+	texts := make([]string, len(us))
 	var requests []asr.Request
 	for _, u := range us {
 		requests = append(requests, asr.Request{Language: u.Lang, Adapter: adapter, Decoding: asr.Decoding{BeamSize: 5, Temperatures: []float64{0}}, Audio: func() ([]float32, error) { return samples(t, u), nil }})
 	}
-	byLang := make(map[string]*eval.Score)
 	err := e.TranscribeAll(context.Background(), requests, func(i int, r *asr.Result) {
-		u := us[i]
 		if r.Err != nil {
-			t.Errorf("%s: %v", u.AudioFilepath, r.Err)
+			t.Errorf("%s: %v", us[i].AudioFilepath, r.Err)
 		}
-		if byLang[u.Lang] == nil {
-			byLang[u.Lang] = new(eval.Score)
-		}
-		byLang[u.Lang].Add(eval.ScoreUtterance(u.Text, r.Text, u.Lang))
+		texts[i] = r.Text
+		visit(us[i], r.Text)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return byLang
+	return texts
 }

@@ -107,6 +107,14 @@ type PackedKV struct {
 	Data              []float32
 }
 
+// BalancedPacker is implemented by a backend with formats that all columns of a row share one scale in.
+type BalancedPacker interface {
+	// PackBalanced is Pack for products with rows whose numbers in column j are about ranges[j] large.
+	// Where dtype is such a format, it moves range between the columns of w and of the rows, so that no
+	// column of either rounds the others away. The product is the same but for its rounding.
+	PackBalanced(w Mat, dtype DType, ranges []float32) (Packed, error)
+}
+
 // KeyValuePacker is implemented by a backend whose Attention takes packed keys and values: they are
 // in the order that its products read them in, and read once for all sequences that share them. All
 // queries of such a sequence see all keys.

@@ -9,15 +9,23 @@ func (b *Backend) ScaledLinear(y, x tensor.Mat, w tensor.Packed, bias tensor.Mat
 	b.multiplyLinear(y, x, w.(*weight), bias, s, gelu)
 }
 
-// operand returns row i of x, scaled.
+// operand returns row i of x, scaled, and balanced as the columns of the weight are.
 func (p *linear) operand(w *worker, i int) []float32 {
 	x := p.x.Row(i)
-	if p.scale.In.IsZero() {
-		return x
+	if !p.scale.In.IsZero() {
+		x = w.scaled(x, p.scale.In.Row(p.scale.RowOf(i)))
 	}
-	scaled := w.floats(scratchRows, len(x))
-	w.kernels.mul(scaled, x, p.scale.In.Row(p.scale.RowOf(i)))
-	return scaled
+	if p.w.inverse != nil {
+		x = w.scaled(x, p.w.inverse)
+	}
+	return x
+}
+
+// scaled returns x ∘ s until the next call, of which x may be the last result.
+func (w *worker) scaled(x, s []float32) []float32 {
+	y := w.floats(scratchRows, len(x))
+	w.kernels.mul(y, x, s)
+	return y
 }
 
 // finish computes what follows the product of rows i0:i1 and columns j0:j1. A bias comes after the

@@ -19,6 +19,7 @@ type weight struct {
 	data        []byte
 	scales      []float32 // int8: by channel, a whole number of panels
 	corrections []int32   // int8: what offset adds to the sum of each channel
+	inverse     []float32 // int8: what activations are multiplied by, and columns were divided by; nil: by one
 }
 
 func (w *weight) Shape() (nOut, nIn int) { return w.nOut, w.nIn }
@@ -28,6 +29,40 @@ func (w *weight) DType() tensor.DType { return w.format.dtype }
 // Pack lays w (nOut, nIn) out for [Backend.Linear]. It fails with [ErrDType] where there is no
 // kernel for dtype.
 func (b *Backend) Pack(w tensor.Mat, dtype tensor.DType) (tensor.Packed, error) {
+	return b.pack(w, dtype, nil)
+}
+
+// PackBalanced is Pack for rows of activations whose columns are about ranges large.
+func (b *Backend) PackBalanced(w tensor.Mat, dtype tensor.DType, ranges []float32) (tensor.Packed, error) {
+	if dtype != tensor.I8 {
+		return b.pack(w, dtype, nil)
+	}
+	return b.pack(w, dtype, balance(w, ranges))
+}
+
+// balance returns what multiplies the columns of w so that they are as large as those of the activations
+// divided by it (SmoothQuant, Xiao et al. 2023, equation 4 with α = 1/2, of root mean squares).
+func balance(w tensor.Mat, ranges []float32) (factors []float32) {
+	const least, most = 0x1p-20, 0x1p20
+	squares := make([]float64, w.Cols)
+	for i := range w.Rows {
+		for j, v := range w.Row(i) {
+			squares[j] += float64(v) * float64(v)
+		}
+	}
+	factors = make([]float32, w.Cols)
+	for j, r := range ranges {
+		f := math.Sqrt(math.Abs(float64(r)) / math.Sqrt(squares[j]/float64(w.Rows)))
+		if !(least <= f && f <= most) {
+			f = 1 // one of both is nothing, or not finite
+		}
+		factors[j] = float32(f)
+	}
+	return factors
+}
+
+// pack lays w out, its columns multiplied by factors unless they are nil.
+func (b *Backend) pack(w tensor.Mat, dtype tensor.DType, factors []float32) (tensor.Packed, error) {
 	f := b.format(dtype)
 	if f == nil {
 		return nil, fmt.Errorf("%w: %s on %s", ErrDType, dtype, b.Name())
@@ -38,6 +73,9 @@ func (b *Backend) Pack(w tensor.Mat, dtype tensor.DType) (tensor.Packed, error) 
 	if dtype == tensor.I8 {
 		p.scales, p.corrections = make([]float32, panels*f.nr), make([]int32, panels*f.nr)
 	}
+	for _, factor := range factors {
+		p.inverse = append(p.inverse, 1/factor)
+	}
 	b.parallel(panels, func(k *worker, j int) {
 		panel := p.data[j*panelBytes:][:panelBytes]
 		first, end := j*f.nr, min((j+1)*f.nr, w.Rows)
@@ -46,7 +84,12 @@ func (b *Backend) Pack(w tensor.Mat, dtype tensor.DType) (tensor.Packed, error) 
 			return
 		}
 		for i := first; i < end; i++ {
-			p.packI8(k, panel[(i-first)*f.bSize:], i, w.Row(i))
+			row := w.Row(i)
+			if factors != nil {
+				row = k.floats(scratchRows, w.Cols)
+				k.kernels.mul(row, w.Row(i), factors)
+			}
+			p.packI8(k, panel[(i-first)*f.bSize:], i, row)
 		}
 	})
 	return p, nil

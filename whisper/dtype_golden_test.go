@@ -1,0 +1,199 @@
+package whisper_test
+
+import (
+	"context"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"glossa/audio"
+	"glossa/whisper"
+	"glossa/whisper/goldentest"
+	"glossa/whisper/tensor"
+)
+
+// dtypeTolerance is how far results with weights of a number format may be from the reference: errors as
+// parts of the reference's root mean square.
+type dtypeTolerance struct {
+	dtype tensor.DType
+
+	encoderRMS, encoderMax float64 // of a random model's states
+	logitsRMS, logitsMax   float64
+	baseRMS, baseMax       float64 // of whisper-base's, a few of whose columns are a hundred times the others
+	otherTexts             float64 // the share of greedy decodes
+}
+
+// dtypeTolerances of bf16 and int8 are three to four times the errors of correct kernels, since kits have
+// other random weights, those of f32 ten times. A rounding to bfloat16 is off by up to 2^-9, one to int8 by
+// 2^-8 of the greatest number of its row; int8 whose output layer is not balanced is off by 0.15 of the
+// logits. Random models choose most of their tokens by less than such an error: few texts differ for f32 alone.
+var dtypeTolerances = []dtypeTolerance{
+	{tensor.F32, 1e-5, 1e-4, 1e-5, 1e-4, 1e-4, 1e-2, 0.1},
+	{tensor.BF16, 0.02, 0.1, 0.025, 0.12, 0.05, 5, 0.7},
+	{tensor.I8, 0.05, 0.25, 0.08, 0.4, 0.25, 16, 0.9},
+}
+
+// difference is how far results are from their reference.
+type difference struct {
+	squares, reference float64 // sums
+	most               float64 // the largest, absolute
+	n                  int
+}
+
+func (d *difference) add(got, want float32) {
+	e := math.Abs(float64(got) - float64(want))
+	d.squares += e * e
+	d.reference += float64(want) * float64(want)
+	d.n++
+	if !(e <= d.most) {
+		d.most = e
+	}
+}
+
+// addRows adds the rows of got, which are want (len(rows), nCol).
+func (d *difference) addRows(got tensor.Mat, rows []int, want []float32) {
+	for i, r := range rows {
+		for j, g := range got.Row(r) {
+			d.add(g, want[i*got.Cols+j])
+		}
+	}
+}
+
+// within holds the root mean square and the largest of the differences to what is allowed of them.
+func (d *difference) within(t *testing.T, stage, what string, rms, most float64) {
+	t.Helper()
+	goldentest.Within(t, stage+" rms", what, math.Sqrt(d.squares/d.reference), rms)
+	goldentest.Within(t, stage+" max", what, d.most/math.Sqrt(d.reference/float64(d.n)), most)
+}
+
+// TestGoldenDType holds the results of every number format of weights to the reference.
+func TestGoldenDType(t *testing.T) {
+	k := openKit(t)
+	k.Each(t, func(t *testing.T, name string, m *whisper.Model) {
+		for _, tol := range dtypeTolerances {
+			if err := m.Pack(k.Backend, tol.dtype); err != nil {
+				t.Fatal(err)
+			}
+			encoderByDType(t, k, name, m, tol)
+			logitError := logitsByDType(t, k, name, m, tol)
+			textsByDType(t, k, name, m, tol, logitError)
+		}
+	})
+}
+
+// TestGoldenBaseEncoderDType does so for the real whisper-base encoder.
+func TestGoldenBaseEncoderDType(t *testing.T) {
+	k := openKit(t)
+	m, clips := baseEncoder(t, k)
+	for _, tol := range dtypeTolerances {
+		if err := m.Pack(k.Backend, tol.dtype); err != nil {
+			t.Fatal(err)
+		}
+		for _, clip := range clips {
+			var d difference
+			d.addRows(encodeBase(t, k, m, clip))
+			d.within(t, tol.dtype.String()+" whisper-base", clip, tol.baseRMS, tol.baseMax)
+		}
+	}
+}
+
+func encoderByDType(t *testing.T, k *goldentest.Kit, name string, m *whisper.Model, tol dtypeTolerance) {
+	t.Helper()
+	f, o := k.Tensors(t, name+"/encoder.safetensors"), tensor.NewOps(k.Backend)
+	for _, clip := range f.Names() {
+		if strings.HasSuffix(clip, ".frames") {
+			continue
+		}
+		o.Reset()
+		states, err := m.EncodeStates(&whisper.Step{Ops: o}, []audio.Mel{k.Mel(t, clip, m.Dims)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var d difference
+		want, _ := goldentest.Floats(t, f, clip)
+		d.addRows(states, goldentest.Integers(t, f, clip+".frames"), want)
+		d.within(t, tol.dtype.String()+" encoder", clip, tol.encoderRMS, tol.encoderMax)
+	}
+}
+
+// logitsByDType returns the largest error of a logit.
+func logitsByDType(t *testing.T, k *goldentest.Kit, name string, m *whisper.Model, tol dtypeTolerance) (most float64) {
+	t.Helper()
+	f, o := k.Tensors(t, name+"/logits.safetensors"), tensor.NewOps(k.Backend)
+	var info goldentest.Info
+	k.JSON(t, name+"/info.json", &info)
+	columns := goldentest.Integers(t, f, "columns")
+	for _, c := range slices.Sorted(maps.Keys(info.Logits)) {
+		cross, err := m.Encode(o, nil, []audio.Mel{k.Mel(t, info.Logits[c].Clip, m.Dims)}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Reset()
+		tokens := info.Logits[c].Tokens
+		s := &whisper.Step{Ops: o, Cross: cross, Seg: tensor.NewSegments(len(tokens))}
+		y := m.Decoder.Logits(s, m.Decoder.Forward(s, tokens))
+		var d difference
+		want, _ := goldentest.Floats(t, f, c+".logits")
+		for i := range y.Rows {
+			for j, col := range columns {
+				d.add(y.Row(i)[col], want[i*len(columns)+j])
+			}
+		}
+		d.within(t, tol.dtype.String()+" logits", "case "+c, tol.logitsRMS, tol.logitsMax)
+		most = max(most, d.most)
+	}
+	return most
+}
+
+// textsByDType decodes the greedy cases. Tokens are the reference's up to the first whose margin an error of
+// the logits may overcome, each of two by up to twice the largest that was seen.
+func textsByDType(t *testing.T, k *goldentest.Kit, name string, m *whisper.Model, tol dtypeTolerance, logitError float64) {
+	t.Helper()
+	const seen = 4
+	var cases, ran []goldentest.DecodeCase
+	k.JSON(t, name+"/decode.json", &cases)
+	o := tensor.NewOps(k.Backend)
+	encoded := make(map[string]*whisper.CrossKV)
+	var us []whisper.Utterance
+	for _, c := range cases {
+		options, ok := c.DecodeOptions(t, m.Tokenizer)
+		if !ok || !c.Greedy() {
+			continue
+		}
+		if encoded[c.Clip] == nil {
+			cross, err := m.Encode(o, nil, []audio.Mel{k.Mel(t, c.Clip, m.Dims)}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			encoded[c.Clip] = cross[0]
+		}
+		us, ran = append(us, whisper.Utterance{Cross: encoded[c.Clip], Options: options}), append(ran, c)
+	}
+	if len(ran) == 0 {
+		t.Fatal("no greedy case in decode.json")
+	}
+	got, err := m.Decode(context.Background(), o, nil, us)
+	if err != nil {
+		t.Fatal(err)
+	}
+	others := 0
+	for i, c := range ran {
+		if got[i].Err != nil {
+			t.Errorf("%s: %s: %v", tol.dtype, c.Name, got[i].Err)
+			continue
+		}
+		if got[i].Text != c.Result.Text {
+			others++
+		}
+		if got[i].Language != c.Result.Language {
+			continue // it is part of what the tokens follow on
+		}
+		n := c.Certain(max(seen*logitError, goldentest.NumericError))
+		if tokens := got[i].Tokens; len(tokens) < n || !slices.Equal(tokens[:n], c.Result.Tokens[:n]) {
+			t.Errorf("%s: %s (%s): tokens\n%d, want\n%d and more", tol.dtype, c.Name, c.Clip, tokens, c.Result.Tokens[:n])
+		}
+	}
+	goldentest.Within(t, tol.dtype.String()+" other greedy texts", name, float64(others)/float64(len(ran)), tol.otherTexts)
+}
