@@ -13,16 +13,22 @@ import (
 // change and may be used by several goroutines.
 type Batch struct {
 	adapters []*Adapter // adapters[0] is nil: the identity
-	scales   map[whisper.Site]scales
+	sites    map[whisper.Site]*site
 }
 
-// scales are the first terms of all adapters at one site, side by side; row 0, the identity, and
-// the rows of adapters that scale nothing are ones.
-type scales struct{ a, b tensor.Mat } // (nAdapter, nOut), (nAdapter, nIn); zero Mat: none scales
+// site is what the adapters do at one linear, by index, so that a step looks for it in one place.
+type site struct {
+	// Scales of the first terms side by side, (nAdapter, nOut) and (nAdapter, nIn): row 0, the
+	// identity, and the rows of adapters that scale nothing are ones. The zero Mat: none scales.
+	a, b tensor.Mat
+
+	factors []*Factors // nil: does not adapt this linear
+	more    []bool     // does more than scale once
+}
 
 // NewBatch returns the batch of the given adapters of model m, or [ErrBase].
 func NewBatch(m *whisper.Model, adapters ...*Adapter) (*Batch, error) {
-	b := &Batch{adapters: append([]*Adapter{nil}, adapters...), scales: make(map[whisper.Site]scales)}
+	b := &Batch{adapters: append([]*Adapter{nil}, adapters...), sites: make(map[whisper.Site]*site)}
 	for _, a := range adapters {
 		if err := a.Check(m); err != nil {
 			return nil, err
@@ -30,25 +36,28 @@ func NewBatch(m *whisper.Model, adapters ...*Adapter) (*Batch, error) {
 	}
 	for _, l := range m.Linears() {
 		if s, ok := b.stack(l); ok {
-			b.scales[l.Site] = s
+			b.sites[l.Site] = s
 		}
 	}
 	return b, nil
 }
 
 // stack lays the first terms of the adapters of l side by side; !ok where none adapts it.
-func (b *Batch) stack(l *whisper.Linear) (s scales, ok bool) {
+func (b *Batch) stack(l *whisper.Linear) (s *site, ok bool) {
+	n := len(b.adapters)
+	s = &site{factors: make([]*Factors, n), more: make([]bool, n)}
 	for i, a := range b.adapters {
 		f := a.at(l.Site)
 		if f == nil {
 			continue
 		}
 		ok = true
+		s.factors[i], s.more[i] = f, f.rank() > 1 || !f.U.IsZero()
 		if f.A.IsZero() {
 			continue
 		}
 		if s.a.IsZero() {
-			s = scales{ones(len(b.adapters), l.Weight.Rows), ones(len(b.adapters), l.Weight.Cols)}
+			s.a, s.b = ones(n, l.Weight.Rows), ones(n, l.Weight.Cols)
 		}
 		copy(s.a.Row(i), f.A.Row(0))
 		copy(s.b.Row(i), f.B.Row(0))
@@ -95,11 +104,12 @@ func (b *Batch) Names() []string {
 // each sequence under its adapter. The terms are added in an order that is the same for all: the
 // first, the bias, the further ones, the product of U and V.
 func (b *Batch) Linear(s *whisper.Step, l *whisper.Linear, x tensor.Mat, gelu bool) (y tensor.Mat, ok bool) {
-	adapted, more := b.touches(s, l.Site)
+	at := b.sites[l.Site]
+	adapted, more := at.touched(s)
 	if !adapted {
 		return tensor.Mat{}, false
 	}
-	first, scaled := b.first(s, l.Site)
+	first, scaled := at.first(s)
 	if !more && gelu {
 		if !scaled {
 			return s.LinearGELU(x, &l.Weight, l.Bias), true
@@ -112,7 +122,7 @@ func (b *Batch) Linear(s *whisper.Step, l *whisper.Linear, x tensor.Mat, gelu bo
 		y = s.Linear(x, &l.Weight, l.Bias)
 	}
 	if more {
-		b.rest(s, l, &y, x)
+		at.rest(s, l, &y, x)
 	}
 	if gelu {
 		y = s.GELU(y)
@@ -120,34 +130,33 @@ func (b *Batch) Linear(s *whisper.Step, l *whisper.Linear, x tensor.Mat, gelu bo
 	return y, true
 }
 
-// first returns the scales of the first terms at site, looked up row by row; those of the one
-// adapter, which may be trained, where there is no other. !scaled where all are ones.
-func (b *Batch) first(s *whisper.Step, site whisper.Site) (first tensor.Scales, scaled bool) {
-	if b.run(s, 0) == s.Seg.Len() {
-		f := b.adapters[index(s, 0)].at(site)
+// first returns the scales of the first terms, looked up row by row; those of the one adapter, which
+// may be trained, where there is no other. !scaled where all are ones.
+func (t *site) first(s *whisper.Step) (first tensor.Scales, scaled bool) {
+	if run(s, 0) == s.Seg.Len() {
+		f := t.factors[index(s, 0)]
 		if f.A.IsZero() {
 			return tensor.Scales{}, false
 		}
 		return f.term(0), true
 	}
-	all := b.scales[site]
-	if all.a.IsZero() {
+	if t.a.IsZero() {
 		return tensor.Scales{}, false
 	}
-	return tensor.Scales{In: all.b, Out: all.a, Row: s.AdapterRows()}, true
+	return tensor.Scales{In: t.b, Out: t.a, Row: s.AdapterRows()}, true
 }
 
 // rest adds to y what the adapters have beyond the first term, for the rows of those that do.
-func (b *Batch) rest(s *whisper.Step, l *whisper.Linear, y *tensor.Mat, x tensor.Mat) {
+func (t *site) rest(s *whisper.Step, l *whisper.Linear, y *tensor.Mat, x tensor.Mat) {
 	for from := 0; from < s.Seg.Len(); {
-		to := b.run(s, from)
-		if f := b.adapters[index(s, from)].at(l.Site); f != nil {
-			if i, j := int(s.Seg[from]), int(s.Seg[to]); j-i == y.Rows {
-				f.rest(s, l, y, x)
-			} else {
-				part := y.Slice(i, j)
-				f.rest(s, l, &part, x.Slice(i, j))
-			}
+		to, k := run(s, from), index(s, from)
+		switch i, j := int(s.Seg[from]), int(s.Seg[to]); {
+		case !t.more[k]:
+		case j-i == y.Rows:
+			t.factors[k].rest(s, l, y, x)
+		default:
+			part := y.Slice(i, j)
+			t.factors[k].rest(s, l, &part, x.Slice(i, j))
 		}
 		from = to
 	}
@@ -177,7 +186,7 @@ func index(s *whisper.Step, i int) int32 {
 }
 
 // run returns the end of the run of sequences from the given one on that share its adapter.
-func (b *Batch) run(s *whisper.Step, from int) int {
+func run(s *whisper.Step, from int) int {
 	to := from + 1
 	for to < s.Seg.Len() && index(s, to) == index(s, from) {
 		to++
@@ -185,17 +194,14 @@ func (b *Batch) run(s *whisper.Step, from int) int {
 	return to
 }
 
-// touches reports whether any sequence of the step has an adapter that adapts site, and one that
-// does more than scale.
-func (b *Batch) touches(s *whisper.Step, site whisper.Site) (adapted, more bool) {
-	if _, ok := b.scales[site]; !ok {
+// touched reports whether any sequence of the step has an adapter that adapts the linear, and one that
+// does more than scale. t may be nil.
+func (t *site) touched(s *whisper.Step) (adapted, more bool) {
+	if t == nil {
 		return false, false
 	}
 	for _, i := range s.AdapterOf {
-		if f := b.adapters[i].at(site); f != nil {
-			adapted = true
-			more = more || f.rank() > 1 || !f.U.IsZero()
-		}
+		adapted, more = adapted || t.factors[i] != nil, more || t.more[i]
 	}
 	return adapted, more
 }
