@@ -71,11 +71,9 @@ func (d *difference) within(t *testing.T, stage, what string, rms, most float64)
 // TestGoldenDType holds the results of every number format of weights to the reference.
 func TestGoldenDType(t *testing.T) {
 	k := openKit(t)
-	k.Each(t, func(t *testing.T, name string, m *whisper.Model) {
+	k.Each(t, func(t *testing.T, name string, _ *whisper.Model) {
 		for _, tol := range dtypeTolerances {
-			if err := m.Pack(k.Backend, tol.dtype); err != nil {
-				t.Fatal(err)
-			}
+			m := k.ModelOf(t, name, tol.dtype)
 			encoderByDType(t, k, name, m, tol)
 			logitError := logitsByDType(t, k, name, m, tol)
 			textsByDType(t, k, name, m, tol, logitError)

@@ -207,6 +207,9 @@ func (m *Model) pack(b tensor.Backend, dtype tensor.DType, p Param, numbers tens
 	if p.weight == nil {
 		return nil
 	}
+	if numbers.Data == nil {
+		p.mustHaveNumbers()
+	}
 	if p.Conv {
 		dtype = wide(dtype)
 	}

@@ -79,12 +79,18 @@ func (k *Kit) Tolerance(t *testing.T, name string) float64 {
 // Model loads a random model of the kit from its Hugging Face directory.
 func (k *Kit) Model(t *testing.T, name string) *whisper.Model {
 	t.Helper()
+	return k.ModelOf(t, name, tensor.F32)
+}
+
+// ModelOf is Model with weights of a number format.
+func (k *Kit) ModelOf(t *testing.T, name string, dtype tensor.DType) *whisper.Model {
+	t.Helper()
 	c, err := whisper.OpenDir(filepath.Join(k.Dir, "models", name, "hf"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	m, err := whisper.Load(c, k.Backend, tensor.F32)
+	m, err := whisper.Load(c, k.Backend, dtype)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,14 +21,14 @@ import (
 
 const manifest = "../../testdata/multilingual/manifest.jsonl"
 
-// open returns the model, its adapters in one batch, and the adapter of each language.
-func open(t *testing.T, b tensor.Backend) (*whisper.Model, []*flora.Adapter, map[string]string) {
+// open returns the model in a number format, its adapters, and the adapter of each language.
+func open(t *testing.T, b tensor.Backend, dtype tensor.DType) (*whisper.Model, []*flora.Adapter, map[string]string) {
 	t.Helper()
 	c, adapters, byLanguage, err := nano.Open()
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := whisper.Load(c, b, tensor.F32)
+	m, err := whisper.Load(c, b, dtype)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func TestMixedBatchIsAlone(t *testing.T) {
 			t.Logf("%s is not tested: %v", isa, err)
 			continue
 		}
-		m, adapters, byLanguage := open(t, b)
+		m, adapters, byLanguage := open(t, b, tensor.F32)
 		batch, err := flora.NewBatch(m, adapters...)
 		if err != nil {
 			t.Fatal(err)
@@ -145,7 +145,7 @@ func TestErrorRates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, adapters, byLanguage := open(t, b)
+	m, adapters, byLanguage := open(t, b, tensor.F32)
 	e, err := asr.New(m, b, adapters, byLanguage, asr.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -178,11 +178,8 @@ func TestErrorRatesByDType(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, adapters, byLanguage := open(t, b)
 	run := func(dtype tensor.DType) (wer float64, texts []string) {
-		if err := m.Pack(b, dtype); err != nil {
-			t.Fatal(err)
-		}
+		m, adapters, byLanguage := open(t, b, dtype)
 		e, err := asr.New(m, b, adapters, byLanguage, asr.Options{})
 		if err != nil {
 			t.Fatal(err)
