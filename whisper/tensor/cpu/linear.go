@@ -36,6 +36,10 @@ const (
 	blockedRows = 256
 	blockBytes  = 256 << 10
 
+	// streamsPerThread is how finely a product of few rows is divided: each task begins to read its part
+	// of the weight from memory that nothing has fetched ahead.
+	streamsPerThread = 2
+
 	// lineBytes is the size of a cache line.
 	lineBytes = 64
 )
@@ -106,7 +110,7 @@ func (b *Backend) multiplyLinear(y, x tensor.Mat, w *weight, bias tensor.Mat, s 
 		panels := (w.nOut + w.format.nr - 1) / w.format.nr
 		tasks := 1
 		if x.Rows*w.nOut*w.nIn >= serialWork/2 {
-			tasks = min(panels, tasksPerThread*b.threads)
+			tasks = min(panels, streamsPerThread*b.threads)
 		}
 		p.cols = (panels + tasks - 1) / tasks * w.format.nr
 		b.parallel((w.nOut+p.cols-1)/p.cols, p.task)
