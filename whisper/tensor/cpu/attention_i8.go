@@ -108,7 +108,7 @@ func columnScales(w *worker, scales, inverses []float32, m tensor.Mat, from int)
 
 // signedBytes rounds numbers of at most 127 to signed bytes. dst has room to the end of a cache line.
 func signedBytes(k *kernels, dst []byte, x []float32) {
-	if k.quantiseU8 == nil {
+	if k.quantiseU8 == nil { // without assembly
 		for i, v := range x {
 			dst[i] = byte(int8(math.RoundToEven(float64(v))))
 		}

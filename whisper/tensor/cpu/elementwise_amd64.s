@@ -2317,6 +2317,131 @@ end1:
 	VZEROUPPER
 	RET
 
+// func quantiseU8AVX2(dst []uint8, x []float32, inverse float32)
+// Requires: AVX, AVX2, SSE
+TEXT ·quantiseU8AVX2(SB), NOSPLIT, $0-52
+	MOVQ         x_base+24(FP), AX
+	MOVQ         dst_base+0(FP), CX
+	MOVSS        inverse+48(FP), X0
+	VBROADCASTSS X0, Y0
+	MOVL         $0x00000080, DX
+	VMOVD        DX, X1
+	VPBROADCASTD X1, Y1
+	MOVQ         x_len+32(FP), DX
+	XORQ         BX, BX
+	SUBQ         $0x00000008, DX
+	JLT          done1x1
+
+loop1x1:
+	VMOVUPS      (AX)(BX*1), Y2
+	VMULPS       Y0, Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VPADDD       Y1, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X3
+	VPACKSSDW    X3, X2, X3
+	VPACKUSWB    X3, X3, X3
+	VMOVQ        X3, (CX)
+	ADDQ         $0x00000008, CX
+	ADDQ         $0x00000020, BX
+	SUBQ         $0x00000008, DX
+	JGE          loop1x1
+
+done1x1:
+	ADDQ         $0x00000008, DX
+	TESTQ        DX, DX
+	JEQ          end1
+	LEAQ         rows_mask<>+32(SB), SI
+	SHLQ         $0x02, DX
+	SUBQ         DX, SI
+	VMOVUPS      (SI), Y2
+	VMASKMOVPS   (AX)(BX*1), Y2, Y2
+	VMULPS       Y0, Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VPADDD       Y1, Y2, Y2
+	VEXTRACTF128 $0x01, Y2, X0
+	VPACKSSDW    X0, X2, X0
+	VPACKUSWB    X0, X0, X0
+	VMOVQ        X0, (CX)
+	ADDQ         $0x00000008, CX
+
+end1:
+	VZEROUPPER
+	RET
+
+// func splitU8AVX2(high []uint8, low []uint8, x []float32, inverse float32, digit float32)
+// Requires: AVX, AVX2, SSE
+TEXT ·splitU8AVX2(SB), NOSPLIT, $0-80
+	MOVQ         x_base+48(FP), AX
+	MOVQ         high_base+0(FP), CX
+	MOVQ         low_base+24(FP), DX
+	MOVSS        inverse+72(FP), X0
+	VBROADCASTSS X0, Y0
+	MOVSS        digit+76(FP), X1
+	VBROADCASTSS X1, Y1
+	MOVL         $0x00000080, BX
+	VMOVD        BX, X2
+	VPBROADCASTD X2, Y2
+	MOVQ         x_len+56(FP), BX
+	XORQ         SI, SI
+	SUBQ         $0x00000008, BX
+	JLT          done1x1
+
+loop1x1:
+	VMOVUPS      (AX)(SI*1), Y3
+	VMULPS       Y0, Y3, Y3
+	VCVTPS2DQ    Y3, Y4
+	VCVTDQ2PS    Y4, Y5
+	VSUBPS       Y5, Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPADDD       Y2, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VPACKSSDW    X5, X4, X5
+	VPACKUSWB    X5, X5, X5
+	VMOVQ        X5, (CX)
+	ADDQ         $0x00000008, CX
+	VPADDD       Y2, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X4
+	VPACKSSDW    X4, X3, X4
+	VPACKUSWB    X4, X4, X4
+	VMOVQ        X4, (DX)
+	ADDQ         $0x00000008, DX
+	ADDQ         $0x00000020, SI
+	SUBQ         $0x00000008, BX
+	JGE          loop1x1
+
+done1x1:
+	ADDQ         $0x00000008, BX
+	TESTQ        BX, BX
+	JEQ          end1
+	LEAQ         rows_mask<>+32(SB), DI
+	SHLQ         $0x02, BX
+	SUBQ         BX, DI
+	VMOVUPS      (DI), Y3
+	VMASKMOVPS   (AX)(SI*1), Y3, Y3
+	VMULPS       Y0, Y3, Y3
+	VCVTPS2DQ    Y3, Y0
+	VCVTDQ2PS    Y0, Y4
+	VSUBPS       Y4, Y3, Y3
+	VMULPS       Y1, Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPADDD       Y2, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VPACKSSDW    X1, X0, X1
+	VPACKUSWB    X1, X1, X1
+	VMOVQ        X1, (CX)
+	ADDQ         $0x00000008, CX
+	VPADDD       Y2, Y3, Y3
+	VEXTRACTF128 $0x01, Y3, X0
+	VPACKSSDW    X0, X3, X0
+	VPACKUSWB    X0, X0, X0
+	VMOVQ        X0, (DX)
+	ADDQ         $0x00000008, DX
+
+end1:
+	VZEROUPPER
+	RET
+
 // func addAVX512(y []float32, a []float32, b []float32)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·addAVX512(SB), NOSPLIT, $0-72
@@ -4557,7 +4682,8 @@ TEXT ·quantiseU8AVX512(SB), NOSPLIT, $0-52
 	MOVSS        inverse+48(FP), X0
 	VBROADCASTSS X0, Z0
 	MOVL         $0x00000080, DX
-	VPBROADCASTD DX, Z1
+	VMOVD        DX, X1
+	VPBROADCASTD X1, Z1
 	MOVQ         x_len+32(FP), DX
 	XORQ         BX, BX
 	SUBQ         $0x00000010, DX
@@ -4603,7 +4729,8 @@ TEXT ·splitU8AVX512(SB), NOSPLIT, $0-80
 	MOVSS        digit+76(FP), X1
 	VBROADCASTSS X1, Z1
 	MOVL         $0x00000080, BX
-	VPBROADCASTD BX, Z2
+	VMOVD        BX, X2
+	VPBROADCASTD X2, Z2
 	MOVQ         x_len+56(FP), BX
 	XORQ         SI, SI
 	SUBQ         $0x00000010, BX

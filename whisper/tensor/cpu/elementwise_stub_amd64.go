@@ -229,6 +229,26 @@ func quantiseI16AVX2(dst []int16, x []float32, inverse float32)
 //go:noescape
 func splitI16AVX2(high []int16, low []int16, x []float32, inverse float32, digit float32)
 
+// quantiseU8AVX2 computes
+//
+//	for i, v := range x {
+//		dst[i] = round(v*inverse) + 128 // to nearest even
+//	}
+//
+//go:noescape
+func quantiseU8AVX2(dst []uint8, x []float32, inverse float32)
+
+// splitU8AVX2 computes
+//
+//	for i, v := range x {
+//		h := round(v*inverse)
+//		high[i] = h + 128
+//		low[i] = round((v*inverse - h)*digit) + 128
+//	}
+//
+//go:noescape
+func splitU8AVX2(high []uint8, low []uint8, x []float32, inverse float32, digit float32)
+
 // addAVX512 computes
 //
 //	for i := range y {

@@ -79,6 +79,8 @@ func loadRoutine(file, name string) (*routine, error) {
 		} else if line != "" {
 			if word, ok := strings.CutPrefix(line, "WORD"); ok {
 				line = decode(bytes, strings.TrimSpace(word))
+			} else if last, ok := strings.CutPrefix(line, "BYTE"); ok {
+				line = decodeVEX(bytes, strings.TrimSpace(last))
 			}
 			ins, err := parseInstruction(line)
 			if err != nil {
@@ -122,11 +124,7 @@ func loadConstants(text string) (map[string][]byte, error) {
 // decode returns the text of an instruction of 512-bit registers that Go's assembler lacks, given
 // as its bytes: EVEX.512.F3.0F38.W0 opcode /r.
 func decode(long, word string) string {
-	number := func(s string) uint64 {
-		n, _ := strconv.ParseUint(strings.TrimPrefix(s, "$"), 0, 32)
-		return n
-	}
-	code := number(long) | number(word)<<32
+	code := immediate(long) | immediate(word)<<32
 	b := func(i int) uint64 { return code >> (8 * i) & 0xff }
 	bit := func(i, at int) uint64 { return ^b(i) >> at & 1 } // the bits of registers are inverted
 	if b(0) != 0x62 || b(1)&0xf != 2 || b(2)&0x87 != 0x06 || b(3)&0xf7 != 0x40 || b(5)>>6 != 3 {
@@ -142,6 +140,22 @@ func decode(long, word string) string {
 		return fmt.Sprintf("VCVTNEPS2BF16 Z%d, Y%d", rm, to)
 	}
 	return fmt.Sprintf("% x", code)
+}
+
+// decodeVEX returns the text of VPDPBUSD of AVX-VNNI: VEX.256.66.0F38.W0 50 /r.
+func decodeVEX(long, last string) string {
+	code := immediate(long) | immediate(last)<<32
+	b := func(i int) uint64 { return code >> (8 * i) & 0xff }
+	if b(0) != 0xc4 || b(1)&0x5f != 0x42 || b(2)&0x87 != 0x05 || b(3) != 0x50 || b(4)>>6 != 3 {
+		return fmt.Sprintf("% x", code)
+	}
+	to, rm, v := b(4)>>3&7|^b(1)>>7&1<<3, b(4)&7|^b(1)>>5&1<<3, ^b(2)>>3&15
+	return fmt.Sprintf("VPDPBUSD Y%d, Y%d, Y%d", rm, v, to)
+}
+
+func immediate(s string) uint64 {
+	n, _ := strconv.ParseUint(strings.TrimPrefix(s, "$"), 0, 32)
+	return n
 }
 
 func parseInstruction(line string) (instruction, error) {

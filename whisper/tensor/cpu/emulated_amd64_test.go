@@ -20,16 +20,20 @@ import (
 // instruction, and whether there are any. Kernels without a routine of the set's own stay as
 // they are: Go around those of AVX2.
 func emulated(t *testing.T, name string) (kernels, bool) {
-	k, ok := map[string]kernels{"avx512": avx512Kernels, "avx2": avx2Kernels}[name]
+	k, ok := map[string]kernels{"avx512": avx512Kernels, "avx2": avx2Kernels, "avxvnni": avx2Kernels}[name]
 	if !ok {
 		return k, false
 	}
-	k.name += " emulated"
-	suffix := strings.ToUpper(name)
+	suffix := strings.ToUpper(k.name)
+	panels := []string{"panel" + suffix, "panelBF16" + suffix, "panelI8" + suffix}
+	if name == "avxvnni" {
+		k.formats[tensor.I8], panels[tensor.I8] = avxVNNII8, "panelI8AVXVNNI"
+	}
+	k.name = name + " emulated"
 	emulate(t, &k.panel, "panel_amd64.s", "panel"+suffix)
 	for i, f := range k.formats {
 		format := *f
-		emulate(t, &format.panel, "panel_amd64.s", "panel"+[]string{"", "BF16", "I8"}[i]+suffix)
+		emulate(t, &format.panel, "panel_amd64.s", panels[i])
 		k.formats[i] = &format
 	}
 	emulate(t, &k.transpose, "transpose_amd64.s", "transposeAVX2")
@@ -124,6 +128,42 @@ func TestEmulationIsExact(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAVXVNNI holds the products of bytes of AVX-VNNI, emulated, to the bits of those of AVX2: no
+// instruction set changes the sums of int8.
+func TestAVXVNNI(t *testing.T) {
+	b, err := New(Options{ISA: "avx2", Threads: 1})
+	if err != nil {
+		t.Skipf("SKIP: instruction set avx2 absent: %v", err)
+	}
+	defer b.Close()
+	k, _ := emulated(t, "avxvnni")
+	e := newBackend(1, k)
+	r := rand.New(rand.NewPCG(19, 20))
+	for _, s := range [][3]int{{1, 16, 8}, {7, 40, 33}, {13, 17, 70}} {
+		m, n, k := s[0], s[1], s[2]
+		x, w := operands(r, m, n, k, tensor.TransB)
+		y, z := randomMat(r, m, n), randomMat(r, m, n)
+		for at, out := range map[*Backend]tensor.Mat{b: y, e: z} {
+			f, err := at.Pack(w, tensor.I8)
+			if err != nil {
+				t.Fatal(err)
+			}
+			at.Linear(out, x, f, tensor.Mat{})
+		}
+		requireBits(t, "AVX-VNNI", y.Data, z.Data)
+	}
+	const nKey, nCol, nHead = 21, 32, 2
+	keys, values, q := randomMat(r, nKey, nCol), randomMat(r, nKey, nCol), randomMat(r, 3, nCol)
+	y, z := randomMat(r, 3, nCol), randomMat(r, 3, nCol)
+	for at, out := range map[*Backend]tensor.Mat{b: y, e: z} {
+		packed := tensor.PackedKV{Rows: nKey, Cols: nCol, NHead: nHead, DType: tensor.I8}
+		packed.Data = tensor.Aligned(at.PackedKVSize(nKey, nCol, nHead, tensor.I8))
+		at.PackKeyValue([]tensor.PackedKV{packed}, []tensor.KeyValue{{K: keys, V: values}})
+		at.Attention(out, q, tensor.NewSegments(3), []tensor.KeyValue{{Packed: packed}}, nHead, false)
+	}
+	requireBits(t, "attention by AVX-VNNI", y.Data, z.Data)
 }
 
 // TestEmulatedConformance holds the emulated instruction set to the contract of a backend. It

@@ -18,6 +18,12 @@ var avx2Formats = [...]*format{
 	},
 }
 
+// avxVNNII8 is the format of int8 of processors that have AVX-VNNI and no AVX-512.
+var avxVNNII8 = &format{
+	dtype: tensor.I8, mr: 6, nr: 16, terms: 4, aSize: 4, bSize: 4, panel: panelI8AVXVNNI, convert: convertU8, offset: 128,
+	peak: peakI8AVXVNNI, peakWidth: 12 * 32,
+}
+
 var avx512Formats = [...]*format{
 	tensor.F32: {
 		dtype: tensor.F32, mr: 12, nr: 32, terms: 1, aSize: 4, bSize: 4, panel: panelAVX512, convert: convertF32,

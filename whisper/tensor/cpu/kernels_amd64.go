@@ -38,7 +38,11 @@ func available() []kernels {
 		k = append(k, best)
 	}
 	if hasAVX2 {
-		k = append(k, avx2Kernels)
+		second := avx2Kernels
+		if cpu.X86.HasAVXVNNI {
+			second.formats[tensor.I8] = avxVNNII8
+		}
+		k = append(k, second)
 	}
 	return append(k, goKernels)
 }

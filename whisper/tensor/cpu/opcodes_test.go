@@ -140,9 +140,9 @@ var opcodes = map[string]func(m *machine, o []operand){
 		return uint32(int32(math.RoundToEven(float64(math.Float32frombits(x)))))
 	}),
 	"VPBROADCASTD": func(m *machine, o []operand) {
-		var v lanes
+		v := m.load(o[0], 1)
 		for i := range v {
-			v[i] = uint32(m.integer(o[0]))
+			v[i] = v[0]
 		}
 		m.store(o[1], v, o[1].lanes)
 	},
@@ -175,6 +175,23 @@ var opcodes = map[string]func(m *machine, o []operand){
 			}
 		}
 		m.store(o[2], acc, n)
+	},
+	"VMOVD": func(m *machine, o []operand) { m.store(o[1], lanes{uint32(m.integer(o[0]))}, 4) },
+	"VMOVQ": func(m *machine, o []operand) { // to memory
+		v := m.load(o[0], 2)
+		m.setInteger(o[1], int64(v[0])|int64(v[1])<<32)
+	},
+	"VPACKUSWB": func(m *machine, o []operand) { // of X registers
+		low, high := m.load(o[1], 4), m.load(o[0], 4)
+		var v lanes
+		for i := range 8 {
+			saturate := func(x *lanes) uint32 {
+				return uint32(max(min(int16(x[i/2]>>(16*(i%2))), math.MaxUint8), 0))
+			}
+			v[i/4] |= saturate(&low) << (8 * (i % 4))
+			v[2+i/4] |= saturate(&high) << (8 * (i % 4))
+		}
+		m.store(o[2], v, 4)
 	},
 	"VDPBF16PS": multiplyAddBF16,
 	"VCVTNEPS2BF16": func(m *machine, o []operand) {

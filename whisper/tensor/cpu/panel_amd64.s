@@ -11294,6 +11294,1409 @@ rows1Store:
 	ADDQ    DI, BX
 	JMP     tiles
 
+// func panelI8AVXVNNI(p *panel)
+// Requires: AVX, AVX2, MMX+
+TEXT ·panelI8AVXVNNI(SB), NOSPLIT, $0-8
+	MOVQ p+0(FP), AX
+	MOVQ 32(AX), CX
+	MOVQ (AX), DX
+	MOVQ 16(AX), BX
+	MOVQ 48(AX), SI
+
+tiles:
+	MOVQ CX, DI
+	CMPQ CX, $0x06
+	JLE  choose
+	MOVQ $0x00000006, DI
+	CMPQ CX, $0x0c
+	JGE  choose
+	LEAQ 1(CX), DI
+	SHRQ $0x01, DI
+
+choose:
+	CMPQ DI, $0x01
+	JEQ  rows1
+	CMPQ DI, $0x02
+	JEQ  rows2
+	CMPQ DI, $0x03
+	JEQ  rows3
+	CMPQ DI, $0x04
+	JEQ  rows4
+	CMPQ DI, $0x05
+	JEQ  rows5
+	CMPQ DI, $0x06
+	JEQ  rows6
+	VZEROUPPER
+	RET
+
+rows6:
+	MOVQ       BX, DI
+	MOVQ       72(AX), R8
+	PREFETCHT0 (DI)
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y11, Y11, Y11
+	MOVQ       112(AX), R11
+	MOVQ       8(AX), DI
+	MOVQ       40(AX), R8
+	MOVQ       56(AX), R9
+	MOVQ       64(AX), R10
+	MOVQ       DX, R12
+	LEAQ       (R12)(SI*2), R13
+	ADDQ       SI, R13
+	SUBQ       $0x04, R8
+	JLT        rows6Tail
+
+rows6Loop:
+	VMOVUPS      (DI), Y12
+	PREFETCHT0   (DI)(R11*1)
+	VMOVUPS      32(DI), Y13
+	VBROADCASTSS (R12), Y14
+	LONG         $0x500dc2c4
+	BYTE         $0xc4
+	LONG         $0x500dc2c4
+	BYTE         $0xcd
+	VBROADCASTSS (R12)(SI*1), Y14
+	LONG         $0x500dc2c4
+	BYTE         $0xd4
+	LONG         $0x500dc2c4
+	BYTE         $0xdd
+	VBROADCASTSS (R12)(SI*2), Y14
+	LONG         $0x500dc2c4
+	BYTE         $0xe4
+	LONG         $0x500dc2c4
+	BYTE         $0xed
+	VBROADCASTSS (R13), Y14
+	LONG         $0x500dc2c4
+	BYTE         $0xf4
+	LONG         $0x500dc2c4
+	BYTE         $0xfd
+	VBROADCASTSS (R13)(SI*1), Y14
+	LONG         $0x500d42c4
+	BYTE         $0xc4
+	LONG         $0x500d42c4
+	BYTE         $0xcd
+	VBROADCASTSS (R13)(SI*2), Y14
+	LONG         $0x500d42c4
+	BYTE         $0xd4
+	LONG         $0x500d42c4
+	BYTE         $0xdd
+	ADDQ         R10, DI
+	ADDQ         R9, R12
+	ADDQ         R9, R13
+	VMOVUPS      (DI), Y12
+	PREFETCHT0   (DI)(R11*1)
+	VMOVUPS      32(DI), Y13
+	VBROADCASTSS (R12), Y14
+	LONG         $0x500dc2c4
+	BYTE         $0xc4
+	LONG         $0x500dc2c4
+	BYTE         $0xcd
+	VBROADCASTSS (R12)(SI*1), Y14
+	LONG         $0x500dc2c4
+	BYTE         $0xd4
+	LONG         $0x500dc2c4
+	BYTE         $0xdd
+	VBROADCASTSS (R12)(SI*2), Y14
+	LONG         $0x500dc2c4
+	BYTE         $0xe4
+	LONG         $0x500dc2c4
+	BYTE         $0xed
+	VBROADCASTSS (R13), Y14
+	LONG         $0x500dc2c4
+	BYTE         $0xf4
+	LONG         $0x500dc2c4
+	BYTE         $0xfd
+	VBROADCASTSS (R13)(SI*1), Y14
+	LONG         $0x500d42c4
+	BYTE         $0xc4
+	LONG         $0x500d42c4
+	BYTE         $0xcd
+	VBROADCASTSS (R13)(SI*2), Y14
+	LONG         $0x500d42c4
+	BYTE         $0xd4
+	LONG         $0x500d42c4
+	BYTE         $0xdd
+	ADDQ         R10, DI
+	ADDQ         R9, R12
+	ADDQ         R9, R13
+	VMOVUPS      (DI), Y12
+	PREFETCHT0   (DI)(R11*1)
+	VMOVUPS      32(DI), Y13
+	VBROADCASTSS (R12), Y14
+	LONG         $0x500dc2c4
+	BYTE         $0xc4
+	LONG         $0x500dc2c4
+	BYTE         $0xcd
+	VBROADCASTSS (R12)(SI*1), Y14
+	LONG         $0x500dc2c4
+	BYTE         $0xd4
+	LONG         $0x500dc2c4
+	BYTE         $0xdd
+	VBROADCASTSS (R12)(SI*2), Y14
+	LONG         $0x500dc2c4
+	BYTE         $0xe4
+	LONG         $0x500dc2c4
+	BYTE         $0xed
+	VBROADCASTSS (R13), Y14
+	LONG         $0x500dc2c4
+	BYTE         $0xf4
+	LONG         $0x500dc2c4
+	BYTE         $0xfd
+	VBROADCASTSS (R13)(SI*1), Y14
+	LONG         $0x500d42c4
+	BYTE         $0xc4
+	LONG         $0x500d42c4
+	BYTE         $0xcd
+	VBROADCASTSS (R13)(SI*2), Y14
+	LONG         $0x500d42c4
+	BYTE         $0xd4
+	LONG         $0x500d42c4
+	BYTE         $0xdd
+	ADDQ         R10, DI
+	ADDQ         R9, R12
+	ADDQ         R9, R13
+	VMOVUPS      (DI), Y12
+	PREFETCHT0   (DI)(R11*1)
+	VMOVUPS      32(DI), Y13
+	VBROADCASTSS (R12), Y14
+	LONG         $0x500dc2c4
+	BYTE         $0xc4
+	LONG         $0x500dc2c4
+	BYTE         $0xcd
+	VBROADCASTSS (R12)(SI*1), Y14
+	LONG         $0x500dc2c4
+	BYTE         $0xd4
+	LONG         $0x500dc2c4
+	BYTE         $0xdd
+	VBROADCASTSS (R12)(SI*2), Y14
+	LONG         $0x500dc2c4
+	BYTE         $0xe4
+	LONG         $0x500dc2c4
+	BYTE         $0xed
+	VBROADCASTSS (R13), Y14
+	LONG         $0x500dc2c4
+	BYTE         $0xf4
+	LONG         $0x500dc2c4
+	BYTE         $0xfd
+	VBROADCASTSS (R13)(SI*1), Y14
+	LONG         $0x500d42c4
+	BYTE         $0xc4
+	LONG         $0x500d42c4
+	BYTE         $0xcd
+	VBROADCASTSS (R13)(SI*2), Y14
+	LONG         $0x500d42c4
+	BYTE         $0xd4
+	LONG         $0x500d42c4
+	BYTE         $0xdd
+	ADDQ         R10, DI
+	ADDQ         R9, R12
+	ADDQ         R9, R13
+	SUBQ         $0x04, R8
+	JGE          rows6Loop
+
+rows6Tail:
+	ADDQ $0x04, R8
+	JEQ  rows6Finish
+
+rows6Single:
+	VMOVUPS      (DI), Y12
+	PREFETCHT0   (DI)(R11*1)
+	VMOVUPS      32(DI), Y13
+	VBROADCASTSS (R12), Y14
+	LONG         $0x500dc2c4
+	BYTE         $0xc4
+	LONG         $0x500dc2c4
+	BYTE         $0xcd
+	VBROADCASTSS (R12)(SI*1), Y14
+	LONG         $0x500dc2c4
+	BYTE         $0xd4
+	LONG         $0x500dc2c4
+	BYTE         $0xdd
+	VBROADCASTSS (R12)(SI*2), Y14
+	LONG         $0x500dc2c4
+	BYTE         $0xe4
+	LONG         $0x500dc2c4
+	BYTE         $0xed
+	VBROADCASTSS (R13), Y14
+	LONG         $0x500dc2c4
+	BYTE         $0xf4
+	LONG         $0x500dc2c4
+	BYTE         $0xfd
+	VBROADCASTSS (R13)(SI*1), Y14
+	LONG         $0x500d42c4
+	BYTE         $0xc4
+	LONG         $0x500d42c4
+	BYTE         $0xcd
+	VBROADCASTSS (R13)(SI*2), Y14
+	LONG         $0x500d42c4
+	BYTE         $0xd4
+	LONG         $0x500d42c4
+	BYTE         $0xdd
+	ADDQ         R10, DI
+	ADDQ         R9, R12
+	ADDQ         R9, R13
+	DECQ         R8
+	JNE          rows6Single
+
+rows6Finish:
+	MOVQ         96(AX), DI
+	MOVQ         104(AX), R8
+	MOVQ         88(AX), R9
+	VMOVUPS      (R8), Y12
+	VPSUBD       Y12, Y0, Y0
+	VCVTDQ2PS    Y0, Y0
+	VPSUBD       Y12, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VPSUBD       Y12, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VPSUBD       Y12, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VPSUBD       Y12, Y8, Y8
+	VCVTDQ2PS    Y8, Y8
+	VPSUBD       Y12, Y10, Y10
+	VCVTDQ2PS    Y10, Y10
+	VMOVUPS      32(R8), Y12
+	VPSUBD       Y12, Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VPSUBD       Y12, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VPSUBD       Y12, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VPSUBD       Y12, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VPSUBD       Y12, Y9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VPSUBD       Y12, Y11, Y11
+	VCVTDQ2PS    Y11, Y11
+	VBROADCASTSS (R9), Y12
+	VMULPS       Y12, Y0, Y0
+	VMULPS       Y12, Y1, Y1
+	VBROADCASTSS 4(R9), Y12
+	VMULPS       Y12, Y2, Y2
+	VMULPS       Y12, Y3, Y3
+	VBROADCASTSS 8(R9), Y12
+	VMULPS       Y12, Y4, Y4
+	VMULPS       Y12, Y5, Y5
+	VBROADCASTSS 12(R9), Y12
+	VMULPS       Y12, Y6, Y6
+	VMULPS       Y12, Y7, Y7
+	VBROADCASTSS 16(R9), Y12
+	VMULPS       Y12, Y8, Y8
+	VMULPS       Y12, Y9, Y9
+	VBROADCASTSS 20(R9), Y12
+	VMULPS       Y12, Y10, Y10
+	VMULPS       Y12, Y11, Y11
+	VMOVUPS      (DI), Y12
+	VMULPS       Y12, Y0, Y0
+	VMULPS       Y12, Y2, Y2
+	VMULPS       Y12, Y4, Y4
+	VMULPS       Y12, Y6, Y6
+	VMULPS       Y12, Y8, Y8
+	VMULPS       Y12, Y10, Y10
+	VMOVUPS      32(DI), Y12
+	VMULPS       Y12, Y1, Y1
+	VMULPS       Y12, Y3, Y3
+	VMULPS       Y12, Y5, Y5
+	VMULPS       Y12, Y7, Y7
+	VMULPS       Y12, Y9, Y9
+	VMULPS       Y12, Y11, Y11
+	ADDQ         $0x18, R9
+	MOVQ         R9, 88(AX)
+	MOVQ         24(AX), DI
+	TESTQ        DI, DI
+	JEQ          rows6Store
+	VMOVUPS      (DI), Y12
+	VADDPS       Y12, Y0, Y0
+	VADDPS       Y12, Y2, Y2
+	VADDPS       Y12, Y4, Y4
+	VADDPS       Y12, Y6, Y6
+	VADDPS       Y12, Y8, Y8
+	VADDPS       Y12, Y10, Y10
+	VMOVUPS      32(DI), Y12
+	VADDPS       Y12, Y1, Y1
+	VADDPS       Y12, Y3, Y3
+	VADDPS       Y12, Y5, Y5
+	VADDPS       Y12, Y7, Y7
+	VADDPS       Y12, Y9, Y9
+	VADDPS       Y12, Y11, Y11
+
+rows6Store:
+	MOVQ    BX, DI
+	MOVQ    72(AX), R8
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	ADDQ    R8, DI
+	VMOVUPS Y2, (DI)
+	VMOVUPS Y3, 32(DI)
+	ADDQ    R8, DI
+	VMOVUPS Y4, (DI)
+	VMOVUPS Y5, 32(DI)
+	ADDQ    R8, DI
+	VMOVUPS Y6, (DI)
+	VMOVUPS Y7, 32(DI)
+	ADDQ    R8, DI
+	VMOVUPS Y8, (DI)
+	VMOVUPS Y9, 32(DI)
+	ADDQ    R8, DI
+	VMOVUPS Y10, (DI)
+	VMOVUPS Y11, 32(DI)
+	SUBQ    $0x06, CX
+	IMUL3Q  $0x06, SI, DI
+	ADDQ    DI, DX
+	MOVQ    72(AX), DI
+	IMUL3Q  $0x06, DI, DI
+	ADDQ    DI, BX
+	JMP     tiles
+
+rows5:
+	MOVQ       BX, DI
+	MOVQ       72(AX), R8
+	PREFETCHT0 (DI)
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y9, Y9, Y9
+	MOVQ       112(AX), R11
+	MOVQ       8(AX), DI
+	MOVQ       40(AX), R8
+	MOVQ       56(AX), R9
+	MOVQ       64(AX), R10
+	MOVQ       DX, R12
+	LEAQ       (R12)(SI*2), R13
+	ADDQ       SI, R13
+	SUBQ       $0x04, R8
+	JLT        rows5Tail
+
+rows5Loop:
+	VMOVUPS      (DI), Y10
+	PREFETCHT0   (DI)(R11*1)
+	VMOVUPS      32(DI), Y11
+	VBROADCASTSS (R12), Y12
+	LONG         $0x501dc2c4
+	BYTE         $0xc2
+	LONG         $0x501dc2c4
+	BYTE         $0xcb
+	VBROADCASTSS (R12)(SI*1), Y12
+	LONG         $0x501dc2c4
+	BYTE         $0xd2
+	LONG         $0x501dc2c4
+	BYTE         $0xdb
+	VBROADCASTSS (R12)(SI*2), Y12
+	LONG         $0x501dc2c4
+	BYTE         $0xe2
+	LONG         $0x501dc2c4
+	BYTE         $0xeb
+	VBROADCASTSS (R13), Y12
+	LONG         $0x501dc2c4
+	BYTE         $0xf2
+	LONG         $0x501dc2c4
+	BYTE         $0xfb
+	VBROADCASTSS (R13)(SI*1), Y12
+	LONG         $0x501d42c4
+	BYTE         $0xc2
+	LONG         $0x501d42c4
+	BYTE         $0xcb
+	ADDQ         R10, DI
+	ADDQ         R9, R12
+	ADDQ         R9, R13
+	VMOVUPS      (DI), Y10
+	PREFETCHT0   (DI)(R11*1)
+	VMOVUPS      32(DI), Y11
+	VBROADCASTSS (R12), Y12
+	LONG         $0x501dc2c4
+	BYTE         $0xc2
+	LONG         $0x501dc2c4
+	BYTE         $0xcb
+	VBROADCASTSS (R12)(SI*1), Y12
+	LONG         $0x501dc2c4
+	BYTE         $0xd2
+	LONG         $0x501dc2c4
+	BYTE         $0xdb
+	VBROADCASTSS (R12)(SI*2), Y12
+	LONG         $0x501dc2c4
+	BYTE         $0xe2
+	LONG         $0x501dc2c4
+	BYTE         $0xeb
+	VBROADCASTSS (R13), Y12
+	LONG         $0x501dc2c4
+	BYTE         $0xf2
+	LONG         $0x501dc2c4
+	BYTE         $0xfb
+	VBROADCASTSS (R13)(SI*1), Y12
+	LONG         $0x501d42c4
+	BYTE         $0xc2
+	LONG         $0x501d42c4
+	BYTE         $0xcb
+	ADDQ         R10, DI
+	ADDQ         R9, R12
+	ADDQ         R9, R13
+	VMOVUPS      (DI), Y10
+	PREFETCHT0   (DI)(R11*1)
+	VMOVUPS      32(DI), Y11
+	VBROADCASTSS (R12), Y12
+	LONG         $0x501dc2c4
+	BYTE         $0xc2
+	LONG         $0x501dc2c4
+	BYTE         $0xcb
+	VBROADCASTSS (R12)(SI*1), Y12
+	LONG         $0x501dc2c4
+	BYTE         $0xd2
+	LONG         $0x501dc2c4
+	BYTE         $0xdb
+	VBROADCASTSS (R12)(SI*2), Y12
+	LONG         $0x501dc2c4
+	BYTE         $0xe2
+	LONG         $0x501dc2c4
+	BYTE         $0xeb
+	VBROADCASTSS (R13), Y12
+	LONG         $0x501dc2c4
+	BYTE         $0xf2
+	LONG         $0x501dc2c4
+	BYTE         $0xfb
+	VBROADCASTSS (R13)(SI*1), Y12
+	LONG         $0x501d42c4
+	BYTE         $0xc2
+	LONG         $0x501d42c4
+	BYTE         $0xcb
+	ADDQ         R10, DI
+	ADDQ         R9, R12
+	ADDQ         R9, R13
+	VMOVUPS      (DI), Y10
+	PREFETCHT0   (DI)(R11*1)
+	VMOVUPS      32(DI), Y11
+	VBROADCASTSS (R12), Y12
+	LONG         $0x501dc2c4
+	BYTE         $0xc2
+	LONG         $0x501dc2c4
+	BYTE         $0xcb
+	VBROADCASTSS (R12)(SI*1), Y12
+	LONG         $0x501dc2c4
+	BYTE         $0xd2
+	LONG         $0x501dc2c4
+	BYTE         $0xdb
+	VBROADCASTSS (R12)(SI*2), Y12
+	LONG         $0x501dc2c4
+	BYTE         $0xe2
+	LONG         $0x501dc2c4
+	BYTE         $0xeb
+	VBROADCASTSS (R13), Y12
+	LONG         $0x501dc2c4
+	BYTE         $0xf2
+	LONG         $0x501dc2c4
+	BYTE         $0xfb
+	VBROADCASTSS (R13)(SI*1), Y12
+	LONG         $0x501d42c4
+	BYTE         $0xc2
+	LONG         $0x501d42c4
+	BYTE         $0xcb
+	ADDQ         R10, DI
+	ADDQ         R9, R12
+	ADDQ         R9, R13
+	SUBQ         $0x04, R8
+	JGE          rows5Loop
+
+rows5Tail:
+	ADDQ $0x04, R8
+	JEQ  rows5Finish
+
+rows5Single:
+	VMOVUPS      (DI), Y10
+	PREFETCHT0   (DI)(R11*1)
+	VMOVUPS      32(DI), Y11
+	VBROADCASTSS (R12), Y12
+	LONG         $0x501dc2c4
+	BYTE         $0xc2
+	LONG         $0x501dc2c4
+	BYTE         $0xcb
+	VBROADCASTSS (R12)(SI*1), Y12
+	LONG         $0x501dc2c4
+	BYTE         $0xd2
+	LONG         $0x501dc2c4
+	BYTE         $0xdb
+	VBROADCASTSS (R12)(SI*2), Y12
+	LONG         $0x501dc2c4
+	BYTE         $0xe2
+	LONG         $0x501dc2c4
+	BYTE         $0xeb
+	VBROADCASTSS (R13), Y12
+	LONG         $0x501dc2c4
+	BYTE         $0xf2
+	LONG         $0x501dc2c4
+	BYTE         $0xfb
+	VBROADCASTSS (R13)(SI*1), Y12
+	LONG         $0x501d42c4
+	BYTE         $0xc2
+	LONG         $0x501d42c4
+	BYTE         $0xcb
+	ADDQ         R10, DI
+	ADDQ         R9, R12
+	ADDQ         R9, R13
+	DECQ         R8
+	JNE          rows5Single
+
+rows5Finish:
+	MOVQ         96(AX), DI
+	MOVQ         104(AX), R8
+	MOVQ         88(AX), R9
+	VMOVUPS      (R8), Y10
+	VPSUBD       Y10, Y0, Y0
+	VCVTDQ2PS    Y0, Y0
+	VPSUBD       Y10, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VPSUBD       Y10, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VPSUBD       Y10, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VPSUBD       Y10, Y8, Y8
+	VCVTDQ2PS    Y8, Y8
+	VMOVUPS      32(R8), Y10
+	VPSUBD       Y10, Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VPSUBD       Y10, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VPSUBD       Y10, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VPSUBD       Y10, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VPSUBD       Y10, Y9, Y9
+	VCVTDQ2PS    Y9, Y9
+	VBROADCASTSS (R9), Y10
+	VMULPS       Y10, Y0, Y0
+	VMULPS       Y10, Y1, Y1
+	VBROADCASTSS 4(R9), Y10
+	VMULPS       Y10, Y2, Y2
+	VMULPS       Y10, Y3, Y3
+	VBROADCASTSS 8(R9), Y10
+	VMULPS       Y10, Y4, Y4
+	VMULPS       Y10, Y5, Y5
+	VBROADCASTSS 12(R9), Y10
+	VMULPS       Y10, Y6, Y6
+	VMULPS       Y10, Y7, Y7
+	VBROADCASTSS 16(R9), Y10
+	VMULPS       Y10, Y8, Y8
+	VMULPS       Y10, Y9, Y9
+	VMOVUPS      (DI), Y10
+	VMULPS       Y10, Y0, Y0
+	VMULPS       Y10, Y2, Y2
+	VMULPS       Y10, Y4, Y4
+	VMULPS       Y10, Y6, Y6
+	VMULPS       Y10, Y8, Y8
+	VMOVUPS      32(DI), Y10
+	VMULPS       Y10, Y1, Y1
+	VMULPS       Y10, Y3, Y3
+	VMULPS       Y10, Y5, Y5
+	VMULPS       Y10, Y7, Y7
+	VMULPS       Y10, Y9, Y9
+	ADDQ         $0x14, R9
+	MOVQ         R9, 88(AX)
+	MOVQ         24(AX), DI
+	TESTQ        DI, DI
+	JEQ          rows5Store
+	VMOVUPS      (DI), Y10
+	VADDPS       Y10, Y0, Y0
+	VADDPS       Y10, Y2, Y2
+	VADDPS       Y10, Y4, Y4
+	VADDPS       Y10, Y6, Y6
+	VADDPS       Y10, Y8, Y8
+	VMOVUPS      32(DI), Y10
+	VADDPS       Y10, Y1, Y1
+	VADDPS       Y10, Y3, Y3
+	VADDPS       Y10, Y5, Y5
+	VADDPS       Y10, Y7, Y7
+	VADDPS       Y10, Y9, Y9
+
+rows5Store:
+	MOVQ    BX, DI
+	MOVQ    72(AX), R8
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	ADDQ    R8, DI
+	VMOVUPS Y2, (DI)
+	VMOVUPS Y3, 32(DI)
+	ADDQ    R8, DI
+	VMOVUPS Y4, (DI)
+	VMOVUPS Y5, 32(DI)
+	ADDQ    R8, DI
+	VMOVUPS Y6, (DI)
+	VMOVUPS Y7, 32(DI)
+	ADDQ    R8, DI
+	VMOVUPS Y8, (DI)
+	VMOVUPS Y9, 32(DI)
+	SUBQ    $0x05, CX
+	IMUL3Q  $0x05, SI, DI
+	ADDQ    DI, DX
+	MOVQ    72(AX), DI
+	IMUL3Q  $0x05, DI, DI
+	ADDQ    DI, BX
+	JMP     tiles
+
+rows4:
+	MOVQ       BX, DI
+	MOVQ       72(AX), R8
+	PREFETCHT0 (DI)
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y7, Y7, Y7
+	MOVQ       112(AX), R11
+	MOVQ       8(AX), DI
+	MOVQ       40(AX), R8
+	MOVQ       56(AX), R9
+	MOVQ       64(AX), R10
+	MOVQ       DX, R12
+	LEAQ       (R12)(SI*2), R13
+	ADDQ       SI, R13
+	SUBQ       $0x04, R8
+	JLT        rows4Tail
+
+rows4Loop:
+	VMOVUPS      (DI), Y8
+	PREFETCHT0   (DI)(R11*1)
+	VMOVUPS      32(DI), Y9
+	VBROADCASTSS (R12), Y10
+	LONG         $0x502dc2c4
+	BYTE         $0xc0
+	LONG         $0x502dc2c4
+	BYTE         $0xc9
+	VBROADCASTSS (R12)(SI*1), Y10
+	LONG         $0x502dc2c4
+	BYTE         $0xd0
+	LONG         $0x502dc2c4
+	BYTE         $0xd9
+	VBROADCASTSS (R12)(SI*2), Y10
+	LONG         $0x502dc2c4
+	BYTE         $0xe0
+	LONG         $0x502dc2c4
+	BYTE         $0xe9
+	VBROADCASTSS (R13), Y10
+	LONG         $0x502dc2c4
+	BYTE         $0xf0
+	LONG         $0x502dc2c4
+	BYTE         $0xf9
+	ADDQ         R10, DI
+	ADDQ         R9, R12
+	ADDQ         R9, R13
+	VMOVUPS      (DI), Y8
+	PREFETCHT0   (DI)(R11*1)
+	VMOVUPS      32(DI), Y9
+	VBROADCASTSS (R12), Y10
+	LONG         $0x502dc2c4
+	BYTE         $0xc0
+	LONG         $0x502dc2c4
+	BYTE         $0xc9
+	VBROADCASTSS (R12)(SI*1), Y10
+	LONG         $0x502dc2c4
+	BYTE         $0xd0
+	LONG         $0x502dc2c4
+	BYTE         $0xd9
+	VBROADCASTSS (R12)(SI*2), Y10
+	LONG         $0x502dc2c4
+	BYTE         $0xe0
+	LONG         $0x502dc2c4
+	BYTE         $0xe9
+	VBROADCASTSS (R13), Y10
+	LONG         $0x502dc2c4
+	BYTE         $0xf0
+	LONG         $0x502dc2c4
+	BYTE         $0xf9
+	ADDQ         R10, DI
+	ADDQ         R9, R12
+	ADDQ         R9, R13
+	VMOVUPS      (DI), Y8
+	PREFETCHT0   (DI)(R11*1)
+	VMOVUPS      32(DI), Y9
+	VBROADCASTSS (R12), Y10
+	LONG         $0x502dc2c4
+	BYTE         $0xc0
+	LONG         $0x502dc2c4
+	BYTE         $0xc9
+	VBROADCASTSS (R12)(SI*1), Y10
+	LONG         $0x502dc2c4
+	BYTE         $0xd0
+	LONG         $0x502dc2c4
+	BYTE         $0xd9
+	VBROADCASTSS (R12)(SI*2), Y10
+	LONG         $0x502dc2c4
+	BYTE         $0xe0
+	LONG         $0x502dc2c4
+	BYTE         $0xe9
+	VBROADCASTSS (R13), Y10
+	LONG         $0x502dc2c4
+	BYTE         $0xf0
+	LONG         $0x502dc2c4
+	BYTE         $0xf9
+	ADDQ         R10, DI
+	ADDQ         R9, R12
+	ADDQ         R9, R13
+	VMOVUPS      (DI), Y8
+	PREFETCHT0   (DI)(R11*1)
+	VMOVUPS      32(DI), Y9
+	VBROADCASTSS (R12), Y10
+	LONG         $0x502dc2c4
+	BYTE         $0xc0
+	LONG         $0x502dc2c4
+	BYTE         $0xc9
+	VBROADCASTSS (R12)(SI*1), Y10
+	LONG         $0x502dc2c4
+	BYTE         $0xd0
+	LONG         $0x502dc2c4
+	BYTE         $0xd9
+	VBROADCASTSS (R12)(SI*2), Y10
+	LONG         $0x502dc2c4
+	BYTE         $0xe0
+	LONG         $0x502dc2c4
+	BYTE         $0xe9
+	VBROADCASTSS (R13), Y10
+	LONG         $0x502dc2c4
+	BYTE         $0xf0
+	LONG         $0x502dc2c4
+	BYTE         $0xf9
+	ADDQ         R10, DI
+	ADDQ         R9, R12
+	ADDQ         R9, R13
+	SUBQ         $0x04, R8
+	JGE          rows4Loop
+
+rows4Tail:
+	ADDQ $0x04, R8
+	JEQ  rows4Finish
+
+rows4Single:
+	VMOVUPS      (DI), Y8
+	PREFETCHT0   (DI)(R11*1)
+	VMOVUPS      32(DI), Y9
+	VBROADCASTSS (R12), Y10
+	LONG         $0x502dc2c4
+	BYTE         $0xc0
+	LONG         $0x502dc2c4
+	BYTE         $0xc9
+	VBROADCASTSS (R12)(SI*1), Y10
+	LONG         $0x502dc2c4
+	BYTE         $0xd0
+	LONG         $0x502dc2c4
+	BYTE         $0xd9
+	VBROADCASTSS (R12)(SI*2), Y10
+	LONG         $0x502dc2c4
+	BYTE         $0xe0
+	LONG         $0x502dc2c4
+	BYTE         $0xe9
+	VBROADCASTSS (R13), Y10
+	LONG         $0x502dc2c4
+	BYTE         $0xf0
+	LONG         $0x502dc2c4
+	BYTE         $0xf9
+	ADDQ         R10, DI
+	ADDQ         R9, R12
+	ADDQ         R9, R13
+	DECQ         R8
+	JNE          rows4Single
+
+rows4Finish:
+	MOVQ         96(AX), DI
+	MOVQ         104(AX), R8
+	MOVQ         88(AX), R9
+	VMOVUPS      (R8), Y8
+	VPSUBD       Y8, Y0, Y0
+	VCVTDQ2PS    Y0, Y0
+	VPSUBD       Y8, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VPSUBD       Y8, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VPSUBD       Y8, Y6, Y6
+	VCVTDQ2PS    Y6, Y6
+	VMOVUPS      32(R8), Y8
+	VPSUBD       Y8, Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VPSUBD       Y8, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VPSUBD       Y8, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VPSUBD       Y8, Y7, Y7
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS (R9), Y8
+	VMULPS       Y8, Y0, Y0
+	VMULPS       Y8, Y1, Y1
+	VBROADCASTSS 4(R9), Y8
+	VMULPS       Y8, Y2, Y2
+	VMULPS       Y8, Y3, Y3
+	VBROADCASTSS 8(R9), Y8
+	VMULPS       Y8, Y4, Y4
+	VMULPS       Y8, Y5, Y5
+	VBROADCASTSS 12(R9), Y8
+	VMULPS       Y8, Y6, Y6
+	VMULPS       Y8, Y7, Y7
+	VMOVUPS      (DI), Y8
+	VMULPS       Y8, Y0, Y0
+	VMULPS       Y8, Y2, Y2
+	VMULPS       Y8, Y4, Y4
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      32(DI), Y8
+	VMULPS       Y8, Y1, Y1
+	VMULPS       Y8, Y3, Y3
+	VMULPS       Y8, Y5, Y5
+	VMULPS       Y8, Y7, Y7
+	ADDQ         $0x10, R9
+	MOVQ         R9, 88(AX)
+	MOVQ         24(AX), DI
+	TESTQ        DI, DI
+	JEQ          rows4Store
+	VMOVUPS      (DI), Y8
+	VADDPS       Y8, Y0, Y0
+	VADDPS       Y8, Y2, Y2
+	VADDPS       Y8, Y4, Y4
+	VADDPS       Y8, Y6, Y6
+	VMOVUPS      32(DI), Y8
+	VADDPS       Y8, Y1, Y1
+	VADDPS       Y8, Y3, Y3
+	VADDPS       Y8, Y5, Y5
+	VADDPS       Y8, Y7, Y7
+
+rows4Store:
+	MOVQ    BX, DI
+	MOVQ    72(AX), R8
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	ADDQ    R8, DI
+	VMOVUPS Y2, (DI)
+	VMOVUPS Y3, 32(DI)
+	ADDQ    R8, DI
+	VMOVUPS Y4, (DI)
+	VMOVUPS Y5, 32(DI)
+	ADDQ    R8, DI
+	VMOVUPS Y6, (DI)
+	VMOVUPS Y7, 32(DI)
+	SUBQ    $0x04, CX
+	IMUL3Q  $0x04, SI, DI
+	ADDQ    DI, DX
+	MOVQ    72(AX), DI
+	IMUL3Q  $0x04, DI, DI
+	ADDQ    DI, BX
+	JMP     tiles
+
+rows3:
+	MOVQ       BX, DI
+	MOVQ       72(AX), R8
+	PREFETCHT0 (DI)
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	VXORPS     Y4, Y4, Y4
+	VXORPS     Y5, Y5, Y5
+	MOVQ       112(AX), R11
+	MOVQ       8(AX), DI
+	MOVQ       40(AX), R8
+	MOVQ       56(AX), R9
+	MOVQ       64(AX), R10
+	MOVQ       DX, R12
+	SUBQ       $0x04, R8
+	JLT        rows3Tail
+
+rows3Loop:
+	VMOVUPS      (DI), Y6
+	PREFETCHT0   (DI)(R11*1)
+	VMOVUPS      32(DI), Y7
+	VBROADCASTSS (R12), Y8
+	LONG         $0x503de2c4
+	BYTE         $0xc6
+	LONG         $0x503de2c4
+	BYTE         $0xcf
+	VBROADCASTSS (R12)(SI*1), Y8
+	LONG         $0x503de2c4
+	BYTE         $0xd6
+	LONG         $0x503de2c4
+	BYTE         $0xdf
+	VBROADCASTSS (R12)(SI*2), Y8
+	LONG         $0x503de2c4
+	BYTE         $0xe6
+	LONG         $0x503de2c4
+	BYTE         $0xef
+	ADDQ         R10, DI
+	ADDQ         R9, R12
+	VMOVUPS      (DI), Y6
+	PREFETCHT0   (DI)(R11*1)
+	VMOVUPS      32(DI), Y7
+	VBROADCASTSS (R12), Y8
+	LONG         $0x503de2c4
+	BYTE         $0xc6
+	LONG         $0x503de2c4
+	BYTE         $0xcf
+	VBROADCASTSS (R12)(SI*1), Y8
+	LONG         $0x503de2c4
+	BYTE         $0xd6
+	LONG         $0x503de2c4
+	BYTE         $0xdf
+	VBROADCASTSS (R12)(SI*2), Y8
+	LONG         $0x503de2c4
+	BYTE         $0xe6
+	LONG         $0x503de2c4
+	BYTE         $0xef
+	ADDQ         R10, DI
+	ADDQ         R9, R12
+	VMOVUPS      (DI), Y6
+	PREFETCHT0   (DI)(R11*1)
+	VMOVUPS      32(DI), Y7
+	VBROADCASTSS (R12), Y8
+	LONG         $0x503de2c4
+	BYTE         $0xc6
+	LONG         $0x503de2c4
+	BYTE         $0xcf
+	VBROADCASTSS (R12)(SI*1), Y8
+	LONG         $0x503de2c4
+	BYTE         $0xd6
+	LONG         $0x503de2c4
+	BYTE         $0xdf
+	VBROADCASTSS (R12)(SI*2), Y8
+	LONG         $0x503de2c4
+	BYTE         $0xe6
+	LONG         $0x503de2c4
+	BYTE         $0xef
+	ADDQ         R10, DI
+	ADDQ         R9, R12
+	VMOVUPS      (DI), Y6
+	PREFETCHT0   (DI)(R11*1)
+	VMOVUPS      32(DI), Y7
+	VBROADCASTSS (R12), Y8
+	LONG         $0x503de2c4
+	BYTE         $0xc6
+	LONG         $0x503de2c4
+	BYTE         $0xcf
+	VBROADCASTSS (R12)(SI*1), Y8
+	LONG         $0x503de2c4
+	BYTE         $0xd6
+	LONG         $0x503de2c4
+	BYTE         $0xdf
+	VBROADCASTSS (R12)(SI*2), Y8
+	LONG         $0x503de2c4
+	BYTE         $0xe6
+	LONG         $0x503de2c4
+	BYTE         $0xef
+	ADDQ         R10, DI
+	ADDQ         R9, R12
+	SUBQ         $0x04, R8
+	JGE          rows3Loop
+
+rows3Tail:
+	ADDQ $0x04, R8
+	JEQ  rows3Finish
+
+rows3Single:
+	VMOVUPS      (DI), Y6
+	PREFETCHT0   (DI)(R11*1)
+	VMOVUPS      32(DI), Y7
+	VBROADCASTSS (R12), Y8
+	LONG         $0x503de2c4
+	BYTE         $0xc6
+	LONG         $0x503de2c4
+	BYTE         $0xcf
+	VBROADCASTSS (R12)(SI*1), Y8
+	LONG         $0x503de2c4
+	BYTE         $0xd6
+	LONG         $0x503de2c4
+	BYTE         $0xdf
+	VBROADCASTSS (R12)(SI*2), Y8
+	LONG         $0x503de2c4
+	BYTE         $0xe6
+	LONG         $0x503de2c4
+	BYTE         $0xef
+	ADDQ         R10, DI
+	ADDQ         R9, R12
+	DECQ         R8
+	JNE          rows3Single
+
+rows3Finish:
+	MOVQ         96(AX), DI
+	MOVQ         104(AX), R8
+	MOVQ         88(AX), R9
+	VMOVUPS      (R8), Y6
+	VPSUBD       Y6, Y0, Y0
+	VCVTDQ2PS    Y0, Y0
+	VPSUBD       Y6, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VPSUBD       Y6, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VMOVUPS      32(R8), Y6
+	VPSUBD       Y6, Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VPSUBD       Y6, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VPSUBD       Y6, Y5, Y5
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS (R9), Y6
+	VMULPS       Y6, Y0, Y0
+	VMULPS       Y6, Y1, Y1
+	VBROADCASTSS 4(R9), Y6
+	VMULPS       Y6, Y2, Y2
+	VMULPS       Y6, Y3, Y3
+	VBROADCASTSS 8(R9), Y6
+	VMULPS       Y6, Y4, Y4
+	VMULPS       Y6, Y5, Y5
+	VMOVUPS      (DI), Y6
+	VMULPS       Y6, Y0, Y0
+	VMULPS       Y6, Y2, Y2
+	VMULPS       Y6, Y4, Y4
+	VMOVUPS      32(DI), Y6
+	VMULPS       Y6, Y1, Y1
+	VMULPS       Y6, Y3, Y3
+	VMULPS       Y6, Y5, Y5
+	ADDQ         $0x0c, R9
+	MOVQ         R9, 88(AX)
+	MOVQ         24(AX), DI
+	TESTQ        DI, DI
+	JEQ          rows3Store
+	VMOVUPS      (DI), Y6
+	VADDPS       Y6, Y0, Y0
+	VADDPS       Y6, Y2, Y2
+	VADDPS       Y6, Y4, Y4
+	VMOVUPS      32(DI), Y6
+	VADDPS       Y6, Y1, Y1
+	VADDPS       Y6, Y3, Y3
+	VADDPS       Y6, Y5, Y5
+
+rows3Store:
+	MOVQ    BX, DI
+	MOVQ    72(AX), R8
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	ADDQ    R8, DI
+	VMOVUPS Y2, (DI)
+	VMOVUPS Y3, 32(DI)
+	ADDQ    R8, DI
+	VMOVUPS Y4, (DI)
+	VMOVUPS Y5, 32(DI)
+	SUBQ    $0x03, CX
+	IMUL3Q  $0x03, SI, DI
+	ADDQ    DI, DX
+	MOVQ    72(AX), DI
+	IMUL3Q  $0x03, DI, DI
+	ADDQ    DI, BX
+	JMP     tiles
+
+rows2:
+	MOVQ       BX, DI
+	MOVQ       72(AX), R8
+	PREFETCHT0 (DI)
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	ADDQ       R8, DI
+	PREFETCHT0 (DI)
+	VXORPS     Y2, Y2, Y2
+	VXORPS     Y3, Y3, Y3
+	MOVQ       112(AX), R11
+	MOVQ       8(AX), DI
+	MOVQ       40(AX), R8
+	MOVQ       56(AX), R9
+	MOVQ       64(AX), R10
+	MOVQ       DX, R12
+	SUBQ       $0x04, R8
+	JLT        rows2Tail
+
+rows2Loop:
+	VMOVUPS      (DI), Y4
+	PREFETCHT0   (DI)(R11*1)
+	VMOVUPS      32(DI), Y5
+	VBROADCASTSS (R12), Y6
+	LONG         $0x504de2c4
+	BYTE         $0xc4
+	LONG         $0x504de2c4
+	BYTE         $0xcd
+	VBROADCASTSS (R12)(SI*1), Y6
+	LONG         $0x504de2c4
+	BYTE         $0xd4
+	LONG         $0x504de2c4
+	BYTE         $0xdd
+	ADDQ         R10, DI
+	ADDQ         R9, R12
+	VMOVUPS      (DI), Y4
+	PREFETCHT0   (DI)(R11*1)
+	VMOVUPS      32(DI), Y5
+	VBROADCASTSS (R12), Y6
+	LONG         $0x504de2c4
+	BYTE         $0xc4
+	LONG         $0x504de2c4
+	BYTE         $0xcd
+	VBROADCASTSS (R12)(SI*1), Y6
+	LONG         $0x504de2c4
+	BYTE         $0xd4
+	LONG         $0x504de2c4
+	BYTE         $0xdd
+	ADDQ         R10, DI
+	ADDQ         R9, R12
+	VMOVUPS      (DI), Y4
+	PREFETCHT0   (DI)(R11*1)
+	VMOVUPS      32(DI), Y5
+	VBROADCASTSS (R12), Y6
+	LONG         $0x504de2c4
+	BYTE         $0xc4
+	LONG         $0x504de2c4
+	BYTE         $0xcd
+	VBROADCASTSS (R12)(SI*1), Y6
+	LONG         $0x504de2c4
+	BYTE         $0xd4
+	LONG         $0x504de2c4
+	BYTE         $0xdd
+	ADDQ         R10, DI
+	ADDQ         R9, R12
+	VMOVUPS      (DI), Y4
+	PREFETCHT0   (DI)(R11*1)
+	VMOVUPS      32(DI), Y5
+	VBROADCASTSS (R12), Y6
+	LONG         $0x504de2c4
+	BYTE         $0xc4
+	LONG         $0x504de2c4
+	BYTE         $0xcd
+	VBROADCASTSS (R12)(SI*1), Y6
+	LONG         $0x504de2c4
+	BYTE         $0xd4
+	LONG         $0x504de2c4
+	BYTE         $0xdd
+	ADDQ         R10, DI
+	ADDQ         R9, R12
+	SUBQ         $0x04, R8
+	JGE          rows2Loop
+
+rows2Tail:
+	ADDQ $0x04, R8
+	JEQ  rows2Finish
+
+rows2Single:
+	VMOVUPS      (DI), Y4
+	PREFETCHT0   (DI)(R11*1)
+	VMOVUPS      32(DI), Y5
+	VBROADCASTSS (R12), Y6
+	LONG         $0x504de2c4
+	BYTE         $0xc4
+	LONG         $0x504de2c4
+	BYTE         $0xcd
+	VBROADCASTSS (R12)(SI*1), Y6
+	LONG         $0x504de2c4
+	BYTE         $0xd4
+	LONG         $0x504de2c4
+	BYTE         $0xdd
+	ADDQ         R10, DI
+	ADDQ         R9, R12
+	DECQ         R8
+	JNE          rows2Single
+
+rows2Finish:
+	MOVQ         96(AX), DI
+	MOVQ         104(AX), R8
+	MOVQ         88(AX), R9
+	VMOVUPS      (R8), Y4
+	VPSUBD       Y4, Y0, Y0
+	VCVTDQ2PS    Y0, Y0
+	VPSUBD       Y4, Y2, Y2
+	VCVTDQ2PS    Y2, Y2
+	VMOVUPS      32(R8), Y4
+	VPSUBD       Y4, Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VPSUBD       Y4, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS (R9), Y4
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y4, Y1, Y1
+	VBROADCASTSS 4(R9), Y4
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y4, Y3, Y3
+	VMOVUPS      (DI), Y4
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y4, Y2, Y2
+	VMOVUPS      32(DI), Y4
+	VMULPS       Y4, Y1, Y1
+	VMULPS       Y4, Y3, Y3
+	ADDQ         $0x08, R9
+	MOVQ         R9, 88(AX)
+	MOVQ         24(AX), DI
+	TESTQ        DI, DI
+	JEQ          rows2Store
+	VMOVUPS      (DI), Y4
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y4, Y2, Y2
+	VMOVUPS      32(DI), Y4
+	VADDPS       Y4, Y1, Y1
+	VADDPS       Y4, Y3, Y3
+
+rows2Store:
+	MOVQ    BX, DI
+	MOVQ    72(AX), R8
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	ADDQ    R8, DI
+	VMOVUPS Y2, (DI)
+	VMOVUPS Y3, 32(DI)
+	SUBQ    $0x02, CX
+	IMUL3Q  $0x02, SI, DI
+	ADDQ    DI, DX
+	MOVQ    72(AX), DI
+	IMUL3Q  $0x02, DI, DI
+	ADDQ    DI, BX
+	JMP     tiles
+
+rows1:
+	MOVQ       BX, DI
+	MOVQ       72(AX), R8
+	PREFETCHT0 (DI)
+	VXORPS     Y0, Y0, Y0
+	VXORPS     Y1, Y1, Y1
+	MOVQ       112(AX), R11
+	MOVQ       8(AX), DI
+	MOVQ       40(AX), R8
+	MOVQ       56(AX), R9
+	MOVQ       64(AX), R10
+	MOVQ       DX, R12
+	SUBQ       $0x04, R8
+	JLT        rows1Tail
+
+rows1Loop:
+	VMOVUPS      (DI), Y2
+	PREFETCHT0   (DI)(R11*1)
+	VMOVUPS      32(DI), Y3
+	VBROADCASTSS (R12), Y4
+	LONG         $0x505de2c4
+	BYTE         $0xc2
+	LONG         $0x505de2c4
+	BYTE         $0xcb
+	ADDQ         R10, DI
+	ADDQ         R9, R12
+	VMOVUPS      (DI), Y2
+	PREFETCHT0   (DI)(R11*1)
+	VMOVUPS      32(DI), Y3
+	VBROADCASTSS (R12), Y4
+	LONG         $0x505de2c4
+	BYTE         $0xc2
+	LONG         $0x505de2c4
+	BYTE         $0xcb
+	ADDQ         R10, DI
+	ADDQ         R9, R12
+	VMOVUPS      (DI), Y2
+	PREFETCHT0   (DI)(R11*1)
+	VMOVUPS      32(DI), Y3
+	VBROADCASTSS (R12), Y4
+	LONG         $0x505de2c4
+	BYTE         $0xc2
+	LONG         $0x505de2c4
+	BYTE         $0xcb
+	ADDQ         R10, DI
+	ADDQ         R9, R12
+	VMOVUPS      (DI), Y2
+	PREFETCHT0   (DI)(R11*1)
+	VMOVUPS      32(DI), Y3
+	VBROADCASTSS (R12), Y4
+	LONG         $0x505de2c4
+	BYTE         $0xc2
+	LONG         $0x505de2c4
+	BYTE         $0xcb
+	ADDQ         R10, DI
+	ADDQ         R9, R12
+	SUBQ         $0x04, R8
+	JGE          rows1Loop
+
+rows1Tail:
+	ADDQ $0x04, R8
+	JEQ  rows1Finish
+
+rows1Single:
+	VMOVUPS      (DI), Y2
+	PREFETCHT0   (DI)(R11*1)
+	VMOVUPS      32(DI), Y3
+	VBROADCASTSS (R12), Y4
+	LONG         $0x505de2c4
+	BYTE         $0xc2
+	LONG         $0x505de2c4
+	BYTE         $0xcb
+	ADDQ         R10, DI
+	ADDQ         R9, R12
+	DECQ         R8
+	JNE          rows1Single
+
+rows1Finish:
+	MOVQ         96(AX), DI
+	MOVQ         104(AX), R8
+	MOVQ         88(AX), R9
+	VMOVUPS      (R8), Y2
+	VPSUBD       Y2, Y0, Y0
+	VCVTDQ2PS    Y0, Y0
+	VMOVUPS      32(R8), Y2
+	VPSUBD       Y2, Y1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VBROADCASTSS (R9), Y2
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y2, Y1, Y1
+	VMOVUPS      (DI), Y2
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      32(DI), Y2
+	VMULPS       Y2, Y1, Y1
+	ADDQ         $0x04, R9
+	MOVQ         R9, 88(AX)
+	MOVQ         24(AX), DI
+	TESTQ        DI, DI
+	JEQ          rows1Store
+	VMOVUPS      (DI), Y2
+	VADDPS       Y2, Y0, Y0
+	VMOVUPS      32(DI), Y2
+	VADDPS       Y2, Y1, Y1
+
+rows1Store:
+	MOVQ    BX, DI
+	MOVQ    72(AX), R8
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	SUBQ    $0x01, CX
+	IMUL3Q  $0x01, SI, DI
+	ADDQ    DI, DX
+	MOVQ    72(AX), DI
+	IMUL3Q  $0x01, DI, DI
+	ADDQ    DI, BX
+	JMP     tiles
+
 // func panelI8AVX512(p *panel)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·panelI8AVX512(SB), NOSPLIT, $0-8

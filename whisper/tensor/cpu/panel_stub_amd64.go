@@ -107,6 +107,25 @@ func panelBF16AVX512(p *panel)
 //go:noescape
 func panelI8AVX2(p *panel)
 
+// panelI8AVXVNNI computes, with nr = 16,
+//
+//	for i := range m {
+//		for j := range nr {
+//			acc := 0
+//			for p := range k {
+//				acc += a[i, p, 0] * b[p, j, 0] + … + a[i, p, 3] * b[p, j, 3]
+//			}
+//			acc = float32(acc - correction[j]) * rowScale[i] * colScale[j]
+//			if bias != nil {
+//				acc += bias[j]
+//			}
+//			c[i, j] = acc
+//		}
+//	}
+//
+//go:noescape
+func panelI8AVXVNNI(p *panel)
+
 // panelI8AVX512 computes, with nr = 32,
 //
 //	for i := range m {

@@ -29,6 +29,11 @@ func peakBF16AVX512(n int)
 //	acc[i] += x · x
 func peakI8AVX2(n int)
 
+// peakI8AVXVNNI runs n times 12 independent multiply-adds of 32 products,
+//
+//	acc[i] += x · x
+func peakI8AVXVNNI(n int)
+
 // peakI8AVX512 runs n times 12 independent multiply-adds of 64 products,
 //
 //	acc[i] += x · x

@@ -11,6 +11,7 @@ var avx2Rows = rowKernels{
 	dots: dotsBlocks, combine: combineAVX2,
 	interleave: interleaveGo, toBF16: toBF16Go, quantiseI16: quantiseI16AVX2,
 	absMaxTo: absMaxToAVX2, digits: digitsAVX2, splitI16: splitI16AVX2,
+	quantiseU8: quantiseU8AVX2, splitU8: splitU8AVX2,
 }
 
 // avx512Rows has the dot products of AVX2, which are as fast as the rows come from memory.

@@ -10,15 +10,58 @@ import (
 // write whole vectors, the lanes past the row as those of zeros.
 func conversions(c *build.Context, s isa, t *tables) {
 	if s == avx2 {
-		quantiseI16(c, s, t)
-		split(c, s, t)
-		return
+		quantise(c, s, t, words)
+		split(c, s, t, words)
+	} else {
+		toBF16(c, s, t)
+		exp2SumBF16(c, s, t)
+		interleave(c, s, t)
 	}
-	toBF16(c, s, t)
-	exp2SumBF16(c, s, t)
-	interleave(c, s, t)
-	quantiseU8(c, s, t)
-	split(c, s, t)
+	quantise(c, s, t, unsignedBytes)
+	split(c, s, t, unsignedBytes)
+}
+
+// whole are the whole numbers of a kernel's first factor.
+type whole struct {
+	name, element, offset string
+	bytes                 int
+}
+
+var (
+	unsignedBytes = whole{"U8", "uint8", " + 128", 1}
+	words         = whole{"I16", "int16", "", 2}
+)
+
+// storer returns the code that stores the lanes of a vector, of int32, where slice points, and moves it on.
+func (e whole) storer(f *rowFunction) func(v reg.VecVirtual, slice string) {
+	var offset reg.VecVirtual
+	if e == unsignedBytes {
+		bits := f.GP32()
+		offset = f.v()
+		f.MOVL(operand.U32(128), bits)
+		f.VMOVD(bits, offset.AsX())
+		f.VPBROADCASTD(offset.AsX(), offset)
+	}
+	return func(v reg.VecVirtual, slice string) {
+		to := f.base[slice]
+		if e == unsignedBytes {
+			f.VPADDD(offset, v, v)
+		}
+		if f.bytes == avx512.bytes {
+			f.VPMOVDB(v, at(to, 0))
+		} else {
+			high := f.XMM()
+			f.VEXTRACTF128(operand.U8(1), v, high)
+			f.VPACKSSDW(high, v.AsX(), high)
+			if e == unsignedBytes {
+				f.VPACKUSWB(high, high, high)
+				f.VMOVQ(high, at(to, 0))
+			} else {
+				f.VMOVUPS(high, at(to, 0))
+			}
+		}
+		f.ADDQ(operand.U32(f.width()*e.bytes), to)
+	}
 }
 
 // exp2SumBF16 generates one half of a softmax whose result is rounded as toBF16 does, and need not be
@@ -90,98 +133,49 @@ func (f *rowFunction) bf16Lanes(x reg.VecVirtual) reg.VecVirtual {
 	return wide
 }
 
-// conversion generates one: body returns the code that stores a vector as size bytes at dst.
-func conversion(c *build.Context, s isa, t *tables, name, parameters, element string, size int, body func(f *rowFunction, dst reg.Register) func(x reg.VecVirtual)) {
-	f := row(c, s, t, name, "(dst []"+element+", x []float32"+parameters+")", []string{"x", "dst"},
+// toBF16 generates the rounding to bfloat16.
+func toBF16(c *build.Context, s isa, t *tables) {
+	f := row(c, s, t, "toBF16", "(dst []uint16, x []float32)", []string{"x", "dst"},
 		"\tfor i, v := range x {",
-		"\t\tdst[i] = "+map[string]string{
-			"toBF16":      "bfloat16(v) // to nearest even; what is below the normal numbers is zero",
-			"quantiseU8":  "round(v*inverse) + 128 // to nearest even",
-			"quantiseI16": "round(v*inverse) // to nearest even",
-		}[name],
+		"\t\tdst[i] = bfloat16(v) // to nearest even; what is below the normal numbers is zero",
 		"\t}",
 	)
-	dst := f.base["dst"]
-	store := body(f, dst)
 	f.eachBlock([]int{1}, func(lanes []lane) {
-		store(lanes[0].load("x"))
-		f.ADDQ(operand.U32(size), dst)
+		half := f.YMM()
+		convert(f.Context, "VCVTNEPS2BF16", lanes[0].load("x"), half)
+		f.VMOVUPS(half, at(f.base["dst"], 0))
+		f.ADDQ(operand.U32(32), f.base["dst"])
 	})
 	f.end()
 }
 
-func toBF16(c *build.Context, s isa, t *tables) {
-	conversion(c, s, t, "toBF16", "", "uint16", 32, func(f *rowFunction, dst reg.Register) func(x reg.VecVirtual) {
-		return func(x reg.VecVirtual) {
-			half := f.YMM()
-			convert(f.Context, "VCVTNEPS2BF16", x, half)
-			f.VMOVUPS(half, at(dst, 0))
-		}
-	})
-}
-
-func quantiseU8(c *build.Context, s isa, t *tables) {
-	conversion(c, s, t, "quantiseU8", ", inverse float32", "uint8", 16, func(f *rowFunction, dst reg.Register) func(x reg.VecVirtual) {
-		inverse, offset, bits := f.broadcast("inverse"), f.v(), f.GP32()
-		f.MOVL(operand.U32(128), bits)
-		f.VPBROADCASTD(bits, offset)
-		return func(x reg.VecVirtual) {
-			f.VMULPS(inverse, x, x)
-			f.VCVTPS2DQ(x, x)
-			f.VPADDD(offset, x, x)
-			f.VPMOVDB(x, at(dst, 0))
-		}
-	})
-}
-
-func quantiseI16(c *build.Context, s isa, t *tables) {
-	conversion(c, s, t, "quantiseI16", ", inverse float32", "int16", 16, func(f *rowFunction, dst reg.Register) func(x reg.VecVirtual) {
-		inverse := f.broadcast("inverse")
-		return func(x reg.VecVirtual) {
-			f.VMULPS(inverse, x, x)
-			f.VCVTPS2DQ(x, x)
-			high := f.XMM()
-			f.VEXTRACTF128(operand.U8(1), x, high)
-			f.VPACKSSDW(high, x.AsX(), high)
-			f.VMOVUPS(high, at(dst, 0))
-		}
-	})
-}
-
-// split generates the rounding to two digits, the lower of which is of 1/254 of the upper: as
-// quantiseU8 and quantiseI16 do to one.
-func split(c *build.Context, s isa, t *tables) {
-	name, element, offset, size := "splitU8", "uint8", " + 128", 16
-	if s == avx2 {
-		name, element, offset = "splitI16", "int16", ""
-	}
-	f := row(c, s, t, name, "(high, low []"+element+", x []float32, inverse, digit float32)", []string{"x", "high", "low"},
+// quantise generates the rounding to whole numbers.
+func quantise(c *build.Context, s isa, t *tables, e whole) {
+	f := row(c, s, t, "quantise"+e.name, "(dst []"+e.element+", x []float32, inverse float32)", []string{"x", "dst"},
 		"\tfor i, v := range x {",
-		"\t\th := round(v*inverse)",
-		"\t\thigh[i] = h"+offset,
-		"\t\tlow[i] = round((v*inverse - h)*digit)"+offset,
+		"\t\tdst[i] = round(v*inverse)"+e.offset+" // to nearest even",
 		"\t}",
 	)
-	inverse, digit := f.broadcast("inverse"), f.broadcast("digit")
-	var add reg.VecVirtual
-	if s == avx512 {
-		bits := f.GP32()
-		add = f.v()
-		f.MOVL(operand.U32(128), bits)
-		f.VPBROADCASTD(bits, add)
-	}
-	store := func(v reg.VecVirtual, to string) {
-		if s == avx512 {
-			f.VPADDD(add, v, v)
-			f.VPMOVDB(v, at(f.base[to], 0))
-		} else {
-			top := f.XMM()
-			f.VEXTRACTF128(operand.U8(1), v, top)
-			f.VPACKSSDW(top, v.AsX(), top)
-			f.VMOVUPS(top, at(f.base[to], 0))
-		}
-		f.ADDQ(operand.U32(size), f.base[to])
-	}
+	inverse, store := f.broadcast("inverse"), e.storer(f)
+	f.eachBlock([]int{1}, func(lanes []lane) {
+		x := lanes[0].load("x")
+		f.VMULPS(inverse, x, x)
+		f.VCVTPS2DQ(x, x)
+		store(x, "dst")
+	})
+	f.end()
+}
+
+// split generates the rounding to two digits, as quantise does to one.
+func split(c *build.Context, s isa, t *tables, e whole) {
+	f := row(c, s, t, "split"+e.name, "(high, low []"+e.element+", x []float32, inverse, digit float32)", []string{"x", "high", "low"},
+		"\tfor i, v := range x {",
+		"\t\th := round(v*inverse)",
+		"\t\thigh[i] = h"+e.offset,
+		"\t\tlow[i] = round((v*inverse - h)*digit)"+e.offset,
+		"\t}",
+	)
+	inverse, digit, store := f.broadcast("inverse"), f.broadcast("digit"), e.storer(f)
 	f.eachBlock([]int{1}, func(lanes []lane) {
 		x, whole := lanes[0].load("x"), f.fresh(2)
 		f.VMULPS(inverse, x, x)

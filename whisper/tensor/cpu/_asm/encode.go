@@ -50,15 +50,19 @@ func encode(file *ir.File) {
 				nodes = append(nodes, n)
 				continue
 			}
-			e, ok := encodings[i.Opcode]
-			if !ok {
-				nodes = append(nodes, n)
-				continue
+			long := func(code []byte) *ir.Instruction {
+				return &ir.Instruction{Opcode: "LONG", Operands: []operand.Op{operand.U32(binary.LittleEndian.Uint32(code))}}
 			}
-			code := e.bytes(i.Operands)
-			nodes = append(nodes,
-				&ir.Instruction{Opcode: "LONG", Operands: []operand.Op{operand.U32(binary.LittleEndian.Uint32(code))}},
-				&ir.Instruction{Opcode: "WORD", Operands: []operand.Op{operand.U16(binary.LittleEndian.Uint16(code[4:]))}})
+			if e, ok := encodings[i.Opcode]; ok {
+				code := e.bytes(i.Operands)
+				nodes = append(nodes, long(code),
+					&ir.Instruction{Opcode: "WORD", Operands: []operand.Op{operand.U16(binary.LittleEndian.Uint16(code[4:]))}})
+			} else if i.Opcode == "VPDPBUSD_VEX" {
+				code := vexDot(i.Operands)
+				nodes = append(nodes, long(code), &ir.Instruction{Opcode: "BYTE", Operands: []operand.Op{operand.U8(code[4])}})
+			} else {
+				nodes = append(nodes, n)
+			}
 		}
 		f.Nodes = nodes
 	}
@@ -67,19 +71,11 @@ func encode(file *ir.File) {
 // bytes returns the six bytes of the instruction. Operands are in the order of Go's assembler, the
 // destination last; of two, the second source is absent.
 func (e evex) bytes(operands []operand.Op) []byte {
-	number := func(o operand.Op) byte {
-		v, ok := o.(reg.VecPhysical)
-		if !ok {
-			panic(fmt.Sprintf("operand %v is not a vector register", o))
-		}
-		return byte(v.PhysicalIndex())
-	}
-	rm, to := number(operands[0]), number(operands[len(operands)-1])
+	rm, to := vectorNumber(operands[0]), vectorNumber(operands[len(operands)-1])
 	var v byte
 	if len(operands) == 3 {
-		v = number(operands[1])
+		v = vectorNumber(operands[1])
 	}
-	not := func(register, bit, at byte) byte { return (register>>bit&1 ^ 1) << at }
 	const map0F38, width512 = 2, 2
 	return []byte{
 		0x62,
@@ -90,3 +86,27 @@ func (e evex) bytes(operands []operand.Op) []byte {
 		0xc0 | to&7<<3 | rm&7,
 	}
 }
+
+// vexDot returns the five bytes of VPDPBUSD of AVX-VNNI: VEX.256.66.0F38.W0 50 /r.
+func vexDot(operands []operand.Op) []byte {
+	rm, v, to := vectorNumber(operands[0]), vectorNumber(operands[1]), vectorNumber(operands[2])
+	const map0F38, width256, prefix66 = 2, 1, 1
+	return []byte{
+		0xc4,
+		not(to, 3, 7) | 1<<6 | not(rm, 3, 5) | map0F38,
+		(^v&15)<<3 | width256<<2 | prefix66,
+		0x50,
+		0xc0 | to&7<<3 | rm&7,
+	}
+}
+
+func vectorNumber(o operand.Op) byte {
+	v, ok := o.(reg.VecPhysical)
+	if !ok {
+		panic(fmt.Sprintf("operand %v is not a vector register", o))
+	}
+	return byte(v.PhysicalIndex())
+}
+
+// not returns a bit of the number of a register, inverted, at a place.
+func not(register, bit, at byte) byte { return (register>>bit&1 ^ 1) << at }

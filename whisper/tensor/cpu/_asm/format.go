@@ -37,6 +37,7 @@ var panelFormats = []panelFormat{
 
 	// Without a product of bytes they are widened to 16 bits, as the activations are.
 	{isa: avx2, format: "I8", terms: 2, aBytes: 4, bBytes: 2, products: 16, integer: true, outer: (*tile).outerLanes, multiply: multiplyI16},
+	{isa: avxVNNI, format: "I8", terms: 4, aBytes: 4, bBytes: 4, products: 32, integer: true, outer: (*tile).outerLanes, multiply: multiplyI8VEX},
 	{isa: avx512, format: "I8", terms: 4, aBytes: 4, bBytes: 4, products: 64, integer: true, outer: (*tile).outerLanes, multiply: multiplyI8},
 }
 
@@ -49,6 +50,11 @@ func multiplyBF16(c *build.Context, b, a, acc, _ reg.VecVirtual) {
 // multiplyI8 takes a as unsigned bytes.
 func multiplyI8(c *build.Context, b, a, acc, _ reg.VecVirtual) {
 	multiplyAdd(c, "VPDPBUSD", b, a, acc)
+}
+
+// multiplyI8VEX is multiplyI8 in the encoding of AVX-VNNI.
+func multiplyI8VEX(c *build.Context, b, a, acc, _ reg.VecVirtual) {
+	multiplyAdd(c, "VPDPBUSD_VEX", b, a, acc)
 }
 
 func multiplyI16(c *build.Context, b, a, acc, sum reg.VecVirtual) {

@@ -20,6 +20,9 @@ type isa struct {
 var (
 	avx2   = isa{"AVX2", 32, 6}
 	avx512 = isa{"AVX512", 64, 12}
+
+	// avxVNNI is AVX2 with products of bytes, on processors without AVX-512.
+	avxVNNI = isa{"AVXVNNI", 32, 6}
 )
 
 // vector returns a fresh vector register.
