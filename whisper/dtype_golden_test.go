@@ -1,7 +1,6 @@
 package whisper_test
 
 import (
-	"context"
 	"maps"
 	"math"
 	"slices"
@@ -150,32 +149,7 @@ func logitsByDType(t *testing.T, k *goldentest.Kit, name string, m *whisper.Mode
 func textsByDType(t *testing.T, k *goldentest.Kit, name string, m *whisper.Model, tol dtypeTolerance, logitError float64) {
 	t.Helper()
 	const seen = 4
-	var cases, ran []goldentest.DecodeCase
-	k.JSON(t, name+"/decode.json", &cases)
-	o := tensor.NewOps(k.Backend)
-	encoded := make(map[string]*whisper.CrossKV)
-	var us []whisper.Utterance
-	for _, c := range cases {
-		options, ok := c.DecodeOptions(t, m.Tokenizer)
-		if !ok || !c.Greedy() {
-			continue
-		}
-		if encoded[c.Clip] == nil {
-			cross, err := m.Encode(o, nil, []audio.Mel{k.Mel(t, c.Clip, m.Dims)}, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			encoded[c.Clip] = cross[0]
-		}
-		us, ran = append(us, whisper.Utterance{Cross: encoded[c.Clip], Options: options}), append(ran, c)
-	}
-	if len(ran) == 0 {
-		t.Fatal("no greedy case in decode.json")
-	}
-	got, err := m.Decode(context.Background(), o, nil, us)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ran, got := decodeCases(t, k, name, m, goldentest.DecodeCase.Greedy)
 	others := 0
 	for i, c := range ran {
 		if got[i].Err != nil {
