@@ -19,7 +19,7 @@ type benchCommand struct {
 	DType    []string `name:"dtype" enum:"auto,f32,bf16,int8" default:"auto" placeholder:"FORMAT,…" help:"The number formats of the weights; auto is the one that transcribe takes. (${enum})"`
 	Batch    []int    `default:"1,4,8,16,32" placeholder:"N,…" help:"The numbers of windows decoded together. (${default})"`
 	threadsFlag
-	Windows int     `placeholder:"N" help:"The number of windows encoded together. (those of a batch, up to 4, as in transcribe)"`
+	Windows int     `placeholder:"N" help:"The number of windows encoded together. (one, as in transcribe)"`
 	Tokens  int     `default:"100" help:"The tokens of a window. (${default})"`
 	Repeat  int     `default:"5" help:"How often each measurement is repeated at most; the median counts. (${default})"`
 	Seconds float64 `default:"20" help:"The time after which a measurement is not repeated again. (${default})"`
@@ -161,7 +161,7 @@ func (f *benchCommand) measure(ctx context.Context, b backend, w *benchWatch, ge
 	for _, n := range f.Batch {
 		w.begin(benchCase{geometry, dtype, n})
 		bench.release()
-		err := checkMemory(d, dtype, n, f.together(n), bench != nil)
+		err := checkMemory(d, dtype, n, f.together(), bench != nil)
 		if err != nil {
 			w.skip(err)
 			continue
@@ -184,17 +184,9 @@ func (f *benchCommand) measure(ctx context.Context, b backend, w *benchWatch, ge
 	return results, nil
 }
 
-// encodeTogether is the number of windows of 30 s that an engine encodes at once: what
-// asr.SchedulerOptions.MaxEncoderFrames comes to.
-const encodeTogether = 1
-
-// together returns the number of windows that a batch encodes at once.
-func (f *benchCommand) together(batch int) int {
-	if f.Windows > 0 {
-		return f.Windows
-	}
-	return min(batch, encodeTogether)
-}
+// together returns the number of windows that are encoded at once: where the flags do not say, one,
+// as asr.SchedulerOptions.MaxEncoderFrames has it.
+func (f *benchCommand) together() int { return max(f.Windows, 1) }
 
 // errMemory is the error of a case, or of a model, that does not fit into memory.
 var errMemory = errors.New("not enough memory")

@@ -8,6 +8,7 @@ import (
 
 	"glossa/whisper"
 	"glossa/whisper/tensor"
+	"glossa/whisper/tensor/cpu"
 )
 
 // someKernels is a backend with kernels for some number formats, some of which are native.
@@ -72,7 +73,7 @@ func TestStepBytes(t *testing.T) {
 	for dtype, want := range map[tensor.DType]float64{
 		tensor.F32:  4*weights + 8*(4*1500+4*50)*keys,
 		tensor.BF16: 2*weights + 8*(2*1500+4*50)*keys,
-		tensor.I8:   weights + 8*channels + 8*(2*1500+4*50)*keys,
+		tensor.I8:   weights + 8*channels + 8*(1500+4*50)*keys,
 	} {
 		if got := stepBytes(tiny, dtype, 8, 50); got != want {
 			t.Errorf("%s: %v bytes, want %v", dtype, got, want)
@@ -120,5 +121,24 @@ func TestFillRandomIsTheSameWhateverItsLength(t *testing.T) {
 	n := float64(len(long))
 	if mean, variance := sum/n, squares/n; math.Abs(mean) > 0.01 || math.Abs(variance-1.0/12) > 0.001 {
 		t.Errorf("mean %v, variance %v", mean, variance)
+	}
+}
+
+// TestCrossBytesAreThoseOfTheBackend checks that the bytes that a step is said to read of keys and
+// values are those that they are packed in, but for scales and what fills their panels up.
+func TestCrossBytesAreThoseOfTheBackend(t *testing.T) {
+	b, err := cpu.New(cpu.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	for _, name := range []string{"tiny", "large-v3"} {
+		d, _ := whisper.Geometry(name)
+		for _, dtype := range dtypes {
+			packed := 4 * d.NTextLayer * b.PackedKVSize(d.NAudioCtx, d.NTextState, d.NTextHead, dtype)
+			if got := crossBytes(d, dtype); math.Abs(float64(got)/float64(packed)-1) > 0.02 {
+				t.Errorf("%s %s: %d bytes, packed %d", name, dtype, got, packed)
+			}
+		}
 	}
 }

@@ -84,14 +84,10 @@ func weightBytes(dtype tensor.DType, weights, channels int) int64 {
 	return float32Size * int64(weights)
 }
 
-// crossBytes returns the size of the keys and values of cross-attention for a window: of the format
-// of the weights, but 16 bits at least.
+// crossBytes returns the size of the keys and values of cross-attention for a window, of the format
+// of the weights.
 func crossBytes(d whisper.Dims, dtype tensor.DType) int64 {
-	size := bfloat16Size
-	if dtype == tensor.F32 {
-		size = float32Size
-	}
-	return int64(size) * int64(d.KeyValues(d.NAudioCtx))
+	return weightBytes(dtype, d.KeyValues(d.NAudioCtx), 0)
 }
 
 // selfBytes returns the size of the keys and values of self-attention for a sequence of n tokens.

@@ -49,7 +49,7 @@ func (t decodeTimes) decode() time.Duration { return t.first + time.Duration(t.t
 // together, which batches share.
 func (f *benchCommand) run(ctx context.Context, w *benchWatch, m *benchModel, n int, encoded map[int]encodeTimes) (benchTimes, error) {
 	w.phase("encode")
-	cross, err := f.encode(ctx, m, f.together(n), encoded)
+	cross, err := f.encode(ctx, m, f.together(), encoded)
 	if err != nil {
 		return benchTimes{}, err
 	}
@@ -62,7 +62,7 @@ func (f *benchCommand) run(ctx context.Context, w *benchWatch, m *benchModel, n 
 	}
 	w.phase("decode")
 	decoded, err := f.decode(ctx, m, own)
-	return benchTimes{encoded[f.together(n)], decoded}, err
+	return benchTimes{encoded[f.together()], decoded}, err
 }
 
 // encode encodes so many windows, and adds the medians of their times to encoded unless they are
