@@ -17,9 +17,6 @@ type CrossKV struct {
 // rows returns the number of the encoder's rows.
 func (c *CrossKV) rows() int { return c.layer[0].Rows() }
 
-// Keep copies the keys and values out of the arena that they were computed in.
-func (c *CrossKV) Keep() *CrossKV { return new(CrossPool).Keep(c) }
-
 // each calls f with the numbers of every layer's parts.
 func (c *CrossKV) each(f func(data *[]float32)) {
 	for i := range c.layer {

@@ -153,7 +153,7 @@ func (a *attention) tileI8(w *worker, f *format, kv tensor.PackedKV, head, from,
 	}
 	f.fillOffset(q[2*m*qBytes:][:qBytes])
 	scores := w.floats(scratchScores, rows*ld)
-	w.panelsI8(f, rows, f.steps(a.size), q, qBytes, h.keys, scores, ld, n)
+	w.panels(f, rows, f.steps(a.size), floatsOf(q), qBytes, floatsOf(h.keys), scores, ld, n)
 
 	pBytes := f.rowBytes(n)
 	p := bytesOf(w.floats(scratchB, rows*pBytes/4))
@@ -169,7 +169,7 @@ func (a *attention) tileI8(w *worker, f *format, kv tensor.PackedKV, head, from,
 	f.fillOffset(p[2*m*pBytes:][:pBytes])
 	ldOut := roundUp(a.size, f.nr)
 	out := w.floats(scratchC, rows*ldOut)
-	w.panelsI8(f, rows, f.steps(n), p, pBytes, h.values, out, ldOut, a.size)
+	w.panels(f, rows, f.steps(n), floatsOf(p), pBytes, floatsOf(h.values), out, ldOut, a.size)
 	for i, sum := range sums {
 		y, row := a.at(a.y, from+i, head)[:a.size], out[i*ldOut:][:a.size]
 		w.kernels.digits(row, row, out[(m+i)*ldOut:][:a.size], out[2*m*ldOut:][:a.size], 1.0/lowDigits)
@@ -193,20 +193,4 @@ func (f *format) fillOffset(row []byte) {
 	for i := range row {
 		row[i] = byte(f.offset)
 	}
-}
-
-// panelsI8 computes sums of products, unscaled, of the rows of a and the panels that hold n columns.
-func (w *worker) panelsI8(f *format, rows, steps int, a []byte, aBytes int, b []byte, c []float32, ld, n int) {
-	k := &w.panel
-	k.m, k.k = int64(rows), int64(steps)
-	k.a, k.aRow, k.aCol = (*float32)(unsafe.Pointer(&a[0])), int64(aBytes), int64(f.aSize)
-	k.bRow, k.cRow = int64(f.nr*f.bSize), int64(4*ld)
-	k.ahead = fetchAhead
-	ones := w.ones(max(rows, f.nr))
-	k.colScale, k.correction = &ones[0], (*int32)(unsafe.Pointer(&w.zeros(f.nr)[0]))
-	for j := 0; j < n; j += f.nr {
-		k.b, k.c, k.rowScale = (*float32)(unsafe.Pointer(&b[j*steps*f.bSize])), &c[j], &ones[0]
-		f.panel(k)
-	}
-	w.panel = panel{}
 }

@@ -171,16 +171,21 @@ func (f *format) softmax(k *kernels, p, x []float32, scale float32) (sum float32
 	return sum
 }
 
-// panels computes c = a b for the m rows of a and the panels that hold n columns. Row i of c
-// begins at c[i*ld] and has room for whole panels.
+// panels computes c = a b for the m rows of a and the panels that hold n columns; of int8, sums of
+// products, unscaled. Row i of c begins at c[i*ld] and has room for whole panels.
 func (w *worker) panels(f *format, m, steps int, a []float32, aBytes int, b, c []float32, ld, n int) {
 	k := &w.panel
 	k.m, k.k = int64(m), int64(steps)
 	k.a, k.aRow, k.aCol = &a[0], int64(aBytes), int64(f.aSize)
 	k.bRow, k.cRow = int64(f.nr*f.bSize), int64(4*ld)
 	k.ahead = fetchAhead
+	var ones []float32
+	if f.dtype == tensor.I8 {
+		ones = w.ones(max(m, f.nr))
+		k.colScale, k.correction = &ones[0], (*int32)(unsafe.Pointer(&w.zeros(f.nr)[0]))
+	}
 	for j := 0; j < n; j += f.nr {
-		k.b, k.c = &b[j*steps], &c[j]
+		k.b, k.c, k.rowScale = &b[j*steps*f.bSize/4], &c[j], unsafe.SliceData(ones)
 		f.panel(k)
 	}
 	w.panel = panel{}
