@@ -141,13 +141,13 @@ func TestLiveKeepsItsLatency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, _ := newFakeEngine(t, sized(8, 0))
 		var wait sync.WaitGroup
-		nBulk := 0
+		var nBulk atomic.Int32
 		wait.Go(func() {
 			var bulk []Request
 			for range 100 {
 				bulk = append(bulk, chirp(300, 1, Request{Language: "de", Priority: Bulk}))
 			}
-			if err := e.TranscribeAll(t.Context(), bulk, func(_ int, r *Result) { nBulk++ }); err != nil {
+			if err := e.TranscribeAll(t.Context(), bulk, func(int, *Result) { nBulk.Add(1) }); err != nil {
 				t.Error(err)
 			}
 		})
@@ -169,17 +169,17 @@ func TestLiveKeepsItsLatency(t *testing.T) {
 		}
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
-		if nBulk == 0 {
+		if nBulk.Load() == 0 {
 			t.Error("bulk work starves")
 		}
-		t.Logf("%d of 100 bulk requests beside 3 live ones in 5 s", nBulk)
+		t.Logf("%d of 100 bulk requests beside 3 live ones in 5 s", nBulk.Load())
 		wait.Wait()
 		t.Logf("the slowest live request took %v", worst)
 		if limit := 700 * time.Millisecond; worst > limit {
 			t.Errorf("a live request took %v, more than %v", worst, limit)
 		}
-		if nBulk != 100 {
-			t.Errorf("%d bulk results", nBulk)
+		if n := nBulk.Load(); n != 100 {
+			t.Errorf("%d bulk results", n)
 		}
 	})
 }
