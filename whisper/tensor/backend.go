@@ -133,9 +133,9 @@ type KeyValuePacker interface {
 	Native(dtype DType) bool
 }
 
-// PackedEmbedder is implemented by a backend that looks rows up in packed weights of 32 and 16 bits.
+// PackedEmbedder is implemented by a backend that looks rows up in packed weights.
 type PackedEmbedder interface {
-	// EmbedPacked computes y[i] = w[id[i]], each number as it is packed.
+	// EmbedPacked computes y[i] = w[id[i]], each number what it is packed as, rounding included.
 	EmbedPacked(y Mat, w Packed, id []int32)
 }
 

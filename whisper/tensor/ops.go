@@ -302,15 +302,15 @@ func (o *Ops) Embed(table Mat, id []int32) Mat {
 	return o.record(y, func(y Mat) { o.gradients.EmbedBackward(o.grad(table), o.grad(y), id) }, table)
 }
 
-// EmbedPacked returns the rows id of a packed weight w (nOut, nIn) of 32 or 16 bits, on a [PackedEmbedder]:
-// y (len(id), nIn). It is not differentiable.
+// EmbedPacked returns the rows id of a packed weight w (nOut, nIn), on a [PackedEmbedder]: y (len(id), nIn).
+// It is not differentiable.
 func (o *Ops) EmbedPacked(w Packed, id []int32) Mat {
 	nOut, nIn := w.Shape()
 	if len(id) > 0 {
 		checkIndex("embedding", id, len(id), nOut)
 	}
-	if o.recording || w.DType() == I8 {
-		fail("embedding in packed weights of %v, with a tape %v", w.DType(), o.recording)
+	if o.recording {
+		fail("embedding in packed weights with a tape")
 	}
 	y := o.New(len(id), nIn)
 	o.backend.(PackedEmbedder).EmbedPacked(y, w, id)

@@ -26,19 +26,28 @@ func (b *Backend) EmbedPacked(y tensor.Mat, w tensor.Packed, id []int32) {
 	})
 }
 
-// unpack writes channel i, of 32 or 16 bits, to row.
+// unpack writes what channel i stands for to row.
 func (w *weight) unpack(row []float32, i int) {
 	f := w.format
-	panel, lane := floatsOf(w.data)[i/f.nr*f.nr*f.steps(w.nIn):], i%f.nr
-	if f.terms == 1 {
+	panel, lane := w.data[i/f.nr*f.nr*f.steps(w.nIn)*f.bSize:], i%f.nr
+	switch f.dtype {
+	case tensor.F32:
+		numbers := floatsOf(panel)
 		for t := range row {
-			row[t] = panel[t*f.nr+lane]
+			row[t] = numbers[t*f.nr+lane]
 		}
-		return
-	}
-	words := halves(panel)
-	for t := range row {
-		row[t] = float32FromBF16(words[2*(t/2*f.nr+lane)+t%2])
+	case tensor.BF16:
+		words := halves(floatsOf(panel))
+		for t := range row {
+			row[t] = float32FromBF16(words[2*(t/2*f.nr+lane)+t%2])
+		}
+	case tensor.I8:
+		for t := range row {
+			row[t] = w.scales[i] * float32(int8(panel[f.terms*(t/f.terms*f.nr+lane)+t%f.terms]))
+		}
+		for t, v := range w.inverse {
+			row[t] *= v
+		}
 	}
 }
 
