@@ -49,7 +49,7 @@ type Engine struct {
 // New returns an engine for model m over backend b. byLanguage names the adapter, one of
 // adapters, that Auto takes for a language.
 func New(m *whisper.Model, b tensor.Backend, adapters []*flora.Adapter, byLanguage map[string]string, o Options) (*Engine, error) {
-	batch, err := flora.NewBatch(m, adapters...)
+	batch, err := flora.NewBatch(m, b, adapters...)
 	if err != nil {
 		return nil, err
 	}

@@ -46,7 +46,7 @@ var fakeSteps = map[string]int{"en": 10, "de": 40, "fr": 400}
 func newFakeEngine(t testing.TB, o Options) (*Engine, *fakeDevice) {
 	t.Helper()
 	m := newModel(t, ref.New(), true)
-	adapters, err := flora.NewBatch(m)
+	adapters, err := flora.NewBatch(m, ref.New())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,24 +26,18 @@ var (
 // Kind is a family of adapters.
 type Kind string
 
+// The kinds, by what they make of a weight W (nOut, nIn) with factors of rank r.
 const (
-	FLoRA Kind = "flora"
-	LoRA  Kind = "lora"
+	FLoRA  Kind = "flora"  // W ∘ (Aᵀ B): Wen & Chaudhuri 2024, eqs. 3 and 4
+	HiRA   Kind = "hira"   // W ∘ (1 + B A): Huang et al. 2025
+	LoRA   Kind = "lora"   // W + α/r B A: Hu et al. 2022
+	RSLoRA Kind = "rslora" // W + α/√r B A: Kalajdzievski 2023
+	DoRA   Kind = "dora"   // m ∘ (W + α/r B A) / ‖W + α/r B A‖ by row: Liu et al. 2024
+	IA3    Kind = "ia3"    // l ∘ W by row, of a feed-forward by column: Liu et al. 2022
 )
 
-// Factors adapt one linear of weight (nOut, nIn).
-type Factors struct {
-	A, B tensor.Mat // (r, nOut), (r, nIn): the scaled terms; zero Mat: one term of ones
-	U, V tensor.Mat // (nOut, r), (r, nIn): the added product, its scale in U; zero Mat: none
-}
-
-// rank returns the number of scaled terms.
-func (f *Factors) rank() int {
-	if f.A.IsZero() {
-		return 1
-	}
-	return f.A.Rows
-}
+// Kinds returns all kinds.
+func Kinds() []Kind { return []Kind{FLoRA, HiRA, LoRA, RSLoRA, DoRA, IA3} }
 
 // Adapter is a set of factors for linears of one base model. It does not change once it is open.
 type Adapter struct {
@@ -72,24 +66,12 @@ func (a *Adapter) Check(m *whisper.Model) error {
 		linears[l.Site] = l
 	}
 	for _, site := range a.sortedSites() {
-		f, l := a.Sites[site], linears[site]
+		l := linears[site]
 		if l == nil {
 			return fmt.Errorf("%w: %s adapts %s, which the model does not have", ErrBase, a.Name, site)
 		}
-		nOut, nIn := l.Weight.Rows, l.Weight.Cols
-		for _, m := range []struct {
-			mat        tensor.Mat
-			dim        int
-			what       string
-			rowsAreDim bool
-		}{{f.A, nOut, "A", false}, {f.B, nIn, "B", false}, {f.V, nIn, "V", false}, {f.U, nOut, "U", true}} {
-			got := m.mat.Cols
-			if m.rowsAreDim {
-				got = m.mat.Rows
-			}
-			if !m.mat.IsZero() && got != m.dim {
-				return fmt.Errorf("%w: %s: %s of %s has width %d, the model's linear is (%d, %d)", ErrBase, a.Name, m.what, site, got, nOut, nIn)
-			}
+		if err := a.Sites[site].fit(l.Weight.Rows, l.Weight.Cols); err != nil {
+			return fmt.Errorf("%w: %s: %s: %w", ErrBase, a.Name, site, err)
 		}
 	}
 	return nil
@@ -111,8 +93,11 @@ func (a *Adapter) sum() string {
 	for _, site := range a.sortedSites() {
 		f := a.Sites[site]
 		fmt.Fprintln(h, site)
-		for _, m := range []tensor.Mat{f.A, f.B, f.U, f.V} {
-			hashMat(h, m)
+		for _, p := range f.parts() {
+			if !p.mat.IsZero() {
+				fmt.Fprintln(h, p.name)
+				hashMat(h, *p.mat)
+			}
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil))

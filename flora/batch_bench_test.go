@@ -102,7 +102,7 @@ func (m *benchModel) adapters(b *testing.B, n int, kind flora.Kind, rank int) *f
 		}
 		as = append(as, a)
 	}
-	batch, err := flora.NewBatch(m.Model, as...)
+	batch, err := flora.NewBatch(m.Model, m.ops.Backend(), as...)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -27,6 +27,7 @@ func randomAdapters(t testing.TB, m *whisper.Model, seed uint64) []*flora.Adapte
 	}{
 		{"flora1", flora.FLoRA, 1, flora.All}, {"lora4", flora.LoRA, 4, flora.All}, {"flora3", flora.FLoRA, 3, flora.DecoderOnly},
 		{"lora1", flora.LoRA, 1, flora.AttentionOnly}, {"another1", flora.FLoRA, 1, flora.AttentionOnly},
+		{"hira2", flora.HiRA, 2, flora.All}, {"dora2", flora.DoRA, 2, flora.All}, {"ia3", flora.IA3, 0, flora.All},
 	} {
 		a, err := flora.New(m, c.name, c.kind, c.rank, c.target, rng)
 		if err != nil {
@@ -48,7 +49,7 @@ func randomAdapters(t testing.TB, m *whisper.Model, seed uint64) []*flora.Adapte
 func TestBatchedIsAlone(t *testing.T) {
 	b := backend(t)
 	m := goldentest.Tiny(t, b, 1)
-	batch, err := flora.NewBatch(m, randomAdapters(t, m, 3)...)
+	batch, err := flora.NewBatch(m, b, randomAdapters(t, m, 3)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +99,7 @@ func TestBatchedIsAlone(t *testing.T) {
 func TestDecodeBatchedIsAlone(t *testing.T) {
 	b := backend(t)
 	m := goldentest.Tiny(t, b, 2)
-	batch, err := flora.NewBatch(m, randomAdapters(t, m, 4)...)
+	batch, err := flora.NewBatch(m, b, randomAdapters(t, m, 4)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,13 +139,13 @@ func TestNewIsIdentity(t *testing.T) {
 	o := tensor.NewOps(b)
 	mels, tokens := []audio.Mel{goldentest.RandomMel(rng, 40)}, [][]int32{{1, 2, 3}}
 	base := goldentest.Logits(t, m, o, nil, mels, nil, tokens)
-	for _, kind := range []flora.Kind{flora.FLoRA, flora.LoRA} {
+	for _, kind := range flora.Kinds() {
 		for _, rank := range []int{1, 4} {
 			a, err := flora.New(m, "new", kind, rank, flora.All, rng)
 			if err != nil {
 				t.Fatal(err)
 			}
-			batch, err := flora.NewBatch(m, a)
+			batch, err := flora.NewBatch(m, b, a)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -157,7 +158,7 @@ func TestNewIsIdentity(t *testing.T) {
 
 func TestUnknownAdapter(t *testing.T) {
 	b := backend(t)
-	batch, err := flora.NewBatch(goldentest.Tiny(t, b, 1))
+	batch, err := flora.NewBatch(goldentest.Tiny(t, b, 1), b)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -63,7 +63,7 @@ func openAdapters(t *testing.T, k *goldentest.Kit, g goldenAdapters, m *whisper.
 	if len(adapters) == 0 {
 		t.Fatal("no adapter of the kit could be opened")
 	}
-	b, err := flora.NewBatch(m, adapters...)
+	b, err := flora.NewBatch(m, k.Backend, adapters...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -81,7 +81,7 @@ func build(c *Config, file *safetensors.File, name string) (*Adapter, error) {
 		}
 		f := a.Sites[site]
 		if f == nil {
-			f = new(Factors)
+			f = &Factors{Base: a.Kind == LoRA}
 			a.Sites[site] = f
 		}
 		f.set(part, m)

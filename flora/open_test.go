@@ -104,7 +104,7 @@ func TestOtherBase(t *testing.T) {
 	}
 	trained := randomAdapters(t, goldentest.Tiny(t, backend(t), 2), 9)[0]
 	for _, a := range []*flora.Adapter{narrow, lost, trained} {
-		if _, err := flora.NewBatch(m, a); !errors.Is(err, flora.ErrBase) {
+		if _, err := flora.NewBatch(m, backend(t), a); !errors.Is(err, flora.ErrBase) {
 			t.Errorf("adapter %s of another base: %v", a.Name, err)
 		}
 	}
@@ -134,7 +134,12 @@ func TestWriteOpen(t *testing.T) {
 	hashes := make(map[string]bool)
 	for _, a := range randomAdapters(t, m, 9) {
 		path := filepath.Join(t.TempDir(), a.Name)
-		if err := a.Write(path, safetensors.F32); err != nil {
+		err := a.Write(path, safetensors.F32)
+		if errors.Is(err, flora.ErrUnsupported) {
+			t.Logf("%v", err)
+			continue
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 		read, err := flora.Open(path)
@@ -151,7 +156,7 @@ func TestWriteOpen(t *testing.T) {
 		hashes[read.Hash] = true
 		var got [2][][]float32
 		for i, a := range []*flora.Adapter{a, read} {
-			batch, err := flora.NewBatch(m, a)
+			batch, err := flora.NewBatch(m, backend(t), a)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -15,6 +15,9 @@ import (
 // Write stores the adapter as a PEFT directory with factors in dtype, making dir where it does not
 // exist. A LoRA adapter is stored with α = r, its scale being in U.
 func (a *Adapter) Write(dir string, dtype safetensors.DType) error {
+	if parts[a.Kind] == nil {
+		return fmt.Errorf("%w: write an adapter of kind %s", ErrUnsupported, a.Kind)
+	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("flora: write: %w", err)
 	}

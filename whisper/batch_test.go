@@ -31,7 +31,7 @@ func TestStepAllocatesNothing(t *testing.T) {
 		}
 		adapters = append(adapters, a)
 	}
-	mixed, err := flora.NewBatch(s.model, adapters...)
+	mixed, err := flora.NewBatch(s.model, s.ops.Backend(), adapters...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -94,7 +94,7 @@ func TestMixedBatchIsAlone(t *testing.T) {
 			continue
 		}
 		m, adapters, byLanguage := open(t, b, tensor.F32)
-		batch, err := flora.NewBatch(m, adapters...)
+		batch, err := flora.NewBatch(m, b, adapters...)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -263,6 +263,20 @@ func (o *Ops) AddBias(x, bias Mat) Mat {
 	}, x, bias)
 }
 
+// AddBiasTo adds bias (1, nCol) to each row of y in place. y must not be an operand of an operation
+// recorded before.
+func (o *Ops) AddBiasTo(y *Mat, bias Mat) {
+	checkShape("bias", bias, 1, y.Cols)
+	o.backend.AddBias(*y, *y, bias)
+	if o.recording {
+		*y = o.record(*y, func(y Mat) {
+			if db := o.grad(bias); !db.IsZero() {
+				o.gradients.SumRows(db, o.grad(y))
+			}
+		}, bias)
+	}
+}
+
 // LayerNorm returns gamma ∘ (x - mean) / sqrt(var + LayerNormEps) + beta, row by row
 // (Ba et al. 2016, eq. 4), for gamma and beta (1, nCol).
 func (o *Ops) LayerNorm(x, gamma, beta Mat) Mat {

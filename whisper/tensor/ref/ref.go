@@ -21,8 +21,6 @@ var (
 	_ tensor.Backend   = (*Backend)(nil)
 	_ tensor.Gradients = (*Backend)(nil)
 	_ tensor.Chooser   = (*Backend)(nil)
-
-	_ tensor.PackedEmbedder = (*Backend)(nil)
 )
 
 // New returns the reference backend.
@@ -54,11 +52,6 @@ func (b *Backend) Linear(y, x tensor.Mat, w tensor.Packed, bias tensor.Mat) {
 	if !bias.IsZero() {
 		b.AddBias(y, y, bias)
 	}
-}
-
-// EmbedPacked computes y[i] = w[id[i]].
-func (b *Backend) EmbedPacked(y tensor.Mat, w tensor.Packed, id []int32) {
-	b.Embed(y, w.(packed).w, id)
 }
 
 // MatMul computes c[i][j] = Σ_l op(a)[i][l] op(b)[l][j], on top of c[i][j] with accumulate.
