@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
-	"path/filepath"
 	"reflect"
 	"strconv"
 	"strings"
@@ -13,27 +11,30 @@ import (
 
 	"glossa/flora"
 	"glossa/flora/train"
-	"glossa/whisper"
-	"glossa/whisper/tensor"
 )
 
 // trainCommand has the flags of a training. Fields that train.Options has too are set there under
 // the same name.
 type trainCommand struct {
-	Kind   string   `enum:"full,flora,lora" required:"" help:"Train a whole model, or an adapter that scales (flora) or adds to (lora) the weights of a frozen one. (${enum})"`
+	Kind   string   `enum:"${kinds}" required:"" placeholder:"KIND" help:"Train a whole model (full), or an adapter over a frozen one, which scales its weights (flora, hira, ia3) or adds to them (lora, rslora, dora). (${enum})"`
 	Data   []source `required:"" sep:"none" placeholder:"MANIFEST[=WEIGHT]" help:"A JSONL manifest to train on, and how often its entries are drawn. Repeatable."`
 	Dev    []string `sep:"none" placeholder:"MANIFEST" help:"A manifest to evaluate on. Repeatable."`
 	Out    string   `required:"" placeholder:"DIR" help:"The folder for checkpoints, log.jsonl and the result, DIR/model."`
 	Resume bool     `help:"Go on from the newest checkpoint in the folder."`
 	Model  string   `placeholder:"nano|DIR|NAME" help:"The model to train further, or the frozen one under an adapter. (full: a new one; else ${nano})"`
 
-	Rank   int    `default:"1" group:"Adapter" help:"The rank of the adapter."`
-	Target string `enum:"all,attention,decoder" default:"all" group:"Adapter" help:"The linears to adapt. (${enum})"`
-
+	adapterFlags `group:"Adapter"`
 	threadsFlag
 	geometry     `group:"New model"`
 	trainOptions `group:"Training"`
 	augmentFlags `group:"Augmentation" prefix:"augment-"`
+}
+
+// adapterFlags say what adapter is trained.
+type adapterFlags struct {
+	Rank   int     `default:"1" help:"The rank of the adapter. (ia3 has none)"`
+	Alpha  float64 `placeholder:"A" help:"Scale the product of lora and dora by A/rank, of rslora by A/√rank. (a scale of 1)"`
+	Target string  `enum:"all,attention,decoder" default:"all" help:"The linears to adapt. (${enum})"`
 }
 
 // source is a manifest and its weight, as MANIFEST or MANIFEST=WEIGHT.
@@ -55,29 +56,29 @@ func (s *source) UnmarshalText(text []byte) error {
 // trainOptions are the options of package train that every kind of training has. Those that are
 // nil have a default value for each kind.
 type trainOptions struct {
-	Steps           int      `default:"${full_Steps}" help:"Updates of the parameters."`
+	Steps           *int     `placeholder:"N" help:"Updates of the parameters. (${each_Steps})"`
 	BatchFrames     int      `default:"${full_BatchFrames}" help:"Frames of 10 ms in a batch, at most."`
 	Accumulate      int      `default:"${full_Accumulate}" help:"Batches for each update."`
 	Seed            uint64   `default:"${full_Seed}" help:"Determines the order of examples and all that is random."`
 	Temperature     float64  `default:"${full_Temperature}" help:"Languages of n examples are drawn in proportion to n^(1/T)."`
 	IdentifyOnly    []string `placeholder:"CODES" help:"Languages to recognise and not to transcribe."`
-	LearningRate    *float64 `help:"The peak of the learning rate. (full ${full_LearningRate}, flora ${flora_LearningRate}, lora ${lora_LearningRate})"`
-	Warmup          int      `default:"${full_Warmup}" help:"Steps over which the rate rises from 0."`
+	LearningRate    *float64 `placeholder:"RATE" help:"The peak of the learning rate. (${each_LearningRate})"`
+	Warmup          *int     `placeholder:"N" help:"Steps over which the rate rises from 0. (${each_Warmup})"`
 	Schedule        string   `enum:"cosine,linear" default:"${full_Schedule}" help:"How the rate falls. (${enum})"`
 	Floor           float64  `default:"${full_Floor}" help:"The fraction of the peak at which the rate ends."`
-	WeightDecay     *float64 `help:"Decoupled decay of matrices. (full ${full_WeightDecay}, flora ${flora_WeightDecay}, lora ${lora_WeightDecay})"`
+	WeightDecay     *float64 `placeholder:"W" help:"Decoupled decay of matrices. (${each_WeightDecay})"`
 	Beta1           float64  `name:"beta1" default:"${full_Beta1}" help:"AdamW's decay of the mean of gradients."`
 	Beta2           float64  `name:"beta2" default:"${full_Beta2}" help:"AdamW's decay of the mean of their squares."`
 	Epsilon         float64  `default:"${full_Epsilon}" help:"AdamW's epsilon."`
 	ClipNorm        float64  `default:"${full_ClipNorm}" help:"The largest norm of a gradient."`
 	LabelSmoothing  float64  `default:"${full_LabelSmoothing}" help:"Probability spread over all tokens."`
-	CTCWeight       *float64 `name:"ctc-weight" help:"Share of the CTC loss. (full ${full_CTCWeight}, flora ${flora_CTCWeight}, lora ${lora_CTCWeight})"`
-	EMA             float64  `name:"ema" default:"${full_EMA}" help:"Decay of the average of the weights that is saved; 0 saves the weights."`
+	CTCWeight       *float64 `placeholder:"W" name:"ctc-weight" help:"Share of the CTC loss. (${each_CTCWeight})"`
+	EMA             *float64 `placeholder:"D" name:"ema" help:"Decay of the average of the weights that is saved; 0 saves the weights. (${each_EMA})"`
 	Timestamps      float64  `default:"${full_Timestamps}" help:"Probability that a text has timestamps."`
 	BPEDropout      float64  `name:"bpe-dropout" default:"${full_BPEDropout}" help:"Probability of leaving out a merge."`
 	NoSpeech        float64  `default:"${full_NoSpeech}" help:"Probability of an example of noise alone."`
 	DevLimit        int      `default:"${full_DevLimit}" help:"Utterances of each --dev manifest, at most; 0 for all."`
-	EvaluateEvery   int      `default:"${full_EvaluateEvery}" help:"Steps between evaluations, 0 for the last alone."`
+	EvaluateEvery   *int     `placeholder:"N" help:"Steps between evaluations, 0 for the last alone. (${each_EvaluateEvery})"`
 	CheckpointEvery int      `default:"${full_CheckpointEvery}" help:"Steps between checkpoints."`
 	Keep            int      `default:"${full_Keep}" help:"Checkpoints to keep."`
 	LogEvery        int      `default:"${full_LogEvery}" help:"Steps between lines of the log."`
@@ -104,28 +105,60 @@ type augmentFlags struct {
 }
 
 // trainDefaults writes the default values of package train, by kind and field, into the flags of the
-// train command. As variables of the command line they would be looked for in every flag of every
-// command, at the beginning of each.
+// train command: ${full_Steps} is that of a full training, ${each_Steps} tells that of each kind. As
+// variables of the command line they would be looked for in every flag of every command, at the
+// beginning of each.
 func trainDefaults(k *kong.Kong) error {
-	names := []string{"${nano}", nanoName}
+	names := []string{"${nano}", nanoName, "${kinds}", strings.Join(kindNames(), ",")}
 	add := func(prefix string, v reflect.Value) {
 		for i := range v.NumField() {
 			names = append(names, "${"+prefix+"_"+v.Type().Field(i).Name+"}", fmt.Sprint(v.Field(i).Interface()))
 		}
 	}
-	for _, kind := range []train.Kind{train.Full, train.FLoRA, train.LoRA} {
-		add(string(kind), reflect.ValueOf(train.DefaultOptions(kind)))
-	}
+	add(string(train.Full), reflect.ValueOf(train.DefaultOptions(train.Full)))
 	add("augment", reflect.ValueOf(train.DefaultAugment()))
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[train.Options]()) {
+		names = append(names, "${each_"+f.Name+"}", defaultOfEach(f.Name))
+	}
 	replacer := strings.NewReplacer(names...)
 	for _, command := range k.Model.Children {
 		if command.Name == "train" {
 			for _, f := range command.Flags {
-				f.Default, f.Help = replacer.Replace(f.Default), replacer.Replace(f.Help)
+				f.Default, f.Help, f.Enum = replacer.Replace(f.Default), replacer.Replace(f.Help), replacer.Replace(f.Enum)
 			}
 		}
 	}
 	return nil
+}
+
+func kindNames() []string {
+	var names []string
+	for _, k := range train.Kinds() {
+		names = append(names, string(k))
+	}
+	return names
+}
+
+// defaultOfEach tells the default value of a field of train.Options for each kind, kinds of one value
+// together.
+func defaultOfEach(field string) string {
+	var values []string
+	kinds := make(map[string][]string)
+	for _, k := range train.Kinds() {
+		v := fmt.Sprint(reflect.ValueOf(train.DefaultOptions(k)).FieldByName(field).Interface())
+		if kinds[v] == nil {
+			values = append(values, v)
+		}
+		kinds[v] = append(kinds[v], string(k))
+	}
+	for i, v := range values {
+		which := strings.Join(kinds[v], " ")
+		if i == len(values)-1 && len(kinds[v]) > 1 {
+			which = "others"
+		}
+		values[i] = which + ": " + v
+	}
+	return strings.Join(values, ", ")
 }
 
 // setFields sets the fields of options to those of flags of the same name. A nil pointer leaves
@@ -172,10 +205,10 @@ func (t *trainCommand) Run(ctx context.Context, c *console) error {
 		}
 		o.Trainable = train.NewFull(o.Model)
 	} else {
-		if o.Model, a, err = t.adapter(b, o.Seed); err != nil {
+		if o.Model, err = frozenModel(t.Model, b); err != nil {
 			return err
 		}
-		if o.Trainable, err = train.NewAdapter(o.Model, a); err != nil {
+		if a, o.Trainable, err = train.NewAdapter(o.Model, t.adapter(o.Seed)); err != nil {
 			return err
 		}
 	}
@@ -186,47 +219,3 @@ func (t *trainCommand) Run(ctx context.Context, c *console) error {
 	err = train.Run(ctx, o, w.step)
 	return w.end(ctx, err)
 }
-
-// fullModel returns the model to train as a whole: a new one, or an existing one to go on with.
-func (t *trainCommand) fullModel(seed uint64) (*whisper.Model, error) {
-	if t.Model == "" {
-		return t.newModel(t.Data, t.IdentifyOnly, seed)
-	}
-	checkpoint, _, err := openModel(t.Model)
-	if err != nil {
-		return nil, err
-	}
-	defer checkpoint.Close()
-	return whisper.LoadPlain(checkpoint)
-}
-
-// adapter returns the frozen model and a new adapter over it, named after the folder of the
-// training.
-func (t *trainCommand) adapter(b tensor.Backend, seed uint64) (*whisper.Model, *flora.Adapter, error) {
-	name := t.Model
-	if name == "" {
-		name = nanoName
-	}
-	checkpoint, _, err := openModel(name)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer checkpoint.Close()
-	m, err := whisper.LoadPlain(checkpoint) // gradients pass through the plain weights
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := m.Pack(b, tensor.F32); err != nil {
-		return nil, nil, err
-	}
-	rng := rand.New(rand.NewPCG(seed, adapterStream))
-	a, err := flora.New(m, filepath.Base(t.Out), flora.Kind(t.Kind), t.Rank, flora.Target(t.Target), rng)
-	if err != nil {
-		return nil, nil, err
-	}
-	a.Base = filepath.Base(name)
-	return m, a, nil
-}
-
-// adapterStream is the stream of random numbers that adapters begin with.
-const adapterStream = 0x61646170746572

@@ -35,7 +35,7 @@ func TestEveryTrainingOptionHasAFlag(t *testing.T) {
 
 // TestTrainDefaults checks that flags left out are the default values of each kind.
 func TestTrainDefaults(t *testing.T) {
-	for _, kind := range []train.Kind{train.Full, train.FLoRA, train.LoRA} {
+	for _, kind := range train.Kinds() {
 		got := parseTrain(t, "--kind", string(kind))
 		want := train.DefaultOptions(kind)
 		got.Data, got.Out, got.Warn = nil, "", nil

@@ -1,14 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"glossa/eval"
+	"glossa/flora"
 	"glossa/flora/train"
 	"glossa/whisper"
+	"glossa/whisper/tensor"
 )
 
 // geometry are the sizes of a new model.
@@ -86,4 +90,40 @@ func (g *geometry) texts(data []source, identifyOnly []string) (texts []string, 
 		nLanguages = g.LanguageTokens
 	}
 	return texts, nLanguages, nil
+}
+
+// fullModel returns the model to train as a whole: a new one, or an existing one to go on with.
+func (t *trainCommand) fullModel(seed uint64) (*whisper.Model, error) {
+	if t.Model == "" {
+		return t.newModel(t.Data, t.IdentifyOnly, seed)
+	}
+	checkpoint, _, err := openModel(t.Model)
+	if err != nil {
+		return nil, err
+	}
+	defer checkpoint.Close()
+	return whisper.LoadPlain(checkpoint)
+}
+
+// frozenModel returns the model that adapters are trained over, the embedded one where name is "". It
+// keeps its plain weights, for gradients pass through them.
+func frozenModel(name string, b tensor.Backend) (*whisper.Model, error) {
+	checkpoint, _, err := openModel(cmp.Or(name, nanoName))
+	if err != nil {
+		return nil, err
+	}
+	defer checkpoint.Close()
+	m, err := whisper.LoadPlain(checkpoint)
+	if err != nil {
+		return nil, err
+	}
+	return m, m.Pack(b, tensor.F32)
+}
+
+// adapter returns what adapter is trained, named after the folder of the training.
+func (t *trainCommand) adapter(seed uint64) train.AdapterOptions {
+	return train.AdapterOptions{
+		Kind: flora.Kind(t.Kind), Rank: t.Rank, Alpha: t.Alpha, Target: flora.Target(t.Target), Seed: seed,
+		Name: filepath.Base(t.Out), Base: filepath.Base(cmp.Or(t.Model, nanoName)),
+	}
 }

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"errors"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -93,11 +94,7 @@ func TestGradientsOfAdaptersAreFiniteDifferences(t *testing.T) {
 		t.Run(string(kind), func(t *testing.T) {
 			m := newModel(t, 6, 12, 1)
 			rng := rand.New(rand.NewPCG(6, 6))
-			a, err := flora.New(m, "test", kind, 2, flora.All, rng)
-			if err != nil {
-				t.Fatal(err)
-			}
-			trainable, err := NewAdapter(m, a)
+			_, trainable, err := NewAdapter(m, AdapterOptions{Kind: kind, Rank: 2, Target: flora.All})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -113,5 +110,42 @@ func TestGradientsOfAdaptersAreFiniteDifferences(t *testing.T) {
 			n := &network{ops: tensor.NewOps(ref.New()), model: m, adapter: trainable.Adapter()}
 			checkGradients(t, n, params, smallBatch(m))
 		})
+	}
+}
+
+// TestAlphaScalesTheStep holds that α moves U by as much as it would scale B.
+func TestAlphaScalesTheStep(t *testing.T) {
+	for _, c := range []struct {
+		kind  flora.Kind
+		alpha float64
+		want  float64
+	}{{flora.LoRA, 8, 2}, {flora.RSLoRA, 8, 4}, {flora.DoRA, 2, 0.5}, {flora.LoRA, 0, 1}} {
+		_, trainable, err := NewAdapter(newModel(t, 6, 12, 1), AdapterOptions{Kind: c.kind, Rank: 4, Target: flora.All, Alpha: c.alpha})
+		if err != nil {
+			t.Fatal(err)
+		}
+		params := trainable.Params()
+		before := make(map[string]float32)
+		for _, p := range params {
+			before[p.Name] = p.Mat.Data[0]
+			p.Mat.Grad().Data[0] = 1
+		}
+		optimizer := newAdamW(params, &Options{Beta1: 0.9, Beta2: 0.98, ClipNorm: 1e9})
+		optimizer.step(0.25, 1)
+		for _, p := range params {
+			want := 0.25
+			if strings.HasSuffix(p.Name, ".U") {
+				want *= c.want
+			}
+			if got := float64(before[p.Name] - p.Mat.Data[0]); math.Abs(got-want) > 1e-5 {
+				t.Errorf("%s, α %v: %s moved by %v, want %v", c.kind, c.alpha, p.Name, got, want)
+			}
+		}
+	}
+	for _, o := range []AdapterOptions{{Kind: flora.FLoRA, Alpha: 1}, {Kind: flora.LoRA, Alpha: -1}} {
+		o.Rank, o.Target = 1, flora.All
+		if _, _, err := NewAdapter(newModel(t, 6, 12, 1), o); !errors.Is(err, ErrOptions) {
+			t.Errorf("%s, α %v: %v, want ErrOptions", o.Kind, o.Alpha, err)
+		}
 	}
 }

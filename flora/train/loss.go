@@ -49,7 +49,7 @@ func (h *ctcHead) params() []NamedParam {
 	if h.weight.IsZero() {
 		return nil
 	}
-	return []NamedParam{{ctcWeightName, h.weight.Mat, true}, {ctcBiasName, h.bias, false}}
+	return []NamedParam{{Name: ctcWeightName, Mat: h.weight.Mat, Decay: true}, {Name: ctcBiasName, Mat: h.bias}}
 }
 
 // losses are sums over the tokens of batches.

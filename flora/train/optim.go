@@ -78,7 +78,7 @@ func (a *adamW) norm() float64 {
 //
 //	g ← g min(1, clipNorm/norm)
 //	m ← β₁ m + (1-β₁) g,  v ← β₂ v + (1-β₂) g²
-//	θ ← θ - rate (m/(1-β₁ᵗ) / (sqrt(v/(1-β₂ᵗ)) + ε) + decay θ)
+//	θ ← θ - rate (Rate m/(1-β₁ᵗ) / (sqrt(v/(1-β₂ᵗ)) + ε) + decay θ)
 //
 // and the average ← average + (1-d)(θ - average), where d is the decay of the average, less at
 // first, (1+t)/(10+t), so that the start is soon forgotten.
@@ -97,6 +97,9 @@ func (a *adamW) step(rate, norm float64) {
 	parallel(len(a.chunks), func(i int) {
 		c := a.chunks[i]
 		p, u := a.params[c.param], u
+		if p.Rate != 0 {
+			u.rate *= float32(p.Rate)
+		}
 		u.keep = 1
 		if p.Decay {
 			u.keep = float32(1 - rate*a.decay)

@@ -6,6 +6,7 @@ import (
 	"math"
 	"time"
 
+	"glossa/flora"
 	"glossa/whisper"
 	"glossa/whisper/tensor"
 )
@@ -13,15 +14,20 @@ import (
 // ErrOptions is wrapped by every error about an option's value.
 var ErrOptions = errors.New("train: invalid option")
 
-// Kind is what is trained.
+// Kind is what is trained: [Full], or a kind of adapter over a frozen model, by its name in package flora.
 type Kind string
 
-// The kinds of training.
-const (
-	Full  Kind = "full"  // every parameter of the model
-	FLoRA Kind = "flora" // an adapter that scales the weights of a frozen model
-	LoRA  Kind = "lora"  // an adapter that adds to the weights of a frozen model
-)
+// Full is the training of every parameter of a model.
+const Full Kind = "full"
+
+// Kinds returns all kinds.
+func Kinds() []Kind {
+	kinds := []Kind{Full}
+	for _, k := range flora.Kinds() {
+		kinds = append(kinds, Kind(k))
+	}
+	return kinds
+}
 
 // Schedules of the learning rate after the warm-up.
 const (
@@ -67,7 +73,8 @@ type Options struct {
 	// IdentifyOnly are languages whose only target is their language token.
 	IdentifyOnly []string
 
-	// Steps is the number of updates of the parameters. The default value is 20000.
+	// Steps is the number of updates of the parameters. The default value is 20000 for a full training and
+	// 5000 for an adapter (Wen & Chaudhuri 2024, §4).
 	Steps int
 
 	// BatchFrames limits the mel frames (10 ms) that are packed into one batch. The default value
@@ -80,11 +87,11 @@ type Options struct {
 	// Seed determines the order of examples and every augmentation. The default value is 1.
 	Seed uint64
 
-	// LearningRate is the peak. The default value is 1e-3 for a full training, 6e-3 for fLoRA and
-	// 2e-4 for LoRA (Wen & Chaudhuri 2024, §4).
+	// LearningRate is the peak. The default value is that of [DefaultLearningRate].
 	LearningRate float64
 
-	// Warmup is the number of steps over which the rate rises from 0. The default value is 500.
+	// Warmup is the number of steps over which the rate rises from 0. The default value is 500 for a full
+	// training and 100 for an adapter.
 	Warmup int
 
 	// Schedule is how the rate then falls, Cosine or Linear. The default value is Cosine.
@@ -93,8 +100,9 @@ type Options struct {
 	// Floor is the fraction of the peak at which the rate ends. The default value is 0.02.
 	Floor float64
 
-	// WeightDecay is the decoupled decay of matrices, times the rate, a step. The default value is
-	// 0.05 for a full training, 0 for an adapter.
+	// WeightDecay is the decoupled decay of matrices, times the rate, a step. Of adapters it reaches the
+	// factors whose neutral value is zero (see [NewAdapter]). The default value is 0.05 for a full training,
+	// 0 for an adapter.
 	WeightDecay float64
 
 	// Beta1, Beta2 and Epsilon are AdamW's. The default values are 0.9, 0.98 and 1e-8.
@@ -111,7 +119,8 @@ type Options struct {
 	CTCWeight float64
 
 	// EMA is the decay a step of the average of the weights that is evaluated and saved; 0 keeps
-	// none, and the weights themselves are saved. The default value is 0.999.
+	// none, and the weights themselves are saved. The default value is 0.999 for a full training and 0.99
+	// for an adapter.
 	EMA float64
 
 	// Timestamps is the probability that a target has timestamps. The default value is 0.3.
@@ -137,7 +146,7 @@ type Options struct {
 	DevLimit int `json:"-"`
 
 	// EvaluateEvery is the number of steps between evaluations, 0 for none but the last. The
-	// default value is 1000.
+	// default value is 1000 for a full training and 250 for an adapter.
 	EvaluateEvery int `json:"-"`
 
 	// Evaluate returns the word error rate of a packed model, under adapter a unless it is nil,
@@ -173,21 +182,32 @@ type Options struct {
 func DefaultOptions(kind Kind) Options {
 	o := Options{
 		Temperature: 3, Steps: 20000, BatchFrames: 8000, Accumulate: 1, Seed: 1,
-		LearningRate: 1e-3, Warmup: 500, Schedule: Cosine, Floor: 0.02,
+		Warmup: 500, Schedule: Cosine, Floor: 0.02,
 		Beta1: 0.9, Beta2: 0.98, Epsilon: 1e-8, ClipNorm: 1, EMA: 0.999,
 		Timestamps: 0.3, NoSpeech: 0.01, Augment: DefaultAugment(),
 		DevLimit: 100, EvaluateEvery: 1000, CheckpointEvery: 500, Keep: 2, LogEvery: 20,
 		MaxBadSteps: 20, Ahead: 2, CacheBytes: 2 << 30,
 	}
-	switch kind {
-	case FLoRA:
-		o.LearningRate = 6e-3
-	case LoRA:
-		o.LearningRate = 2e-4
-	default:
+	o.LearningRate = DefaultLearningRate(kind)
+	if kind == Full {
 		o.WeightDecay, o.CTCWeight = 0.05, 0.5
+	} else {
+		o.Steps, o.Warmup, o.EMA, o.EvaluateEvery = 5000, 100, 0.99, 250
 	}
 	return o
+}
+
+// DefaultLearningRate returns the peak of the learning rate that suits a kind of training.
+func DefaultLearningRate(kind Kind) float64 {
+	switch flora.Kind(kind) {
+	case flora.FLoRA, flora.HiRA:
+		return 6e-3
+	case flora.IA3:
+		return 4e-3
+	case flora.LoRA, flora.RSLoRA, flora.DoRA:
+		return 2e-4
+	}
+	return 1e-3
 }
 
 // check returns an error that wraps ErrOptions and names the first option that makes no sense.

@@ -15,6 +15,7 @@ type NamedParam struct {
 	Name  string
 	Mat   tensor.Mat // made by tensor.NewParam
 	Decay bool       // by weight decay
+	Rate  float64    // what the learning rate is multiplied by; 0 stands for 1
 }
 
 // Trainable is what a training changes: a whole model, or an adapter.
