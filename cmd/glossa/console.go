@@ -40,6 +40,9 @@ func (c *console) note(format string, args ...any) {
 	fmt.Fprintf(c.err, format+"\n", args...)
 }
 
+// warn writes a message behind the name of the program.
+func (c *console) warn(message string) { c.note("glossa: %s", message) }
+
 // print writes a result.
 func (c *console) print(text string) error {
 	c.mu.Lock()

@@ -11,12 +11,13 @@ import (
 
 	"glossa/asr"
 	"glossa/eval"
-	"glossa/whisper"
+	"glossa/flora/train"
 )
 
 type evalCommand struct {
-	Manifest string `arg:"" help:"A JSONL manifest: audio_filepath (relative to the manifest), text and lang on each line."`
+	Manifest string `arg:"" placeholder:"DATA" help:"${data}"`
 	modelFlags
+	dataFlags
 	LanguageFrom string `enum:"manifest,auto" default:"manifest" help:"Tell the model the language, or let it detect it. (${enum})"`
 	Markdown     bool   `xor:"format" help:"Print the table as Markdown."`
 	JSON         bool   `name:"json" xor:"format" help:"Print one JSON object, rates as fractions."`
@@ -47,7 +48,7 @@ type hypothesis struct {
 // Run transcribes every utterance under the base model and under its adapter, all in shared
 // batches, and prints the error rates by language.
 func (e *evalCommand) Run(ctx context.Context, c *console) error {
-	utterances, err := readUtterances(e.Manifest)
+	utterances, err := train.ReadUtterances(e.Manifest, e.Language, c.warn)
 	if err != nil {
 		return err
 	}
@@ -80,23 +81,6 @@ func (e *evalCommand) Run(ctx context.Context, c *console) error {
 		return errReported
 	}
 	return nil
-}
-
-// readUtterances reads a manifest and makes codes of its languages, which must all be known.
-func readUtterances(path string) ([]eval.Utterance, error) {
-	utterances, err := eval.ReadManifest(path)
-	if err != nil {
-		return nil, err
-	}
-	for i := range utterances {
-		u := &utterances[i]
-		code, ok := whisper.LanguageCode(u.Lang)
-		if !ok {
-			return nil, fmt.Errorf("%s: utterance %d, %s: unknown language %q", path, i+1, u.AudioFilepath, u.Lang)
-		}
-		u.Lang = code
-	}
-	return utterances, nil
 }
 
 // trials returns the rows of the report, languages in the order of the manifest, and what is to be

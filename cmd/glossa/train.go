@@ -16,12 +16,13 @@ import (
 // trainCommand has the flags of a training. Fields that train.Options has too are set there under
 // the same name.
 type trainCommand struct {
-	Kind   string   `enum:"${kinds}" required:"" placeholder:"KIND" help:"Train a whole model (full), or an adapter over a frozen one, which scales its weights (flora, hira, ia3) or adds to them (lora, rslora, dora). (${enum})"`
-	Data   []source `required:"" sep:"none" placeholder:"MANIFEST[=WEIGHT]" help:"A JSONL manifest to train on, and how often its entries are drawn. Repeatable."`
-	Dev    []string `sep:"none" placeholder:"MANIFEST" help:"A manifest to evaluate on. Repeatable."`
-	Out    string   `required:"" placeholder:"DIR" help:"The folder for checkpoints, log.jsonl and the result, DIR/model."`
-	Resume bool     `help:"Go on from the newest checkpoint in the folder."`
-	Model  string   `placeholder:"nano|DIR|NAME" help:"The model to train further, or the frozen one under an adapter. (full: a new one; else ${nano})"`
+	Kind string   `enum:"${kinds}" required:"" placeholder:"KIND" help:"Train a whole model (full), or an adapter over a frozen one, which scales its weights (flora, hira, ia3) or adds to them (lora, rslora, dora). (${enum})"`
+	Data []source `required:"" sep:"none" placeholder:"DATA[=WEIGHT]" help:"What to train on, and how often its entries are drawn. ${data} Repeatable."`
+	Dev  []string `sep:"none" placeholder:"DATA" help:"What to evaluate on, in any of these forms. Repeatable."`
+	dataFlags
+	Out    string `required:"" placeholder:"DIR" help:"The folder for checkpoints, log.jsonl and the result, DIR/model."`
+	Resume bool   `help:"Go on from the newest checkpoint in the folder."`
+	Model  string `placeholder:"nano|DIR|NAME" help:"The model to train further, or the frozen one under an adapter. (full: a new one; else ${nano})"`
 
 	adapterFlags `group:"Adapter"`
 	threadsFlag
@@ -77,7 +78,7 @@ type trainOptions struct {
 	Timestamps      float64  `default:"${full_Timestamps}" help:"Probability that a text has timestamps."`
 	BPEDropout      float64  `name:"bpe-dropout" default:"${full_BPEDropout}" help:"Probability of leaving out a merge."`
 	NoSpeech        float64  `default:"${full_NoSpeech}" help:"Probability of an example of noise alone."`
-	DevLimit        int      `default:"${full_DevLimit}" help:"Utterances of each --dev manifest, at most; 0 for all."`
+	DevLimit        int      `default:"${full_DevLimit}" help:"Utterances of each --dev data set, at most; 0 for all."`
 	EvaluateEvery   *int     `placeholder:"N" help:"Steps between evaluations, 0 for the last alone. (${each_EvaluateEvery})"`
 	CheckpointEvery int      `default:"${full_CheckpointEvery}" help:"Steps between checkpoints."`
 	Keep            int      `default:"${full_Keep}" help:"Checkpoints to keep."`
@@ -109,7 +110,7 @@ type augmentFlags struct {
 // variables of the command line they would be looked for in every flag of every command, at the
 // beginning of each.
 func trainDefaults(k *kong.Kong) error {
-	names := []string{"${nano}", nanoName, "${kinds}", strings.Join(kindNames(), ",")}
+	names := []string{"${data}", dataHelp, "${nano}", nanoName, "${kinds}", strings.Join(kindNames(), ",")}
 	add := func(prefix string, v reflect.Value) {
 		for i := range v.NumField() {
 			names = append(names, "${"+prefix+"_"+v.Type().Field(i).Name+"}", fmt.Sprint(v.Field(i).Interface()))
@@ -122,9 +123,14 @@ func trainDefaults(k *kong.Kong) error {
 	}
 	replacer := strings.NewReplacer(names...)
 	for _, command := range k.Model.Children {
-		if command.Name == "train" {
+		switch command.Name {
+		case "train":
 			for _, f := range command.Flags {
 				f.Default, f.Help, f.Enum = replacer.Replace(f.Default), replacer.Replace(f.Help), replacer.Replace(f.Enum)
+			}
+		case "eval":
+			for _, p := range command.Positional {
+				p.Help = replacer.Replace(p.Help)
 			}
 		}
 	}
@@ -161,6 +167,14 @@ func defaultOfEach(field string) string {
 	return strings.Join(values, ", ")
 }
 
+// dataFlags tell what a data set does not.
+type dataFlags struct {
+	Language string `placeholder:"CODE" help:"The language of entries that do not tell theirs. (that of a folder named by a code)"`
+}
+
+// dataHelp says what a data set may be.
+const dataHelp = `A JSONL manifest (audio_filepath, text, lang), a metadata.csv or metadata.jsonl (file_name, text), a TSV file of Common Voice or FLEURS, or a folder with one of these or with sound and .txt files of the same names.`
+
 // setFields sets the fields of options to those of flags of the same name. A nil pointer leaves
 // the field as it is.
 func setFields(options, flags any) {
@@ -182,11 +196,11 @@ func (t *trainCommand) options(c *console) train.Options {
 	o := train.DefaultOptions(train.Kind(t.Kind))
 	setFields(&o, t.trainOptions)
 	setFields(&o.Augment, t.augmentFlags)
-	o.Out, o.Resume, o.Dev = t.Out, t.Resume, t.Dev
+	o.Out, o.Resume, o.Dev, o.Language = t.Out, t.Resume, t.Dev, t.Language
 	for _, s := range t.Data {
 		o.Data = append(o.Data, train.Source(s))
 	}
-	o.Warn = func(message string) { c.note("glossa: %s", message) }
+	o.Warn = c.warn
 	return o
 }
 
@@ -200,7 +214,7 @@ func (t *trainCommand) Run(ctx context.Context, c *console) error {
 	o.Backend = b
 	var a *flora.Adapter
 	if t.Kind == string(train.Full) {
-		if o.Model, err = t.fullModel(o.Seed); err != nil {
+		if o.Model, err = t.fullModel(&o); err != nil {
 			return err
 		}
 		o.Trainable = train.NewFull(o.Model)

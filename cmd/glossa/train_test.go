@@ -12,7 +12,7 @@ import (
 )
 
 // wired are the fields of train.Options that are set otherwise than from a flag of their name.
-var wired = []string{"Backend", "Model", "Trainable", "Out", "Resume", "Data", "Dev", "Augment", "Evaluate", "Warn"}
+var wired = []string{"Backend", "Model", "Trainable", "Out", "Resume", "Data", "Dev", "Language", "Augment", "Evaluate", "Warn"}
 
 // TestEveryTrainingOptionHasAFlag checks the flags against the fields of package train.
 func TestEveryTrainingOptionHasAFlag(t *testing.T) {

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"glossa/eval"
 	"glossa/flora"
 	"glossa/flora/train"
 	"glossa/whisper"
@@ -31,9 +30,9 @@ type geometry struct {
 }
 
 // newModel returns a model of the geometry with random weights, its tokenizer learnt from the
-// texts of the manifests. It is trained on sound that is not padded.
-func (g *geometry) newModel(data []source, identifyOnly []string, seed uint64) (*whisper.Model, error) {
-	texts, nLanguages, err := g.texts(data, identifyOnly)
+// texts of the data. It is trained on sound that is not padded.
+func (g *geometry) newModel(o *train.Options) (*whisper.Model, error) {
+	texts, nLanguages, err := g.texts(o)
 	if err != nil {
 		return nil, err
 	}
@@ -55,26 +54,23 @@ func (g *geometry) newModel(data []source, identifyOnly []string, seed uint64) (
 	}
 	m := whisper.New(d)
 	m.Tokenizer, m.Generation = tokenizer, whisper.DefaultGeneration(d, tokenizer)
-	train.Initialize(m, seed)
+	train.Initialize(m, o.Seed)
 	return m, nil
 }
 
 // texts returns the texts to learn the tokenizer from, as they are trained on, and how many of
 // Whisper's languages have a token.
-func (g *geometry) texts(data []source, identifyOnly []string) (texts []string, nLanguages int, err error) {
+func (g *geometry) texts(o *train.Options) (texts []string, nLanguages int, err error) {
 	known := whisper.Languages()
-	for _, s := range data {
-		utterances, err := eval.ReadManifest(s.Path)
+	for _, s := range o.Data {
+		utterances, err := train.ReadUtterances(s.Path, o.Language, nil)
 		if err != nil {
 			return nil, 0, err
 		}
 		for _, u := range utterances {
 			at := slices.IndexFunc(known, func(l whisper.Language) bool { return l.Code == u.Lang })
-			if at < 0 {
-				return nil, 0, fmt.Errorf("%s: %s: unknown language %q", s.Path, u.AudioFilepath, u.Lang)
-			}
 			nLanguages = max(nLanguages, at+1)
-			learn := !slices.Contains(identifyOnly, u.Lang)
+			learn := !slices.Contains(o.IdentifyOnly, u.Lang)
 			if len(g.BPELanguages) > 0 {
 				learn = slices.Contains(g.BPELanguages, u.Lang)
 			}
@@ -93,9 +89,9 @@ func (g *geometry) texts(data []source, identifyOnly []string) (texts []string, 
 }
 
 // fullModel returns the model to train as a whole: a new one, or an existing one to go on with.
-func (t *trainCommand) fullModel(seed uint64) (*whisper.Model, error) {
+func (t *trainCommand) fullModel(o *train.Options) (*whisper.Model, error) {
 	if t.Model == "" {
-		return t.newModel(t.Data, t.IdentifyOnly, seed)
+		return t.newModel(o)
 	}
 	checkpoint, _, err := openModel(t.Model)
 	if err != nil {

@@ -88,12 +88,12 @@ func (w *trainWatch) end(ctx context.Context, err error) error {
 	return err
 }
 
-// devSet returns the utterances to measure word error rates on: of each --dev manifest those in
+// devSet returns the utterances to measure word error rates on: of each --dev data set those in
 // the languages that are trained, at most DevLimit, evenly spread.
 func devSet(o *train.Options) ([]eval.Utterance, error) {
 	trained := make(map[string]bool)
 	for _, s := range o.Data {
-		utterances, err := readUtterances(s.Path)
+		utterances, err := train.ReadUtterances(s.Path, o.Language, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -103,7 +103,7 @@ func devSet(o *train.Options) ([]eval.Utterance, error) {
 	}
 	var dev []eval.Utterance
 	for _, path := range o.Dev {
-		utterances, err := readUtterances(path)
+		utterances, err := train.ReadUtterances(path, o.Language, nil)
 		if err != nil {
 			return nil, err
 		}

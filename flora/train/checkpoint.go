@@ -190,10 +190,17 @@ func (t *trainer) compare(r record) error {
 	if err := errors.Join(json.Unmarshal(r.Options, &before), json.Unmarshal(now, &after)); err != nil {
 		return err
 	}
-	for _, name := range slices.Sorted(maps.Keys(after)) {
+	names := slices.AppendSeq(slices.Collect(maps.Keys(before)), maps.Keys(after))
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
 		var was bytes.Buffer
-		if err := json.Compact(&was, before[name]); err != nil || !bytes.Equal(was.Bytes(), after[name]) {
-			return fmt.Errorf("%s was %s, and is %s now", name, before[name], after[name])
+		if before[name] != nil {
+			if err := json.Compact(&was, before[name]); err != nil {
+				return err
+			}
+		}
+		if !bytes.Equal(was.Bytes(), after[name]) {
+			return fmt.Errorf("%s was %s, and is %s now", name, orNone(was.Bytes()), orNone(after[name]))
 		}
 	}
 	sizes := t.loader.maker.data.sizes()
@@ -206,4 +213,12 @@ func (t *trainer) compare(r record) error {
 		return fmt.Errorf("it drew from %d pools of data, there are %d now", len(r.Data.Drawn), len(t.at.Drawn))
 	}
 	return nil
+}
+
+// orNone returns the value of an option as an error names it.
+func orNone(value []byte) string {
+	if len(value) == 0 {
+		return "none"
+	}
+	return string(value)
 }

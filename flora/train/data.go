@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"glossa/eval"
+	"glossa/whisper"
 )
 
 // ErrData is wrapped by the errors about examples: none to train on, or a language that the model
@@ -69,15 +70,36 @@ func mix(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-// openDataset reads the manifests. A pool with n of the N examples of its language is drawn in
+// ReadUtterances reads a data set (see [eval.ReadData]) and makes codes of its languages, which must all
+// be known. lang is the language of entries that do not tell theirs. The errors are those of
+// eval.ReadData; warn, unless it is nil, is told of what is left out.
+func ReadUtterances(path, lang string, warn func(string)) ([]eval.Utterance, error) {
+	utterances, err := eval.ReadData(path, eval.DataOptions{Language: lang, Code: whisper.LanguageCode, Warn: warn})
+	if err != nil {
+		return nil, err
+	}
+	for i, u := range utterances {
+		if _, ok := whisper.LanguageCode(u.Lang); !ok {
+			hint := ""
+			if u.Lang == "" {
+				hint = "; --language tells that of entries that do not"
+			}
+			return nil, fmt.Errorf("%s: %w: utterance %d, %s: unknown language %q%s", path, eval.ErrManifest, i+1, u.AudioFilepath, u.Lang, hint)
+		}
+	}
+	return utterances, nil
+}
+
+// openDataset reads the data sets. A pool with n of the N examples of its language is drawn in
 // proportion to weight · n/N · N^(1/T). known tells the languages that the model has tokens for.
-// The errors are those of eval.ReadManifest and ErrData.
-func openDataset(sources []Source, temperature float64, identifyOnly []string, seed uint64, known func(string) bool) (*dataset, error) {
+// The errors are those of ReadUtterances and ErrData.
+func openDataset(o *Options, known func(string) bool) (*dataset, error) {
+	seed := o.Seed
 	d := &dataset{seed: seed}
 	size := map[string]int{} // entries by language
 	lang := map[*pool]string{}
-	for i, s := range sources {
-		utterances, err := eval.ReadManifest(s.Path)
+	for i, s := range o.Data {
+		utterances, err := ReadUtterances(s.Path, o.Language, o.Warn)
 		if err != nil {
 			return nil, err
 		}
@@ -95,13 +117,13 @@ func openDataset(sources []Source, temperature float64, identifyOnly []string, s
 				byLang[u.Lang], lang[p] = p, u.Lang
 				d.pools = append(d.pools, p)
 			}
-			p.entries = append(p.entries, entry{u.AudioFilepath, u.Text, u.Lang, slices.Contains(identifyOnly, u.Lang)})
+			p.entries = append(p.entries, entry{u.AudioFilepath, u.Text, u.Lang, slices.Contains(o.IdentifyOnly, u.Lang)})
 			size[u.Lang]++
 		}
 	}
 	for _, p := range d.pools {
 		n := float64(size[lang[p]])
-		p.weight *= float64(len(p.entries)) / n * math.Pow(n, 1/temperature)
+		p.weight *= float64(len(p.entries)) / n * math.Pow(n, 1/o.Temperature)
 	}
 	return d, nil
 }

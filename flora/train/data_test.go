@@ -10,7 +10,7 @@ import (
 func anyLanguage(string) bool { return true }
 
 func TestDrawsAreAnEpochWithoutReplacement(t *testing.T) {
-	d, err := openDataset([]Source{{Path: writeTones(t, 9, "en")}}, 1, nil, 1, anyLanguage)
+	d, err := openDataset(drawing(1, 1, Source{Path: writeTones(t, 9, "en")}), anyLanguage)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func TestDrawsAreAnEpochWithoutReplacement(t *testing.T) {
 func TestDrawsGoOnFromAPosition(t *testing.T) {
 	sources := []Source{{Path: writeTones(t, 9, "en")}, {Path: writeTones(t, 4, "zh"), Weight: 2}}
 	open := func() *dataset {
-		d, err := openDataset(sources, 3, nil, 5, anyLanguage)
+		d, err := openDataset(drawing(3, 5, sources...), anyLanguage)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,7 +60,7 @@ func TestDrawsGoOnFromAPosition(t *testing.T) {
 func TestTemperatureBalancesLanguages(t *testing.T) {
 	sources := []Source{{Path: writeTones(t, 16, "en")}, {Path: writeTones(t, 4, "zh")}}
 	for _, c := range []struct{ temperature, want float64 }{{1, 4}, {2, 2}, {1e9, 1}} {
-		d, err := openDataset(sources, c.temperature, nil, 1, anyLanguage)
+		d, err := openDataset(drawing(c.temperature, 1, sources...), anyLanguage)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -72,14 +72,14 @@ func TestTemperatureBalancesLanguages(t *testing.T) {
 
 func TestUnknownLanguageIsRefused(t *testing.T) {
 	known := func(lang string) bool { return lang != "zh" }
-	if _, err := openDataset([]Source{{Path: writeTones(t, 2, "zh")}}, 1, nil, 1, known); !errors.Is(err, ErrData) {
+	if _, err := openDataset(drawing(1, 1, Source{Path: writeTones(t, 2, "zh")}), known); !errors.Is(err, ErrData) {
 		t.Errorf("error %v, want ErrData", err)
 	}
 }
 
 func TestExamplesDependOnTheirNumberAlone(t *testing.T) {
 	m := newModel(t, 80, 16, 1)
-	d, err := openDataset([]Source{{Path: writeTones(t, 6, "en")}}, 1, nil, 1, anyLanguage)
+	d, err := openDataset(drawing(1, 1, Source{Path: writeTones(t, 6, "en")}), anyLanguage)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,4 +156,9 @@ func wantTarget(t *testing.T, name string, got, want target) {
 	if !slices.Equal(got.input, want.input) || !slices.Equal(got.output, want.output) || !slices.Equal(got.weight, want.weight) {
 		t.Errorf("%s: target\n%v\nwant\n%v", name, got, want)
 	}
+}
+
+// drawing returns options of which data is drawn.
+func drawing(temperature float64, seed uint64, sources ...Source) *Options {
+	return &Options{Data: sources, Temperature: temperature, Seed: seed}
 }

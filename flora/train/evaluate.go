@@ -13,7 +13,7 @@ import (
 func (t *trainer) openDev() error {
 	var examples []*example
 	for _, path := range t.options.Dev {
-		utterances, err := eval.ReadManifest(path)
+		utterances, err := ReadUtterances(path, t.options.Language, t.options.Warn)
 		if err != nil {
 			return err
 		}

@@ -35,12 +35,12 @@ const (
 	Linear = "linear"
 )
 
-// Source is a manifest to draw examples from.
+// Source is a data set to draw examples from.
 type Source struct {
-	// Path is the JSONL manifest, as eval.ReadManifest reads it. Every entry must name its language.
+	// Path is the file or folder, as eval.ReadData reads it.
 	Path string
 
-	// Weight multiplies how often the manifest's entries are drawn. 0 stands for 1.
+	// Weight multiplies how often the entries are drawn. 0 stands for 1.
 	Weight float64
 }
 
@@ -63,8 +63,11 @@ type Options struct {
 	// training refuses an Out that has checkpoints. The default value is false.
 	Resume bool `json:"-"`
 
-	// Data are the manifests to train on.
+	// Data are the data sets to train on.
 	Data []Source
+
+	// Language is the language of entries, of Data and Dev, that do not tell theirs.
+	Language string `json:",omitempty"`
 
 	// Temperature T balances languages: one with n examples is drawn in proportion to n^(1/T).
 	// 1 is by size, a large T uniform. The default value is 3.
@@ -137,11 +140,11 @@ type Options struct {
 	// Augment is how sound is varied. The default value is [DefaultAugment].
 	Augment Augment
 
-	// Dev are manifests that the training is evaluated on, in the languages that it is of. None by
+	// Dev are data sets that the training is evaluated on, in the languages that it is of. None by
 	// default.
 	Dev []string `json:"-"`
 
-	// DevLimit is the largest number of utterances of each Dev manifest, evenly spread. The
+	// DevLimit is the largest number of utterances of each Dev data set, evenly spread. The
 	// default value is 100.
 	DevLimit int `json:"-"`
 

@@ -74,7 +74,7 @@ func newTrainer(o Options) (*trainer, error) {
 		return nil, err
 	}
 	known := func(lang string) bool { _, ok := o.Model.Tokenizer.LanguageToken(lang); return ok }
-	data, err := openDataset(o.Data, o.Temperature, o.IdentifyOnly, o.Seed, known)
+	data, err := openDataset(&o, known)
 	if err != nil {
 		return nil, err
 	}

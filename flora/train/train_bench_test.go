@@ -94,7 +94,7 @@ func BenchmarkOptimizer(b *testing.B) {
 // BenchmarkExample is the preparation of an utterance of 2 s.
 func BenchmarkExample(b *testing.B) {
 	m := newModel(b, 80, 16, 1)
-	data, err := openDataset([]Source{{Path: writeTones(b, 26, "en")}}, 1, nil, 1, func(string) bool { return true })
+	data, err := openDataset(drawing(1, 1, Source{Path: writeTones(b, 26, "en")}), func(string) bool { return true })
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,0 +1,60 @@
+package eval
+
+import (
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// soundEndings are the endings of sound files, in small letters.
+var soundEndings = []string{".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".webm", ".m4a", ".mp4", ".aac", ".wma", ".aiff", ".aif"}
+
+func isSound(path string) bool {
+	return slices.Contains(soundEndings, strings.ToLower(filepath.Ext(path)))
+}
+
+// readPairs returns the sound files of a folder and its subfolders that have a text, in the order of their
+// paths. What a text's white space is does not matter. Hidden files and folders are passed over.
+func readPairs(folder string, o DataOptions) ([]Utterance, error) {
+	var sounds []string
+	texts := make(map[string]bool) // paths
+	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		hidden := strings.HasPrefix(entry.Name(), ".") && path != folder
+		switch {
+		case hidden && entry.IsDir():
+			return fs.SkipDir
+		case hidden || entry.IsDir():
+		case isSound(path):
+			sounds = append(sounds, path)
+		case filepath.Ext(path) == ".txt":
+			texts[path] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("eval: data: %w", err)
+	}
+	var utterances []Utterance
+	for _, sound := range sounds {
+		path := strings.TrimSuffix(sound, filepath.Ext(sound)) + ".txt"
+		if !texts[path] {
+			continue
+		}
+		text, err := readAll(path)
+		if err != nil {
+			return nil, err
+		}
+		utterances = append(utterances, Utterance{
+			AudioFilepath: sound, Text: strings.Join(strings.Fields(text), " "), Lang: o.language(folder, sound),
+		})
+	}
+	if n := len(sounds) - len(utterances); n > 0 && len(utterances) > 0 {
+		o.warn("%s: %d sound files without a text are left out", folder, n)
+	}
+	return utterances, nil
+}
