@@ -80,6 +80,7 @@ type trainOptions struct {
 	NoSpeech        float64  `default:"${full_NoSpeech}" help:"Probability of an example of noise alone."`
 	DevLimit        int      `default:"${full_DevLimit}" help:"Utterances of each --dev data set, at most; 0 for all."`
 	EvaluateEvery   *int     `placeholder:"N" help:"Steps between evaluations, 0 for the last alone. (${each_EvaluateEvery})"`
+	Patience        *int     `placeholder:"N" help:"Evaluations without improvement after which training ends; the weights that did best on --dev are the result. 0: train to the last step and keep its weights. (${each_Patience})"`
 	CheckpointEvery int      `default:"${full_CheckpointEvery}" help:"Steps between checkpoints."`
 	Keep            int      `default:"${full_Keep}" help:"Checkpoints to keep."`
 	LogEvery        int      `default:"${full_LogEvery}" help:"Steps between lines of the log."`

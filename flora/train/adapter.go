@@ -34,6 +34,18 @@ type AdapterOptions struct {
 	Seed uint64 `json:"-"`
 }
 
+// String returns the kind with its rank, α and target.
+func (o AdapterOptions) String() string {
+	text := string(o.Kind)
+	if o.Rank > 0 {
+		text += fmt.Sprintf(" of rank %d", o.Rank)
+	}
+	if o.Alpha > 0 {
+		text += fmt.Sprintf(", alpha %g", o.Alpha)
+	}
+	return text + ", target " + string(o.Target)
+}
+
 // adapterStream is the stream of random numbers that adapters begin with.
 const adapterStream = 0x61646170746572
 
@@ -98,3 +110,13 @@ func (t *adapter) Params() []NamedParam { return t.params }
 func (t *adapter) Adapter() whisper.Adapter { return t.alone }
 
 func (t *adapter) Save(dir string) error { return t.adapter.Write(dir, safetensors.F32) }
+
+// adapterOptions returns those of the adapter that is trained, without what a checkpoint does not tell; nil
+// where a model is trained.
+func (t *trainer) adapterOptions() *AdapterOptions {
+	a, ok := t.options.Trainable.(*adapter)
+	if !ok {
+		return nil
+	}
+	return &AdapterOptions{Kind: a.options.Kind, Rank: a.options.Rank, Target: a.options.Target, Alpha: a.options.Alpha}
+}

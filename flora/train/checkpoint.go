@@ -41,6 +41,11 @@ type record struct {
 	Data     position        `json:"data"`
 	Sizes    map[string]int  `json:"sizes"` // entries by pool
 	Options  json.RawMessage `json:"options"`
+
+	Adapter *AdapterOptions `json:"adapter,omitempty"`
+	Seconds float64         `json:"seconds,omitempty"` // of training, evaluations included
+	Before  *Evaluation     `json:"before,omitempty"`  // of the frozen model
+	Best    *best           `json:"best,omitempty"`
 }
 
 // checkpointName returns the folder of the checkpoint after so many steps.
@@ -105,9 +110,13 @@ func (t *trainer) saveModel(dir string) error {
 // saveState writes what a resumed training needs beside the model.
 func (t *trainer) saveState(dir string) error {
 	var values []safetensors.Values
-	t.optimizer.tensors(func(name string, like tensor.Mat, data []float32) {
+	add := func(name string, like tensor.Mat, data []float32) {
 		values = append(values, safetensors.Values{Name: name, Shape: []int{like.Rows, like.Cols}, Data: data})
-	})
+	}
+	t.optimizer.tensors(add)
+	if t.best != nil {
+		t.best.tensors(t.options.Trainable.Params(), add)
+	}
 	var file bytes.Buffer
 	if err := safetensors.Write(&file, values, nil, safetensors.F32); err != nil {
 		return err
@@ -122,6 +131,7 @@ func (t *trainer) saveState(dir string) error {
 	text, err := json.MarshalIndent(record{
 		Step: t.step, Updates: t.optimizer.updates, BadSteps: t.badSteps, Skipped: t.skipped,
 		Data: t.at, Sizes: t.loader.maker.data.sizes(), Options: options,
+		Adapter: t.adapterOptions(), Seconds: t.seconds(), Before: t.before, Best: t.best,
 	}, "", "\t")
 	if err != nil {
 		return err
@@ -164,24 +174,19 @@ func (t *trainer) load(dir string) error {
 	defer file.Close()
 	var bad error
 	t.optimizer.tensors(func(name string, like tensor.Mat, data []float32) {
-		values, shape, err := file.Float32(name)
-		if err == nil && !slices.Equal(shape, []int{like.Rows, like.Cols}) {
-			err = fmt.Errorf("%s is %v, want (%d, %d)", name, shape, like.Rows, like.Cols)
-		}
-		if err != nil {
-			bad = errors.Join(bad, err)
-			return
-		}
-		copy(data, values)
+		bad = errors.Join(bad, readTensor(file, name, like, data))
 	})
 	t.step, t.optimizer.updates, t.badSteps, t.skipped = r.Step, r.Updates, r.BadSteps, r.Skipped
-	t.at = r.Data
+	t.at, t.before, t.secondsBefore = r.Data, r.Before, r.Seconds
 	t.loader.at, t.loader.skipped = r.Data.clone(), r.Skipped
-	return bad
+	return errors.Join(bad, t.restoreBest(r.Best, file))
 }
 
 // compare returns an error that names what differs between a checkpoint's training and this one.
 func (t *trainer) compare(r record) error {
+	if a := t.adapterOptions(); a != nil && r.Adapter != nil && *a != *r.Adapter {
+		return fmt.Errorf("the adapter was %s, and is %s now", r.Adapter, a)
+	}
 	now, err := json.Marshal(&t.options)
 	if err != nil {
 		return err

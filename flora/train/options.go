@@ -152,6 +152,12 @@ type Options struct {
 	// default value is 1000 for a full training and 250 for an adapter.
 	EvaluateEvery int `json:"-"`
 
+	// Patience is the number of evaluations in a row without a lower word error rate (or loss, where rates
+	// are not computed) after which the training ends; the weights that did best are then the result, as
+	// they are where it goes on to its last step. 0 is endless, and the last weights are the result. The
+	// default value is 0 for a full training and 5 for an adapter.
+	Patience int `json:"-"`
+
 	// Evaluate returns the word error rate of a packed model, under adapter a unless it is nil,
 	// for sequences of adapter index 1. Nil by default: the word error rate is not computed.
 	Evaluate func(m *whisper.Model, a whisper.Adapter) (wer float64, err error) `json:"-"`
@@ -195,7 +201,7 @@ func DefaultOptions(kind Kind) Options {
 	if kind == Full {
 		o.WeightDecay, o.CTCWeight = 0.05, 0.5
 	} else {
-		o.Steps, o.Warmup, o.EMA, o.EvaluateEvery = 5000, 100, 0.99, 250
+		o.Steps, o.Warmup, o.EMA, o.EvaluateEvery, o.Patience = 5000, 100, 0.99, 250, 5
 	}
 	return o
 }
@@ -233,6 +239,7 @@ func (o *Options) check() error {
 		{o.LearningRate > 0 && !math.IsInf(o.LearningRate, 0), "LearningRate", o.LearningRate},
 		{o.Warmup >= 0, "Warmup", o.Warmup},
 		{o.Schedule == Cosine || o.Schedule == Linear, "Schedule", o.Schedule},
+		{o.Patience >= 0, "Patience", o.Patience},
 		{o.Floor >= 0 && o.Floor <= 1, "Floor", o.Floor},
 		{o.WeightDecay >= 0, "WeightDecay", o.WeightDecay},
 		{probability(o.Beta1), "Beta1", o.Beta1},
@@ -278,8 +285,11 @@ type Progress struct {
 	Skipped  int `json:"skipped"`
 	BadSteps int `json:"bad_steps"`
 
-	// Evaluation is what was measured after this step, nil for most.
+	// Evaluation is what was measured after this step, nil for most. That of step 0 is of the frozen model
+	// before an adapter is trained. Best is the step of the best evaluation so far, 0 where Options.Patience
+	// keeps none.
 	Evaluation *Evaluation `json:"evaluation,omitempty"`
+	Best       int         `json:"best,omitempty"`
 }
 
 // Evaluation is how well the weights to be saved do on the Dev manifests.

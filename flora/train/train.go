@@ -35,10 +35,17 @@ type trainer struct {
 	badSteps int
 	badInRow int
 	speed    speedometer
+
+	before *Evaluation // of the frozen model under an adapter
+	best   *best       // nil before the first evaluation, and where none is kept
+
+	began         time.Time
+	secondsBefore float64 // of training, before it was resumed
 }
 
-// Run trains until Options.Steps are done, and writes the result to Out/model. It calls progress,
-// unless it is nil, after every step. Where Out holds checkpoints of the same options it resumes
+// Run trains until Options.Steps are done, or Options.Patience is at its end, and writes the result to
+// Out/model; the parameters are then those of the result. It calls progress, unless it is nil, after every
+// step. Where Out holds checkpoints of the same options it resumes
 // from the newest, if so told, and goes on as if it had never stopped. When ctx ends, it writes a
 // checkpoint and returns the error of ctx.
 //
@@ -48,6 +55,7 @@ func Run(ctx context.Context, o Options, progress func(Progress)) error {
 	if err != nil {
 		return err
 	}
+	t.began = time.Now()
 	if err := os.MkdirAll(o.Out, 0o777); err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
@@ -62,6 +70,9 @@ func Run(ctx context.Context, o Options, progress func(Progress)) error {
 		return fmt.Errorf("train: %w", err)
 	}
 	defer t.log.Close()
+	if err := t.measureBefore(progress); err != nil {
+		return err
+	}
 	if err := t.run(ctx, progress); err != nil {
 		return err
 	}
@@ -124,7 +135,7 @@ func (t *trainer) run(ctx context.Context, progress func(Progress)) error {
 		}
 	}
 	t.speed.start(t.step)
-	for t.step < t.options.Steps {
+	for t.step < t.options.Steps && !t.stopped() {
 		if ctx.Err() != nil {
 			return errors.Join(ctx.Err(), t.save())
 		}
@@ -145,8 +156,43 @@ func (t *trainer) run(ctx context.Context, progress func(Progress)) error {
 	return nil
 }
 
+// seconds returns how long the training has taken, from its first step on.
+func (t *trainer) seconds() float64 { return t.secondsBefore + time.Since(t.began).Seconds() }
+
+// measureBefore evaluates the frozen model before the first step of an adapter, which changes nothing yet.
+func (t *trainer) measureBefore(progress func(Progress)) error {
+	if t.step > 0 || t.options.Trainable.Adapter() == nil {
+		return nil
+	}
+	begin := time.Now()
+	e, err := t.evaluate()
+	if e == nil || err != nil {
+		return err
+	}
+	t.before, t.speed.evaluation = e, time.Since(begin)
+	p := Progress{Steps: t.options.Steps, Evaluation: e}
+	if progress != nil {
+		progress(p)
+	}
+	return t.write(p)
+}
+
+// write appends a line to the log.
+func (t *trainer) write(p Progress) error {
+	line, err := json.Marshal(p)
+	if err != nil {
+		return fmt.Errorf("train: log: %w", err)
+	}
+	if _, err := t.log.Write(append(line, '\n')); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	return nil
+}
+
 // conclude evaluates, logs and saves after a step where that is due.
 func (t *trainer) conclude(p *Progress) error {
+	begin := time.Now()
+	defer func() { t.speed.pause(time.Since(begin)) }()
 	o, last := &t.options, t.step == t.options.Steps
 	due := func(every int) bool { return every > 0 && t.step%every == 0 || last }
 	if due(o.EvaluateEvery) {
@@ -154,15 +200,17 @@ func (t *trainer) conclude(p *Progress) error {
 		if err != nil {
 			return err
 		}
+		t.consider(e)
 		p.Evaluation = e
+		last = last || t.stopped()
+		t.speed.evaluation = time.Since(begin)
+	}
+	if t.best != nil {
+		p.Best = t.best.Step
 	}
 	if due(o.LogEvery) || p.Evaluation != nil {
-		line, err := json.Marshal(p)
-		if err != nil {
-			return fmt.Errorf("train: log: %w", err)
-		}
-		if _, err := t.log.Write(append(line, '\n')); err != nil {
-			return fmt.Errorf("train: %w", err)
+		if err := t.write(*p); err != nil {
+			return err
 		}
 	}
 	if due(o.CheckpointEvery) {
@@ -213,7 +261,7 @@ func (t *trainer) advance(next func() (*batch, error)) (Progress, error) {
 	if !finite(p.Loss) || !finite(p.CTC) || !finite(p.GradNorm) {
 		p.Loss, p.CTC, p.GradNorm = 0, 0, 0 // JSON has no NaN; BadSteps tells
 	}
-	t.speed.report(&p)
+	t.speed.report(&p, t.options.EvaluateEvery)
 	return p, nil
 }
 
@@ -241,7 +289,8 @@ func (t *trainer) publish() error {
 	if err := os.RemoveAll(partial); err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
-	if err := t.saveModel(partial); err != nil {
+	t.settle()
+	if err := t.options.Trainable.Save(partial); err != nil {
 		return fmt.Errorf("train: save: %w", err)
 	}
 	if err := os.RemoveAll(dir); err != nil {
@@ -251,58 +300,4 @@ func (t *trainer) publish() error {
 		return fmt.Errorf("train: %w", err)
 	}
 	return nil
-}
-
-// speedometer averages the speed over the last steps.
-type speedometer struct {
-	first    int // step at the start
-	at       []moment
-	examples float64
-	audio    float64
-	products float64
-}
-
-// moment is where the counts stood at a time.
-type moment struct {
-	time                      time.Time
-	step                      int
-	examples, audio, products float64
-}
-
-// speedWindow is the number of steps that speeds are averaged over.
-const speedWindow = 50
-
-func (s *speedometer) start(step int) {
-	s.first = step
-	s.at = append(s.at, moment{time: time.Now(), step: step})
-}
-
-func (s *speedometer) step(t *trainer, batches []*batch) {
-	_, isAdapter := t.options.Trainable.(*adapter)
-	nText := 0
-	if t.options.CTCWeight > 0 {
-		nText = t.nText()
-	}
-	for _, b := range batches {
-		s.examples += float64(b.examples)
-		s.audio += b.seconds
-		s.products += products(t.options.Model.Dims, b, nText, !isAdapter)
-	}
-	s.at = append(s.at, moment{time.Now(), t.step, s.examples, s.audio, s.products})
-	if len(s.at) > speedWindow+1 {
-		s.at = s.at[1:]
-	}
-}
-
-func (s *speedometer) report(p *Progress) {
-	from, to := s.at[0], s.at[len(s.at)-1]
-	seconds := to.time.Sub(from.time).Seconds()
-	if seconds <= 0 {
-		return
-	}
-	p.ExamplesPerSecond = (to.examples - from.examples) / seconds
-	p.AudioPerSecond = (to.audio - from.audio) / seconds
-	p.GFLOPs = (to.products - from.products) / seconds / 1e9
-	perStep := seconds / float64(to.step-from.step)
-	p.ETA = time.Duration(float64(p.Steps-p.Step) * perStep * float64(time.Second))
 }
