@@ -19,7 +19,9 @@ const arrows = `
 	cmd/glossa              -> *
 	eval                    ->
 	flora                   -> whisper whisper/tensor whisper/safetensors
-	flora/train             -> flora audio eval whisper whisper/tensor whisper/safetensors
+	flora/train             -> flora flora/train/chart audio eval whisper whisper/tensor whisper/safetensors
+	flora/train/chart       ->
+	flora/train/experiment  -> flora flora/train flora/train/chart eval whisper whisper/tensor
 	whisper                 -> whisper/tensor whisper/safetensors whisper/ggml whisper/torch whisper/pickle whisper/deflate audio
 	whisper/deflate         ->
 	whisper/formattest      -> whisper/safetensors whisper/ggml
@@ -50,9 +52,11 @@ const libraries = `
 	github.com/pion/opus              <- audio
 	github.com/rogpeppe/go-internal   <- whisper/hub
 	github.com/schollz/progressbar/v3 <- cmd/glossa
+	golang.org/x/image                <- flora/train/chart
 	golang.org/x/sys                  <- whisper/tensor/cpu
 	golang.org/x/term                 <- cmd/glossa
 	golang.org/x/text                 <- eval
+	gonum.org/v1/plot                 <- flora/train/chart
 	gorgonia.org/cu                   <- whisper/tensor/cuda
 `
 

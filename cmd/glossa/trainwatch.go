@@ -17,8 +17,11 @@ import (
 // lineInterval is the time between lines of progress where there is no terminal to draw a bar on.
 const lineInterval = 10 * time.Second
 
-// stepsToEstimate is the number of steps after which the time of all is told.
-const stepsToEstimate = 20
+// The time of all is told after so many steps, or after this time where steps are slow.
+const (
+	stepsToEstimate = 20
+	timeToEstimate  = 20 * time.Second
+)
 
 // trainWatch tells how a training goes.
 type trainWatch struct {
@@ -28,6 +31,10 @@ type trainWatch struct {
 	steps   int // seen
 	last    train.Progress
 	line    time.Time // of the last line of progress
+
+	first          time.Time         // when steps began
+	estimated      bool              // the time has been told
+	before, result *train.Evaluation // of the frozen model, and of the weights that are kept
 }
 
 // newTrainWatch says what is about to be trained.
@@ -45,16 +52,23 @@ func newTrainWatch(c *console, o *train.Options) *trainWatch {
 	}
 	c.note("training %s for %d steps on %s", what, o.Steps, o.Backend.Name())
 	c.start(int64(o.Steps))
-	return &trainWatch{console: c, out: o.Out, begin: time.Now(), line: time.Now()}
+	return &trainWatch{console: c, out: o.Out, begin: time.Now(), line: time.Now(), first: time.Now()}
 }
 
 // step is called after each step.
 func (w *trainWatch) step(p train.Progress) {
+	if p.Step == 0 {
+		w.console.note("before the training: %s", evaluated(p.Evaluation))
+		w.before = p.Evaluation
+		w.first = time.Now()
+		return
+	}
 	if w.steps++; w.steps == 1 && p.Step > 1 {
 		w.console.note("going on after step %d", p.Step-1)
 	}
-	if w.steps == stepsToEstimate {
-		w.console.note("%d steps to go will take about %s", p.Steps-p.Step, p.ETA.Round(time.Second))
+	if !w.estimated && p.Step < p.Steps && (w.steps >= stepsToEstimate || w.steps > 1 && time.Since(w.first) > timeToEstimate) {
+		w.estimated = true
+		w.console.note("%d steps to go will take about %s, until %s", p.Steps-p.Step, p.ETA.Round(time.Second), time.Now().Add(p.ETA).Format("15:04 on Mon 2 Jan"))
 	}
 	w.last = p
 	state := fmt.Sprintf("step %d/%d loss %.3f accuracy %.1f%% lr %.2g %.1f examples/s ETA %s",
@@ -65,12 +79,24 @@ func (w *trainWatch) step(p train.Progress) {
 		w.console.note("%s", state)
 	}
 	if e := p.Evaluation; e != nil {
-		wer := ""
-		if e.WER != nil {
-			wer = fmt.Sprintf(", WER %.1f%%", 100**e.WER)
+		best := ""
+		if p.Best == p.Step {
+			best = ", the best so far"
 		}
-		w.console.note("step %d: evaluation: loss %.3f, accuracy %.1f%%%s", p.Step, e.Loss, 100*e.TokenAccuracy, wer)
+		w.console.note("step %d: evaluation: %s%s", p.Step, evaluated(e), best)
+		if p.Best == p.Step || p.Best == 0 {
+			w.result = e
+		}
 	}
+}
+
+// evaluated tells an evaluation.
+func evaluated(e *train.Evaluation) string {
+	text := fmt.Sprintf("loss %.3f, accuracy %.1f%%", e.Loss, 100*e.TokenAccuracy)
+	if e.WER != nil {
+		text += fmt.Sprintf(", WER %.1f%%", 100**e.WER)
+	}
+	return text
 }
 
 // end says how a training ended, which returned err.
@@ -79,7 +105,13 @@ func (w *trainWatch) end(ctx context.Context, err error) error {
 	took := time.Since(w.begin).Round(time.Second)
 	switch {
 	case err == nil:
-		w.console.note("trained in %s; the result is in %s", took, filepath.Join(w.out, "model"))
+		if w.last.Best > 0 && w.last.Step < w.last.Steps {
+			w.console.note("stopped after step %d: nothing was better than step %d", w.last.Step, w.last.Best)
+		}
+		if b, r := w.before, w.result; b != nil && r != nil && b.WER != nil && r.WER != nil && *r.WER >= *b.WER {
+			w.console.note("the adapter is no better than the model without it: WER %.1f%% before, %.1f%% after; try another learning rate or more data", 100**b.WER, 100**r.WER)
+		}
+		w.console.note("trained in %s; the result is in %s, its curve in %s", took, filepath.Join(w.out, "model"), filepath.Join(w.out, "curve.html"))
 	case ctx.Err() != nil && err.Error() == ctx.Err().Error():
 		w.console.note("stopped after step %d and %s; a checkpoint is in %s, and --resume goes on from it", w.last.Step, took, w.out)
 	case ctx.Err() != nil:

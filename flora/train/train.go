@@ -44,7 +44,7 @@ type trainer struct {
 }
 
 // Run trains until Options.Steps are done, or Options.Patience is at its end, and writes the result to
-// Out/model; the parameters are then those of the result. It calls progress, unless it is nil, after every
+// Out/model. With each checkpoint it draws how the training goes (see [WriteCurve]). At the end the parameters are then those of the result. It calls progress, unless it is nil, after every
 // step. Where Out holds checkpoints of the same options it resumes
 // from the newest, if so told, and goes on as if it had never stopped. When ctx ends, it writes a
 // checkpoint and returns the error of ctx.
@@ -217,6 +217,7 @@ func (t *trainer) conclude(p *Progress) error {
 		if err := t.save(); err != nil {
 			return fmt.Errorf("train: checkpoint: %w", err)
 		}
+		return WriteCurve(o.Out)
 	}
 	return nil
 }
