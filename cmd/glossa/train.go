@@ -201,7 +201,7 @@ func (t *trainCommand) options(c *console) train.Options {
 	for _, s := range t.Data {
 		o.Data = append(o.Data, train.Source(s))
 	}
-	o.Warn = c.warn
+	o.Warn, o.Program = c.warn, programVersion()
 	return o
 }
 
@@ -215,6 +215,7 @@ func (t *trainCommand) Run(ctx context.Context, c *console) error {
 	o.Backend = b
 	var a *flora.Adapter
 	if t.Kind == string(train.Full) {
+		o.Base = t.Model
 		if o.Model, err = t.fullModel(&o); err != nil {
 			return err
 		}

@@ -12,7 +12,7 @@ import (
 )
 
 // wired are the fields of train.Options that are set otherwise than from a flag of their name.
-var wired = []string{"Backend", "Model", "Trainable", "Out", "Resume", "Data", "Dev", "Language", "Augment", "Evaluate", "Warn"}
+var wired = []string{"Backend", "Model", "Trainable", "Out", "Resume", "Data", "Dev", "Language", "Program", "Base", "Augment", "Evaluate", "Warn"}
 
 // TestEveryTrainingOptionHasAFlag checks the flags against the fields of package train.
 func TestEveryTrainingOptionHasAFlag(t *testing.T) {
@@ -38,7 +38,7 @@ func TestTrainDefaults(t *testing.T) {
 	for _, kind := range train.Kinds() {
 		got := parseTrain(t, "--kind", string(kind))
 		want := train.DefaultOptions(kind)
-		got.Data, got.Out, got.Warn = nil, "", nil
+		got.Data, got.Out, got.Warn, got.Program = nil, "", nil, ""
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: options %+v, want %+v", kind, got, want)
 		}

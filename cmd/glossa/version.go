@@ -13,6 +13,15 @@ type versionCommand struct{}
 
 // Run prints what was built, of which revision, and the kernels that this machine runs.
 func (versionCommand) Run(c *console) error {
+	b, err := threadsFlag{}.backend()
+	if err != nil {
+		return err
+	}
+	return c.print(fmt.Sprintf("%s, %s %s/%s, %s\n", programVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH, b.Name()))
+}
+
+// programVersion returns the program's name with its version and, where it is known, its revision.
+func programVersion() string {
 	version, revision := "(unknown)", ""
 	if info, ok := debug.ReadBuildInfo(); ok {
 		version = info.Main.Version
@@ -22,11 +31,7 @@ func (versionCommand) Run(c *console) error {
 			}
 		}
 	}
-	b, err := threadsFlag{}.backend()
-	if err != nil {
-		return err
-	}
-	return c.print(fmt.Sprintf("glossa %s%s, %s %s/%s, %s\n", version, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH, b.Name()))
+	return "glossa " + version + revision
 }
 
 type helpCommand struct {

@@ -44,7 +44,6 @@ type record struct {
 
 	Adapter *AdapterOptions `json:"adapter,omitempty"`
 	Seconds float64         `json:"seconds,omitempty"` // of training, evaluations included
-	Before  *Evaluation     `json:"before,omitempty"`  // of the frozen model
 	Best    *best           `json:"best,omitempty"`
 }
 
@@ -131,7 +130,7 @@ func (t *trainer) saveState(dir string) error {
 	text, err := json.MarshalIndent(record{
 		Step: t.step, Updates: t.optimizer.updates, BadSteps: t.badSteps, Skipped: t.skipped,
 		Data: t.at, Sizes: t.loader.maker.data.sizes(), Options: options,
-		Adapter: t.adapterOptions(), Seconds: t.seconds(), Before: t.before, Best: t.best,
+		Adapter: t.adapterOptions(), Seconds: t.seconds(), Best: t.best,
 	}, "", "\t")
 	if err != nil {
 		return err
@@ -177,7 +176,7 @@ func (t *trainer) load(dir string) error {
 		bad = errors.Join(bad, readTensor(file, name, like, data))
 	})
 	t.step, t.optimizer.updates, t.badSteps, t.skipped = r.Step, r.Updates, r.BadSteps, r.Skipped
-	t.at, t.before, t.secondsBefore = r.Data, r.Before, r.Seconds
+	t.at, t.secondsBefore = r.Data, r.Seconds
 	t.loader.at, t.loader.skipped = r.Data.clone(), r.Skipped
 	return errors.Join(bad, t.restoreBest(r.Best, file))
 }

@@ -14,9 +14,20 @@ type clips struct {
 	mu    sync.Mutex
 	free  int64
 	cache map[string][]int16
+	long  map[string]float64 // seconds of each clip that was opened
 }
 
-func newClips(bytes int64) *clips { return &clips{free: bytes, cache: map[string][]int16{}} }
+func newClips(bytes int64) *clips {
+	return &clips{free: bytes, cache: map[string][]int16{}, long: map[string]float64{}}
+}
+
+// seconds returns the length of a clip, if it has been opened.
+func (c *clips) seconds(path string) (seconds float64, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	seconds, ok = c.long[path]
+	return seconds, ok
+}
 
 const (
 	int16Scale = 1 << 15
@@ -52,6 +63,7 @@ func (c *clips) load(path string) ([]float32, error) {
 func (c *clips) keep(path string, samples []int16) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.long[path] = float64(len(samples)) / audio.SampleRate
 	if _, ok := c.cache[path]; !ok && c.free >= int64(len(samples))*int16Bytes {
 		c.cache[path] = samples
 		c.free -= int64(len(samples)) * int16Bytes

@@ -36,8 +36,26 @@ type pool struct {
 
 // dataset is what examples are drawn from.
 type dataset struct {
-	pools []*pool
-	seed  uint64
+	pools   []*pool
+	sources []dataSource
+	seed    uint64
+}
+
+// dataSource is what a data set holds, for the card.
+type dataSource struct {
+	Source
+	utterances []eval.Utterance
+}
+
+// languages returns the languages of the entries, in the order of their pools.
+func (d *dataset) languages() []string {
+	var langs []string
+	for _, p := range d.pools {
+		if lang := p.entries[0].lang; !slices.Contains(langs, lang) {
+			langs = append(langs, lang)
+		}
+	}
+	return langs
 }
 
 // position is how far a dataset has been drawn: all that a resumed training needs to go on with
@@ -103,6 +121,7 @@ func openDataset(o *Options, known func(string) bool) (*dataset, error) {
 		if err != nil {
 			return nil, err
 		}
+		d.sources = append(d.sources, dataSource{s, utterances})
 		byLang := map[string]*pool{}
 		for _, u := range utterances {
 			if !known(u.Lang) {

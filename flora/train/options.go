@@ -182,6 +182,13 @@ type Options struct {
 	// CacheBytes limits the decoded audio kept in memory. The default value is 2 GiB.
 	CacheBytes int64 `json:"-"`
 
+	// Program names what trains, with its version, on the result's card. "" by default.
+	Program string `json:"-"`
+
+	// Base is the name of Model on the card, where a model is trained further; an adapter has that of its
+	// base. "" by default: it is trained from nothing.
+	Base string `json:"-"`
+
 	// Warn is told of each file that is left out, once, from any goroutine but one at a time. The
 	// default value is nil: nobody.
 	Warn func(message string) `json:"-"`

@@ -36,8 +36,7 @@ type trainer struct {
 	badInRow int
 	speed    speedometer
 
-	before *Evaluation // of the frozen model under an adapter
-	best   *best       // nil before the first evaluation, and where none is kept
+	best *best // nil before the first evaluation, and where none is kept
 
 	began         time.Time
 	secondsBefore float64 // of training, before it was resumed
@@ -169,7 +168,7 @@ func (t *trainer) measureBefore(progress func(Progress)) error {
 	if e == nil || err != nil {
 		return err
 	}
-	t.before, t.speed.evaluation = e, time.Since(begin)
+	t.speed.evaluation = time.Since(begin)
 	p := Progress{Steps: t.options.Steps, Evaluation: e}
 	if progress != nil {
 		progress(p)
@@ -293,6 +292,9 @@ func (t *trainer) publish() error {
 	t.settle()
 	if err := t.options.Trainable.Save(partial); err != nil {
 		return fmt.Errorf("train: save: %w", err)
+	}
+	if err := t.writeCard(partial); err != nil {
+		return fmt.Errorf("train: card: %w", err)
 	}
 	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("train: %w", err)
