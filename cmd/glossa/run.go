@@ -26,6 +26,7 @@ type commands struct {
 	Eval       evalCommand       `cmd:"" help:"Measure word and character error rates on a manifest."`
 	Bench      benchCommand      `cmd:"" help:"Measure the speed of a model of a given size on this machine."`
 	Train      trainCommand      `cmd:"" help:"Train a model, or an adapter over a frozen one."`
+	Experiment experimentCommand `cmd:"" help:"Compare kinds and ranks of adapters."`
 	Pull       pullCommand       `cmd:"" help:"Download models and adapters from the Hugging Face hub."`
 	Models     modelsCommand     `cmd:"" help:"List the models and adapters that are here."`
 	VAD        vadCommand        `cmd:"" name:"vad" help:"Find where sound files hold speech."`
@@ -49,8 +50,12 @@ Examples:
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status int) {
 	type exit int // what a flag such as --help unwinds with
 	defer func() {
-		if code, ok := recover().(exit); ok {
-			status = int(code)
+		switch r := recover().(type) {
+		case nil:
+		case exit:
+			status = int(r)
+		default:
+			panic(r)
 		}
 	}()
 	parser := kong.Must(&commands{},

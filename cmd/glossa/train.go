@@ -31,6 +31,19 @@ type trainCommand struct {
 	augmentFlags `group:"Augmentation" prefix:"augment-"`
 }
 
+// Help tells what comes of it, with examples.
+func (trainCommand) Help() string {
+	return `The result is OUT/model, with a model card. OUT/curve.html and curve.png show how the training goes, OUT/log.jsonl
+holds its numbers. Interrupted, it leaves a checkpoint, and --resume goes on from it as if it had never stopped.
+
+Examples:
+
+    glossa train --kind flora --data cs.jsonl --dev dev.jsonl --out cs
+    glossa train --kind lora --rank 8 --alpha 16 --model small --data cv-corpus/cs/train.tsv --dev cv-corpus/cs/dev.tsv --out cs-lora
+    glossa train --kind ia3 --data recordings --language fi --data more.csv=0.5 --out fi
+    glossa train --kind full --data en.jsonl --data de.jsonl --dev dev.jsonl --out base`
+}
+
 // adapterFlags say what adapter is trained.
 type adapterFlags struct {
 	Rank   int     `default:"1" help:"The rank of the adapter. (ia3 has none)"`
@@ -62,6 +75,7 @@ type trainOptions struct {
 	Accumulate      int      `default:"${full_Accumulate}" help:"Batches for each update."`
 	Seed            uint64   `default:"${full_Seed}" help:"Determines the order of examples and all that is random."`
 	Temperature     float64  `default:"${full_Temperature}" help:"Languages of n examples are drawn in proportion to n^(1/T)."`
+	Languages       []string `placeholder:"CODES" help:"Languages to train on. (all in the data)"`
 	IdentifyOnly    []string `placeholder:"CODES" help:"Languages to recognise and not to transcribe."`
 	LearningRate    *float64 `placeholder:"RATE" help:"The peak of the learning rate. (${each_LearningRate})"`
 	Warmup          *int     `placeholder:"N" help:"Steps over which the rate rises from 0. (${each_Warmup})"`
@@ -107,7 +121,7 @@ type augmentFlags struct {
 }
 
 // trainDefaults writes the default values of package train, by kind and field, into the flags of the
-// train command: ${full_Steps} is that of a full training, ${each_Steps} tells that of each kind. As
+// commands that train: ${full_Steps} is that of a full training, ${each_Steps} tells that of each kind. As
 // variables of the command line they would be looked for in every flag of every command, at the
 // beginning of each.
 func trainDefaults(k *kong.Kong) error {
@@ -122,10 +136,10 @@ func trainDefaults(k *kong.Kong) error {
 	for _, f := range reflect.VisibleFields(reflect.TypeFor[train.Options]()) {
 		names = append(names, "${each_"+f.Name+"}", defaultOfEach(f.Name))
 	}
-	replacer := strings.NewReplacer(names...)
-	for _, command := range k.Model.Children {
+	replacer := strings.NewReplacer(append(names, "${rates}", defaultRates())...)
+	for _, command := range k.Model.Leaves(false) {
 		switch command.Name {
-		case "train":
+		case "train", "rates":
 			for _, f := range command.Flags {
 				f.Default, f.Help, f.Enum = replacer.Replace(f.Default), replacer.Replace(f.Help), replacer.Replace(f.Enum)
 			}

@@ -12,6 +12,7 @@ import (
 	"glossa/flora"
 	"glossa/flora/train"
 	"glossa/whisper"
+	"glossa/whisper/tensor"
 )
 
 // lineInterval is the time between lines of progress where there is no terminal to draw a bar on.
@@ -130,7 +131,7 @@ func devSet(o *train.Options) ([]eval.Utterance, error) {
 			return nil, err
 		}
 		for _, u := range utterances {
-			trained[u.Lang] = !slices.Contains(o.IdentifyOnly, u.Lang)
+			trained[u.Lang] = !slices.Contains(o.IdentifyOnly, u.Lang) && (len(o.Languages) == 0 || slices.Contains(o.Languages, u.Lang))
 		}
 	}
 	var dev []eval.Utterance
@@ -165,35 +166,36 @@ func evaluation(ctx context.Context, o *train.Options, a *flora.Adapter) (func(*
 		return nil, nil
 	}
 	return func(m *whisper.Model, _ whisper.Adapter) (float64, error) {
-		var adapters []*flora.Adapter
-		name := asr.None
-		if a != nil {
-			adapters, name = append(adapters, a), a.Name
-		}
-		engine, err := asr.New(m, o.Backend, adapters, nil, asr.Options{})
-		if err != nil {
-			return 0, err
-		}
-		return wordErrorRate(ctx, engine, dev, name)
+		score, err := scoreUnder(ctx, m, o.Backend, a, dev)
+		return score.WER(), err
 	}, nil
 }
 
-// wordErrorRate returns the word error rate of utterances in languages that are told, under the
-// named adapter. One that fails counts as an empty text.
-func wordErrorRate(ctx context.Context, engine *asr.Engine, dev []eval.Utterance, adapter string) (float64, error) {
-	names := make([]string, len(dev))
-	for i, u := range dev {
+// scoreUnder returns the score of utterances in languages that are told, under adapter a unless it is nil,
+// decoded once, without fallback. One that fails counts as an empty text.
+func scoreUnder(ctx context.Context, m *whisper.Model, b tensor.Backend, a *flora.Adapter, utterances []eval.Utterance) (eval.Score, error) {
+	var adapters []*flora.Adapter
+	name := asr.None
+	if a != nil {
+		adapters, name = append(adapters, a), a.Name
+	}
+	engine, err := asr.New(m, b, adapters, nil, asr.Options{})
+	if err != nil {
+		return eval.Score{}, err
+	}
+	names := make([]string, len(utterances))
+	for i, u := range utterances {
 		names[i] = u.AudioFilepath
 	}
 	files := newAhead(names, maxUnread)
 	defer files.close()
-	requests := make([]asr.Request, len(dev))
-	for i, u := range dev {
-		requests[i] = asr.Request{Audio: func() ([]float32, error) { return files.take(i) }, Language: u.Lang, Adapter: adapter, Decoding: asr.Decoding{Temperatures: []float64{0}}}
+	requests := make([]asr.Request, len(utterances))
+	for i, u := range utterances {
+		requests[i] = asr.Request{Audio: func() ([]float32, error) { return files.take(i) }, Language: u.Lang, Adapter: name, Decoding: asr.Decoding{Temperatures: []float64{0}}}
 	}
 	var sum eval.Score
-	err := engine.TranscribeAll(ctx, requests, func(i int, r *asr.Result) {
-		sum.Add(eval.ScoreUtterance(dev[i].Text, r.Text, dev[i].Lang))
+	err = engine.TranscribeAll(ctx, requests, func(i int, r *asr.Result) {
+		sum.Add(eval.ScoreUtterance(utterances[i].Text, r.Text, utterances[i].Lang))
 	})
-	return sum.WER(), err
+	return sum, err
 }

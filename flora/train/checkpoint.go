@@ -210,7 +210,7 @@ func (t *trainer) compare(r record) error {
 	sizes := t.loader.maker.data.sizes()
 	for _, name := range slices.Sorted(maps.Keys(sizes)) {
 		if r.Sizes[name] != sizes[name] {
-			return fmt.Errorf("manifest and language %q had %d entries, and has %d now", name, r.Sizes[name], sizes[name])
+			return fmt.Errorf("data set and language %q had %d entries, and has %d now", name, r.Sizes[name], sizes[name])
 		}
 	}
 	if len(r.Data.Drawn) != len(t.at.Drawn) || len(r.Sizes) != len(sizes) {

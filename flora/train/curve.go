@@ -133,14 +133,15 @@ func curve(name string, log []Progress) chart.Figure {
 			p.Series = append(p.Series, chart.Series{Name: "before", X: []float64{0, steps[len(steps)-1]}, Y: []float64{y, y}, Color: 6, Style: chart.Dashed})
 		}
 	}
-	add("Learning rate", "", chart.Series{X: steps, Y: rate, Color: colorRate})
+	// It begins at 0, as the other axes do.
+	add("Learning rate", "", chart.Series{X: append([]float64{0}, steps...), Y: append([]float64{0}, rate...), Color: colorRate})
 	figure.Panels[len(figure.Panels)-1].X = "step"
 	return figure
 }
 
 // smooth returns the means of windows around each value.
 func smooth(values []float64) []float64 {
-	half := len(values) / 40
+	half := max(2, len(values)/40)
 	means := make([]float64, len(values))
 	for i := range values {
 		from, to := max(0, i-half), min(len(values), i+half+1)

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 
 	"glossa/eval"
 	"glossa/whisper"
@@ -121,6 +122,12 @@ func openDataset(o *Options, known func(string) bool) (*dataset, error) {
 		if err != nil {
 			return nil, err
 		}
+		if len(o.Languages) > 0 {
+			utterances = slices.DeleteFunc(utterances, func(u eval.Utterance) bool { return !slices.Contains(o.Languages, u.Lang) })
+		}
+		if len(utterances) == 0 {
+			continue
+		}
 		d.sources = append(d.sources, dataSource{s, utterances})
 		byLang := map[string]*pool{}
 		for _, u := range utterances {
@@ -139,6 +146,9 @@ func openDataset(o *Options, known func(string) bool) (*dataset, error) {
 			p.entries = append(p.entries, entry{u.AudioFilepath, u.Text, u.Lang, slices.Contains(o.IdentifyOnly, u.Lang)})
 			size[u.Lang]++
 		}
+	}
+	if len(d.pools) == 0 {
+		return nil, fmt.Errorf("%w: no entry is in %s", ErrNoExamples, strings.Join(o.Languages, " or "))
 	}
 	for _, p := range d.pools {
 		n := float64(size[lang[p]])

@@ -69,6 +69,9 @@ type Options struct {
 	// Language is the language of entries, of Data and Dev, that do not tell theirs.
 	Language string `json:",omitempty"`
 
+	// Languages are those whose entries are trained on, and evaluated. The default value is nil: all.
+	Languages []string `json:",omitempty"`
+
 	// Temperature T balances languages: one with n examples is drawn in proportion to n^(1/T).
 	// 1 is by size, a large T uniform. The default value is 3.
 	Temperature float64
