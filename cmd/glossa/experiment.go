@@ -76,7 +76,7 @@ func (r *ratesCommand) options(c *console) experiment.Options {
 	}
 	o := experiment.Options{
 		Out: r.Out, Languages: r.Languages, Ranks: r.Ranks, Seeds: r.Seeds, Target: flora.Target(r.Target), Train: t,
-		LearningRates: make(map[flora.Kind]float64), Base: filepath.Base(r.Model),
+		LearningRates: make(map[flora.Kind]float64), Base: baseName(r.Model),
 	}
 	for _, k := range r.Kinds {
 		o.Kinds = append(o.Kinds, flora.Kind(k))

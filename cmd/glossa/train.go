@@ -229,7 +229,9 @@ func (t *trainCommand) Run(ctx context.Context, c *console) error {
 	o.Backend = b
 	var a *flora.Adapter
 	if t.Kind == string(train.Full) {
-		o.Base = t.Model
+		if t.Model != "" {
+			o.Base = baseName(t.Model)
+		}
 		if o.Model, err = t.fullModel(&o); err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -120,6 +121,15 @@ func frozenModel(name string, b tensor.Backend) (*whisper.Model, error) {
 func (t *trainCommand) adapter(seed uint64) train.AdapterOptions {
 	return train.AdapterOptions{
 		Kind: flora.Kind(t.Kind), Rank: t.Rank, Alpha: t.Alpha, Target: flora.Target(t.Target), Seed: seed,
-		Name: filepath.Base(t.Out), Base: filepath.Base(cmp.Or(t.Model, nanoName)),
+		Name: filepath.Base(t.Out), Base: baseName(cmp.Or(t.Model, nanoName)),
 	}
+}
+
+// baseName returns the name of a base model as adapters tell it: the last element of a path, or the whole
+// name of a repository.
+func baseName(model string) string {
+	if _, err := os.Stat(model); err == nil {
+		return filepath.Base(model)
+	}
+	return model
 }

@@ -135,12 +135,9 @@ func (t *trainer) writeCard(dir string) error {
 func (t *trainer) card(dir string) (*card, error) {
 	o := &t.options
 	c := &card{
-		Name: filepath.Base(o.Out), Library: "transformers", Base: filepath.Base(o.Base), Languages: t.loader.maker.data.languages(),
+		Name: filepath.Base(o.Out), Library: "transformers", Base: o.Base, Languages: t.loader.maker.data.languages(),
 		Steps: t.step, Skipped: t.skipped, Seed: int(o.Seed), Took: time.Duration(t.seconds()) * time.Second, Program: o.Program,
 		Use: "glossa transcribe --model DIR recording.wav",
-	}
-	if o.Base == "" {
-		c.Base = ""
 	}
 	for _, p := range o.Trainable.Params() {
 		c.Parameters += len(p.Mat.Data)

@@ -267,9 +267,19 @@ func (r *run) tell(c Cell, res *Result) {
 	for _, f := range r.fraction {
 		s.Fraction += f
 	}
-	if did := float64(s.Done-s.Skipped) + s.Fraction; did > 0 {
-		left := float64(s.Total-s.Skipped) - did
-		s.ETA = time.Duration(time.Since(r.begin).Seconds() / did * left * float64(time.Second))
+	did, all := s.Fraction, 0.0 // trainings; to measure a model alone is nothing beside them
+	for _, res := range r.results[r.skipped:] {
+		if res.Kind != None {
+			did++
+		}
+	}
+	for _, c := range r.todo {
+		if c.Kind != None {
+			all++
+		}
+	}
+	if did > 0 {
+		s.ETA = time.Duration(time.Since(r.begin).Seconds() / did * (all - did) * float64(time.Second))
 	}
 	r.progress(s)
 }
