@@ -36,6 +36,7 @@ type Panel struct {
 	Percent bool   // values of y are fractions, and shown in per cent
 	LogX    bool   // the x axis is logarithmic, with a tick at each value of a series
 	Zero    bool   // the y axis begins at 0
+	Dodge   bool   // series of one place are drawn a little beside each other, so that their error bars are seen
 	Series  []Series
 }
 

@@ -58,9 +58,7 @@ func (f Figure) draw(c draw.Canvas, t Theme) error {
 	w, h := f.panel()
 	for i, p := range f.Panels {
 		at := vg.Point{X: c.Min.X + margin + (w+gap)*vg.Length(i%columns), Y: top - h - (h+gap)*vg.Length(i/columns)}
-		if err := p.draw(draw.Canvas{Canvas: c.Canvas, Rectangle: vg.Rectangle{Min: at, Max: vg.Point{X: at.X + w, Y: at.Y + h}}}, t); err != nil {
-			return err
-		}
+		p.draw(draw.Canvas{Canvas: c.Canvas, Rectangle: vg.Rectangle{Min: at, Max: vg.Point{X: at.X + w, Y: at.Y + h}}}, t)
 	}
 	return nil
 }
@@ -126,7 +124,7 @@ func (s Series) look(t Theme) (line draw.LineStyle, glyph draw.GlyphStyle) {
 }
 
 // draw draws a panel.
-func (p Panel) draw(c draw.Canvas, t Theme) error {
+func (p Panel) draw(c draw.Canvas, t Theme) {
 	xMin, xMax, yMin, yMax, ok := p.bounds()
 	if !ok {
 		xMin, xMax, yMin, yMax = 0, 1, 0, 1
@@ -153,10 +151,11 @@ func (p Panel) draw(c draw.Canvas, t Theme) error {
 	grid.Vertical.Color = nil
 	grid.Horizontal = draw.LineStyle{Color: t.Grid, Width: 0.6}
 	g.Add(grid)
-	for _, s := range p.Series {
-		if err := s.addTo(g, t); err != nil {
-			return err
+	for i, s := range p.Series {
+		if p.Dodge {
+			s.X = p.dodge(s.X, i)
 		}
+		s.addTo(g, t)
 	}
 	g.X.Min, g.X.Max = spread(xMin, xMax)
 	g.X.Tick.Marker = ticks{}
@@ -169,7 +168,20 @@ func (p Panel) draw(c draw.Canvas, t Theme) error {
 	g.Y.Tick.Marker = yTicks
 	g.Y.LineStyle.Width = 0
 	g.Draw(c)
-	return nil
+}
+
+// dodge returns the places of series number i, moved by a part of their distance.
+func (p Panel) dodge(xs []float64, i int) []float64 {
+	const part = 0.02
+	shift := part * (float64(i) - float64(len(p.Series)-1)/2)
+	moved := make([]float64, len(xs))
+	xMin, xMax, _, _, _ := p.bounds()
+	for j, x := range xs {
+		if moved[j] = x + shift*(xMax-xMin); p.LogX {
+			moved[j] = x * math.Pow(2, shift*2)
+		}
+	}
+	return moved
 }
 
 // spread returns a range that is not empty.
@@ -192,7 +204,7 @@ func (p Panel) places() []float64 {
 }
 
 // addTo adds the series to a plot, a line of its own for each run of points that can be drawn.
-func (s Series) addTo(g *plot.Plot, t Theme) error {
+func (s Series) addTo(g *plot.Plot, t Theme) {
 	line, glyph := s.look(t)
 	var run plotter.XYs
 	flush := func() {
@@ -215,12 +227,9 @@ func (s Series) addTo(g *plot.Plot, t Theme) error {
 		run = append(run, plotter.XY{X: s.X[i], Y: s.Y[i]})
 	}
 	flush()
-	if s.Error == nil {
-		return nil
+	if s.Error != nil {
+		g.Add(&errorBars{line: draw.LineStyle{Color: t.color(s.Color), Width: 1}, series: s})
 	}
-	bars := &errorBars{line: draw.LineStyle{Color: t.color(s.Color), Width: 1}, series: s}
-	g.Add(bars)
-	return nil
 }
 
 // errorBars draws a series' error bars.

@@ -32,7 +32,7 @@ func (o *Options) figure(rows []Row) chart.Figure {
 
 // panel returns the panel of one rate.
 func (o *Options) panel(rows []Row, name string, rate func(Row) Rate) chart.Panel {
-	p := chart.Panel{Title: name, X: "rank", Percent: true, LogX: true}
+	p := chart.Panel{Title: name, X: "rank", Percent: true, LogX: true, Dodge: true}
 	for _, kind := range append([]flora.Kind{None}, o.Kinds...) {
 		s := chart.Series{Name: string(kind), Color: color(kind), Style: chart.Marked}
 		for _, row := range rows {
