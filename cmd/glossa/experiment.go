@@ -15,6 +15,8 @@ import (
 	"glossa/flora"
 	"glossa/flora/train"
 	"glossa/flora/train/experiment"
+	"glossa/whisper"
+	"glossa/whisper/tensor"
 )
 
 // experimentCommand compares adapters.
@@ -60,7 +62,7 @@ type ratesCommand struct {
 	Warmup       int                `default:"30" help:"Steps over which the rate rises from 0. (${default})"`
 	Timestamps   float64            `default:"0.1" help:"Probability that a text has timestamps. (${default})"`
 
-	Parallel int `default:"1" help:"Trainings at a time, which share the threads. (${default})"`
+	Parallel int `placeholder:"N" help:"Trainings at a time, which share the threads. (one for each thread, as far as memory goes: small models leave threads idle)"`
 	threadsFlag
 	augmentFlags `group:"Augmentation" prefix:"augment-"`
 }
@@ -148,24 +150,57 @@ func (r *ratesCommand) workers() ([]experiment.Worker, error) {
 	if threads == 0 {
 		threads = runtime.NumCPU()
 	}
-	if r.Parallel < 1 || r.Parallel > threads {
-		return nil, fmt.Errorf("--parallel %d: from 1 to the number of threads, %d", r.Parallel, threads)
+	if r.Parallel < 0 || r.Parallel > threads {
+		return nil, fmt.Errorf("--parallel %d: at most the number of threads, %d", r.Parallel, threads)
 	}
-	var workers []experiment.Worker
-	for range r.Parallel {
-		b, err := threadsFlag{threads / r.Parallel}.backend()
+	first, err := r.worker(threads / max(r.Parallel, 1))
+	if err != nil {
+		return nil, err
+	}
+	n := r.Parallel
+	if n == 0 {
+		n = threads
+		if available := availableMemory(); available > 0 {
+			n = int(min(int64(n), max(available/2/trainingMemory(first.Model.Dims, r.BatchFrames), 1)))
+		}
+		if n > 1 {
+			if first, err = r.worker(threads / n); err != nil {
+				return nil, err
+			}
+		}
+	}
+	workers := []experiment.Worker{first}
+	for len(workers) < n {
+		w, err := r.worker(threads / n)
 		if err != nil {
 			return nil, err
 		}
-		m, err := frozenModel(r.Model, b)
-		if err != nil {
-			return nil, err
-		}
-		workers = append(workers, experiment.Worker{Backend: b, Model: m, Score: func(ctx context.Context, a *flora.Adapter, us []eval.Utterance) (eval.Score, error) {
-			return scoreUnder(ctx, m, b, a, us)
-		}})
+		workers = append(workers, w)
 	}
 	return workers, nil
+}
+
+// worker returns a worker of so many threads.
+func (r *ratesCommand) worker(threads int) (experiment.Worker, error) {
+	b, err := threadsFlag{threads}.backend()
+	if err != nil {
+		return experiment.Worker{}, err
+	}
+	m, err := frozenModel(r.Model, b)
+	if err != nil {
+		return experiment.Worker{}, err
+	}
+	return experiment.Worker{Backend: b, Model: m, Score: func(ctx context.Context, a *flora.Adapter, us []eval.Utterance) (eval.Score, error) {
+		return scoreUnder(ctx, m, b, a, us)
+	}}, nil
+}
+
+// trainingMemory returns about how much memory the training of an adapter takes: the weights plain, packed
+// and packed for their gradients, and what the blocks compute of a batch, kept with its gradients.
+func trainingMemory(d whisper.Dims, batchFrames int) int64 {
+	const wide = 2 * 24 // numbers of a block's results and gradients to one of its input
+	blocks := int64(d.NAudioLayer) * int64(d.NAudioState) * int64(batchFrames) / whisper.FramesPerToken
+	return 3*modelMemory(d, tensor.F32) + float32Size*wide*blocks
 }
 
 // barUnits is the parts of a cell that the progress bar shows.

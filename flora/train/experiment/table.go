@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"glossa/eval"
 	"glossa/flora"
@@ -68,6 +69,9 @@ type Row struct {
 
 // Rows returns the results by kind and rank: the model alone first, then the kinds in their order, each by rank.
 func (o *Options) Rows(results []Result) []Row {
+	// In an order of its own, so that sums do not depend on which was done first.
+	results = slices.Clone(results)
+	slices.SortFunc(results, func(a, b Result) int { return strings.Compare(a.Cell.String(), b.Cell.String()) })
 	type key struct {
 		kind flora.Kind
 		rank int
@@ -181,7 +185,7 @@ func (o *Options) describe(results []Result) string {
 		if i > 0 {
 			text += ", "
 		}
-		text += fmt.Sprintf("%s: %s, %d test utterances", lang, whisper.LanguageName(lang), len(o.test(lang)))
+		text += fmt.Sprintf("%s is %s, of %d test utterances", lang, whisper.LanguageName(lang), len(o.test(lang)))
 	}
 	if total := len(o.cells()); done < total {
 		text += fmt.Sprintf(". %d of %d trainings and measurements are done", done, total)
