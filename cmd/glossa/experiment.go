@@ -7,8 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strconv"
-	"strings"
 	"time"
 
 	"glossa/eval"
@@ -56,7 +54,7 @@ type ratesCommand struct {
 	Seeds     int      `default:"3" help:"Trainings of each, seeds 1, 2, … (${default})"`
 	Target    string   `enum:"all,attention,decoder" default:"all" help:"The linears to adapt. (${enum})"`
 
-	LearningRate map[string]float64 `placeholder:"KIND=RATE" help:"The peak of the learning rate of a kind. Repeatable. (${rates})"`
+	LearningRate map[string]float64 `placeholder:"KIND=RATE" help:"The peak of the learning rate of a kind. Repeatable. (as of glossa train)"`
 	Steps        int                `default:"300" help:"Steps of every training. (${default})"`
 	BatchFrames  int                `default:"2600" help:"Frames of 10 ms in a batch, at most. (${default})"`
 	Warmup       int                `default:"30" help:"Steps over which the rate rises from 0. (${default})"`
@@ -270,13 +268,4 @@ func (s *speedCommand) Run(c *console) error {
 		return err
 	}
 	return c.print(string(text))
-}
-
-// defaultRates tells the default learning rates of adapters.
-func defaultRates() string {
-	var rates []string
-	for _, k := range flora.Kinds() {
-		rates = append(rates, string(k)+" "+strconv.FormatFloat(train.DefaultLearningRate(train.Kind(k)), 'g', -1, 64))
-	}
-	return strings.Join(rates, ", ")
 }

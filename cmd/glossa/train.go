@@ -77,7 +77,7 @@ type trainOptions struct {
 	Temperature     float64  `default:"${full_Temperature}" help:"Languages of n examples are drawn in proportion to n^(1/T)."`
 	Languages       []string `placeholder:"CODES" help:"Languages to train on. (all in the data)"`
 	IdentifyOnly    []string `placeholder:"CODES" help:"Languages to recognise and not to transcribe."`
-	LearningRate    *float64 `placeholder:"RATE" help:"The peak of the learning rate. (${each_LearningRate})"`
+	LearningRate    *float64 `placeholder:"RATE" help:"The peak of the learning rate. (${rates})"`
 	Warmup          *int     `placeholder:"N" help:"Steps over which the rate rises from 0. (${each_Warmup})"`
 	Schedule        string   `enum:"cosine,linear" default:"${full_Schedule}" help:"How the rate falls. (${enum})"`
 	Floor           float64  `default:"${full_Floor}" help:"The fraction of the peak at which the rate ends."`
@@ -134,9 +134,12 @@ func trainDefaults(k *kong.Kong) error {
 	add(string(train.Full), reflect.ValueOf(train.DefaultOptions(train.Full)))
 	add("augment", reflect.ValueOf(train.DefaultAugment()))
 	for _, f := range reflect.VisibleFields(reflect.TypeFor[train.Options]()) {
-		names = append(names, "${each_"+f.Name+"}", defaultOfEach(f.Name))
+		names = append(names, "${each_"+f.Name+"}", ofEach(func(k train.Kind) string {
+			return fmt.Sprint(reflect.ValueOf(train.DefaultOptions(k)).FieldByIndex(f.Index).Interface())
+		}))
 	}
-	replacer := strings.NewReplacer(append(names, "${rates}", defaultRates())...)
+	names = append(names, "${rates}", ofEach(defaultRate))
+	replacer := strings.NewReplacer(names...)
 	for _, command := range k.Model.Leaves(false) {
 		switch command.Name {
 		case "train", "rates":
@@ -160,13 +163,23 @@ func kindNames() []string {
 	return names
 }
 
-// defaultOfEach tells the default value of a field of train.Options for each kind, kinds of one value
-// together.
-func defaultOfEach(field string) string {
+// defaultRate tells the learning rate of a kind of training: one that depends on the width of the model for
+// the widths of Whisper's small and large.
+func defaultRate(k train.Kind) string {
+	const small, large = 768, 1280
+	rate, at := train.DefaultLearningRate(k, large), train.DefaultLearningRate(k, small)
+	if at == rate {
+		return fmt.Sprintf("%.2g", rate)
+	}
+	return fmt.Sprintf("%.2g over small, %.2g over large", at, rate)
+}
+
+// ofEach tells a value for each kind of training, kinds of one value together.
+func ofEach(value func(train.Kind) string) string {
 	var values []string
 	kinds := make(map[string][]string)
 	for _, k := range train.Kinds() {
-		v := fmt.Sprint(reflect.ValueOf(train.DefaultOptions(k)).FieldByName(field).Interface())
+		v := value(k)
 		if kinds[v] == nil {
 			values = append(values, v)
 		}

@@ -125,7 +125,7 @@ func newOptions(tb testing.TB, m *whisper.Model, manifest string, steps int) Opt
 	o := DefaultOptions(Full)
 	o.Backend, o.Model, o.Trainable = newBackend(tb), m, NewFull(m)
 	o.Out, o.Data = filepath.Join(tb.TempDir(), "out"), []Source{{Path: manifest}}
-	o.Steps, o.Warmup, o.BatchFrames = steps, 10, 600
+	o.Steps, o.Warmup, o.BatchFrames, o.LearningRate = steps, 10, 600, 1e-3
 	o.Warn = func(message string) { tb.Log(message) }
 	return o
 }

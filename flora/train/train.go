@@ -83,6 +83,9 @@ func newTrainer(o Options) (*trainer, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
+	if o.LearningRate == 0 {
+		o.LearningRate = DefaultLearningRate(o.kind(), o.Model.Dims.NTextState)
+	}
 	known := func(lang string) bool { _, ok := o.Model.Tokenizer.LanguageToken(lang); return ok }
 	data, err := openDataset(&o, known)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -39,7 +40,7 @@ type Options struct {
 	// as many steps.
 	Train train.Options
 
-	// LearningRates are the peaks of the learning rate by kind; train.DefaultLearningRate is that of others.
+	// LearningRates are the peaks of the learning rate by kind; of others it is train.DefaultLearningRate.
 	LearningRates map[flora.Kind]float64
 
 	// Base is the name of the frozen model.
@@ -169,14 +170,6 @@ func (o *Options) test(lang string) []eval.Utterance {
 	return slices.DeleteFunc(slices.Clone(o.Test), func(u eval.Utterance) bool { return u.Lang != lang })
 }
 
-// learningRate returns the peak of the learning rate of a kind.
-func (o *Options) learningRate(k flora.Kind) float64 {
-	if r, ok := o.LearningRates[k]; ok {
-		return r
-	}
-	return train.DefaultLearningRate(train.Kind(k))
-}
-
 // Run does the cells that are not done yet, as many at a time as there are workers, and writes the tables
 // and the figures (see [Table]) after each. It calls progress, one call at a time. When ctx ends, the cells
 // under way leave checkpoints, from which the next run goes on.
@@ -186,6 +179,16 @@ func Run(ctx context.Context, o Options, workers []Worker, progress func(Status)
 	}
 	if err := os.MkdirAll(filepath.Join(o.Out, cellFolder), 0o777); err != nil {
 		return fmt.Errorf("experiment: %w", err)
+	}
+	width := workers[0].Model.Dims.NTextState
+	o.LearningRates = maps.Clone(o.LearningRates)
+	if o.LearningRates == nil {
+		o.LearningRates = make(map[flora.Kind]float64)
+	}
+	for _, k := range o.Kinds {
+		if o.LearningRates[k] == 0 {
+			o.LearningRates[k] = train.DefaultLearningRate(train.Kind(k), width)
+		}
 	}
 	r, err := newRun(&o, workers[0].Model, progress)
 	if err != nil {

@@ -166,7 +166,7 @@ func (o *Options) settings(c Cell, model, data string) (string, error) {
 // training returns the options of a cell's training but for what computes.
 func (o *Options) training(c Cell) train.Options {
 	t := o.Train
-	t.Seed, t.Languages, t.LearningRate = c.Seed, []string{c.Lang}, o.learningRate(c.Kind)
+	t.Seed, t.Languages, t.LearningRate = c.Seed, []string{c.Lang}, o.LearningRates[c.Kind]
 	t.Dev, t.Evaluate, t.EvaluateEvery, t.Patience, t.CheckpointEvery, t.Keep = nil, nil, 0, 0, 0, 1
 	t.Resume = true
 	return t
