@@ -1,8 +1,8 @@
 // Package train trains adapters over a frozen model, and the whole of a small model from nothing.
 //
 // It has no backward pass of its own: the tape of [tensor.Ops] differentiates the same forward
-// code that serves requests. What it adds is the data ([Options.Data]: manifests, sampling,
+// code that serves requests. What it adds is the data ([Options.Data]: data sets, sampling,
 // augmentation, packed batches), the losses (cross entropy, and CTC on the encoder's states), the
 // optimiser (AdamW with an average of the weights), and the loop with checkpoints that resume to
-// the bit ([Run]).
+// the bit ([Run]), which ends when a dev set's error rate does, and leaves a curve and a model card.
 package train
