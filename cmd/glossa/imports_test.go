@@ -18,7 +18,7 @@ const arrows = `
 	audio                   ->
 	cmd/glossa              -> *
 	eval                    ->
-	flora                   -> whisper whisper/tensor whisper/safetensors
+	flora                   -> whisper whisper/tensor whisper/safetensors whisper/torch whisper/pickle
 	flora/train             -> flora audio eval whisper whisper/tensor whisper/safetensors
 	whisper                 -> whisper/tensor whisper/safetensors whisper/ggml whisper/torch whisper/pickle whisper/deflate audio
 	whisper/deflate         ->
