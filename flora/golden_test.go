@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,6 +13,7 @@ import (
 	"glossa/flora"
 	"glossa/whisper"
 	"glossa/whisper/goldentest"
+	"glossa/whisper/safetensors"
 	"glossa/whisper/tensor"
 	"glossa/whisper/tensor/cpu"
 )
@@ -257,4 +259,52 @@ func plainModel(t *testing.T, k *goldentest.Kit, name string) *whisper.Model {
 		t.Fatal(err)
 	}
 	return m
+}
+
+// TestGoldenWritten holds that the kit's adapters, patterns and expressions among them, survive being written, with the
+// tensors that PEFT gives them.
+func TestGoldenWritten(t *testing.T) {
+	k := openKit(t)
+	var g goldenAdapters
+	k.JSON(t, "adapters/golden.json", &g)
+	for name := range g.Rows {
+		if name == "none" {
+			continue
+		}
+		a, err := flora.Open(filepath.Join(k.Dir, "adapters", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		if err := a.Write(dir, safetensors.F32); err != nil {
+			t.Fatal(err)
+		}
+		again, err := flora.Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again.Hash != a.Hash {
+			t.Errorf("%s is another after writing", name)
+		}
+		want, got := k.Tensors(t, filepath.Join("adapters", name, flora.TensorFile)), openTensorFile(t, dir)
+		if len(got.Names()) != len(want.Names()) {
+			t.Errorf("%s: %d tensors, want %d", name, len(got.Names()), len(want.Names()))
+		}
+		for _, tensor := range want.Names() {
+			x, _ := want.Tensor(tensor)
+			if y, ok := got.Tensor(tensor); !ok || !slices.Equal(x.Shape, y.Shape) {
+				t.Errorf("%s: %s has shape %v, want %v", name, tensor, y.Shape, x.Shape)
+			}
+		}
+	}
+}
+
+func openTensorFile(t *testing.T, dir string) *safetensors.File {
+	t.Helper()
+	f, err := safetensors.Open(filepath.Join(dir, flora.TensorFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
 }

@@ -14,8 +14,13 @@ import (
 	"glossa/whisper/safetensors"
 )
 
-// Open reads the adapter of a PEFT directory, whichever of the kinds it is of. It is named after the directory. The errors are
-// [ErrInvalid], [ErrUnsupported] and those of the formats, with the file and tensor at fault.
+// Open reads the adapter of a PEFT directory, whichever of the kinds it is of. It is named after the directory.
+//
+// Nothing is passed over in silence: a member of the configuration that is not known to change nothing must be off
+// (null, false, zero or empty), and every tensor must be one of the kind's, of a linear that the configuration
+// targets, of the rank that it says, and finite.
+//
+// The errors are [ErrInvalid], [ErrUnsupported] and those of the formats, with the file and the member or tensor at fault.
 func Open(dir string) (*Adapter, error) {
 	if info, err := os.Stat(dir); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
