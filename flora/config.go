@@ -94,11 +94,11 @@ func (c *Config) check() error {
 		return fmt.Errorf("%w: lora_alpha is %v", ErrInvalid, c.Alpha)
 	case c.DoRA && c.LoRABias:
 		return fmt.Errorf("%w: lora_bias with use_dora, which PEFT does not have", ErrInvalid)
-	case c.Targets.isZero():
+	case c.Targets.IsZero():
 		return fmt.Errorf("%w: no target_modules", ErrInvalid)
-	case c.Targets.Regex != "" && !(c.Layers.isZero() && c.LayersOf.isZero()):
+	case c.Targets.Regex != "" && !(c.Layers.IsZero() && c.LayersOf.IsZero()):
 		return fmt.Errorf("%w: layers_to_transform or layers_pattern with target_modules of one expression", ErrInvalid)
-	case c.Layers.isZero() && !c.LayersOf.isZero():
+	case c.Layers.IsZero() && !c.LayersOf.IsZero():
 		return fmt.Errorf("%w: layers_pattern without layers_to_transform", ErrInvalid)
 	}
 	for _, p := range c.RankPattern {

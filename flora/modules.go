@@ -22,9 +22,7 @@ type moduleList struct {
 }
 
 // IsZero reports whether the list names nothing, and is left out of a file.
-func (l moduleList) IsZero() bool { return l.isZero() }
-
-func (l moduleList) isZero() bool { return l.Regex == "" && len(l.Names) == 0 }
+func (l moduleList) IsZero() bool { return l.Regex == "" && len(l.Names) == 0 }
 
 // String returns the expression, or the names.
 func (l moduleList) String() string {
@@ -72,9 +70,7 @@ func (l *moduleList) has(module string) bool {
 type layerList []int
 
 // IsZero reports whether all layers are meant.
-func (l layerList) IsZero() bool { return l.isZero() }
-
-func (l layerList) isZero() bool { return len(l) == 0 }
+func (l layerList) IsZero() bool { return len(l) == 0 }
 
 // UnmarshalJSON reads a list of integers, one integer or null.
 func (l *layerList) UnmarshalJSON(text []byte) error {
@@ -197,7 +193,7 @@ func (c *Config) targets(module string) bool {
 // transforms reports whether layers_to_transform has the layer of module: the number behind a name of layers_pattern, or
 // behind any name where there is none.
 func (c *Config) transforms(module string) bool {
-	if c.Layers.isZero() {
+	if c.Layers.IsZero() {
 		return true
 	}
 	names := c.LayersOf.Names

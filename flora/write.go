@@ -21,11 +21,11 @@ import (
 const metaBaseHash = "base_fingerprint"
 
 // Write stores the adapter as a PEFT directory with factors in dtype (F32, F16 or BF16), making dir where it does not
-// exist. A LoRA adapter is stored with a scale of 1, its own being in U. The card, where there is one, is stored with the hash of what was
-// written, which is not that of the adapter where dtype rounds it.
+// exist. A LoRA adapter is stored with a scale of 1, its own being in U. The card, where there is one, is stored with
+// the hash of what was written, which is not that of the adapter where dtype rounds it.
 //
-// Each file is complete before it takes its name, the configuration last. The errors are [ErrUnsupported] where the kind's files cannot hold the
-// factors, safetensors.ErrNotFinite and those of the files.
+// Each file is complete before it takes its name, the configuration last. The errors are [ErrUnsupported] where the
+// kind's files cannot hold the factors, safetensors.ErrNotFinite and those of the files.
 func (a *Adapter) Write(dir string, dtype safetensors.DType) error {
 	c, values, err := a.format()
 	if err != nil {
