@@ -33,7 +33,7 @@ const (
 	LoRA   Kind = "lora"   // W + α/r B A: Hu et al. 2022
 	RSLoRA Kind = "rslora" // W + α/√r B A: Kalajdzievski 2023
 	DoRA   Kind = "dora"   // m ∘ (W + α/r B A) / ‖W + α/r B A‖ by row: Liu et al. 2024
-	IA3    Kind = "ia3"    // l ∘ W by row, of a feed-forward by column: Liu et al. 2022
+	IA3    Kind = "ia3"    // l ∘ W and l ∘ bias by row, of a feed-forward W by column: Liu et al. 2022
 )
 
 // Kinds returns all kinds.
@@ -50,6 +50,12 @@ type Adapter struct {
 	BaseHash string
 
 	Sites map[whisper.Site]*Factors
+
+	// Config is what the adapter's file says of it, nil where it has none. It is not part of the content.
+	Config *Config
+
+	// Card is text about the adapter, in Markdown, that [Adapter.Write] writes beside it. [Open] does not read it.
+	Card string
 
 	// Hash identifies the content: sha256 over the kind and the factors, in hexadecimal.
 	Hash string
@@ -82,9 +88,17 @@ func (a *Adapter) sortedSites() []whisper.Site {
 	for s := range a.Sites {
 		sites = append(sites, s)
 	}
-	slices.SortFunc(sites, func(x, y whisper.Site) int { return strings.Compare(x.String(), y.String()) })
+	slices.SortFunc(sites, compareSites)
 	return sites
 }
+
+func compareSites(x, y whisper.Site) int { return strings.Compare(x.String(), y.String()) }
+
+// addsTo reports whether a kind's term of W itself is there unscaled.
+func (k Kind) addsTo() bool { return k != FLoRA && k != IA3 }
+
+// isLoRA reports whether a kind adds a product.
+func (k Kind) isLoRA() bool { return k == LoRA || k == RSLoRA || k == DoRA }
 
 // sum returns the content hash of the adapter.
 func (a *Adapter) sum() string {

@@ -63,6 +63,9 @@ func (f *Factors) term(s *whisper.Step, l *whisper.Linear, x, bias tensor.Mat, k
 	if f.A.IsZero() {
 		return s.Linear(s.Scale(x, f.B.Slice(k, k+1), nil), &l.Weight, bias)
 	}
+	if f.OnBias {
+		return s.Scale(s.Linear(x, &l.Weight, bias), f.A.Slice(k, k+1), nil)
+	}
 	y := s.Scale(s.Linear(x, &l.Weight, tensor.Mat{}), f.A.Slice(k, k+1), nil)
 	if !bias.IsZero() {
 		s.AddBiasTo(&y, bias)

@@ -64,6 +64,7 @@ func (b *Batch) Prepare(a *Adapter) (*Resident, error) {
 		if f == nil {
 			continue
 		}
+		f = f.withBias(l.Bias)
 		if !f.M.IsZero() {
 			w, err := b.plain(&l.Weight)
 			if err != nil {

@@ -4,12 +4,13 @@
 //
 // Every kind is a case of one form of a linear's weight W (nOut, nIn), scaling and adding:
 //
-//	y = Σ_k a_k ∘ ((b_k ∘ x) Wᵀ) + (x Vᵀ) Uᵀ + bias
+//	y = c ∘ (h x Wᵀ + Σ_k a_k ∘ ((b_k ∘ x) Wᵀ) + (x Vᵀ) Uᵀ) + bias + d
 //
 // fLoRA of rank r has r terms in the sum, a_k and b_k the rows of A (r, nOut) and B (r, nIn), so
 // that the weight of an utterance is W ∘ (Aᵀ B) (the paper's eqs. 3 and 4, with a sum where the
-// paper takes a mean). LoRA (Hu et al. 2022) has one term of ones, V = A (r, nIn) and U = α/r B
-// (nOut, r), or α/√r B (rsLoRA, Kalajdzievski 2023).
+// paper takes a mean). LoRA (Hu et al. 2022) has h = 1, V = A (r, nIn) and U = α/r B
+// (nOut, r), or α/√r B (rsLoRA, Kalajdzievski 2023). [Kind] lists them all, [Factors] has the form.
 //
-// An [Adapter] is read from a PEFT directory by [Open]; a [Batch] is what a model's linears call.
+// An [Adapter] is read from a PEFT directory by [Open], made a directory by [Adapter.Write], made another kind by
+// [Adapter.Convert] and part of a model by [Merge]; a [Batch] is what a model's linears call.
 package flora

@@ -23,6 +23,9 @@ type Factors struct {
 
 	U, V tensor.Mat // (nOut, r), (r, nIn): the added product, its scale in U
 
+	// OnBias: A, of one term, scales the bias too, as IA3 does.
+	OnBias bool
+
 	// M (1, nOut) is the magnitude m of DoRA: c is m / ‖W + U V‖, norms of rows. The zero Mat: c is 1.
 	M tensor.Mat
 
@@ -59,6 +62,28 @@ func (f *Factors) fit(nOut, nIn int) error {
 		}
 	}
 	return nil
+}
+
+// withBias returns factors that do the same to a linear of the given bias but leave the bias itself as it is:
+// (a - 1) ∘ bias is in D.
+func (f *Factors) withBias(bias tensor.Mat) *Factors {
+	if !f.OnBias {
+		return f
+	}
+	g := *f
+	g.OnBias = false
+	if bias.IsZero() {
+		return &g
+	}
+	d := tensor.Zeros(1, bias.Cols)
+	copy(d.Data, f.D.Data)
+	for i, b := range bias.Data {
+		d.Data[i] += (f.A.Data[i] - 1) * b
+	}
+	if slices.ContainsFunc(d.Data, func(v float32) bool { return v != 0 }) {
+		g.D = d
+	}
+	return &g
 }
 
 // folded returns factors that do the same without a magnitude: c is the scales of a term, and taken

@@ -2,10 +2,10 @@ package flora_test
 
 import (
 	"context"
-	"errors"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +13,7 @@ import (
 	"glossa/flora"
 	"glossa/whisper"
 	"glossa/whisper/goldentest"
+	"glossa/whisper/safetensors"
 	"glossa/whisper/tensor"
 	"glossa/whisper/tensor/cpu"
 )
@@ -40,8 +41,7 @@ type goldenAdapters struct {
 	}
 }
 
-// open opens the kit's adapters, all in one batch; those of kinds that are not implemented must be
-// refused as such.
+// openAdapters opens the kit's adapters, all in one batch.
 func openAdapters(t *testing.T, k *goldentest.Kit, g goldenAdapters, m *whisper.Model) *flora.Batch {
 	t.Helper()
 	var adapters []*flora.Adapter
@@ -51,17 +51,13 @@ func openAdapters(t *testing.T, k *goldentest.Kit, g goldenAdapters, m *whisper.
 			continue // the base model's row
 		}
 		a, err := flora.Open(dir)
-		if errors.Is(err, flora.ErrUnsupported) {
-			t.Logf("%v", err)
-			continue
-		}
 		if err != nil {
 			t.Fatal(err)
 		}
 		adapters = append(adapters, a)
 	}
-	if len(adapters) == 0 {
-		t.Fatal("no adapter of the kit could be opened")
+	if len(adapters) != len(g.Rows)-1 {
+		t.Fatalf("%d adapters in %d rows, of which one is the base model's", len(adapters), len(g.Rows))
 	}
 	b, err := flora.NewBatch(m, k.Backend, adapters...)
 	if err != nil {
@@ -165,8 +161,8 @@ func checkGreedy(t *testing.T, m *whisper.Model, o *tensor.Ops, b *flora.Batch, 
 	}
 }
 
-// TestGoldenMerged holds W ∘ (Aᵀ B) and W + U V against the weights that the reference merged.
-func TestGoldenMerged(t *testing.T) {
+// TestGoldenMergedByBatch holds the weights that a batch applies against those that the reference merged.
+func TestGoldenMergedByBatch(t *testing.T) {
 	k := openKit(t)
 	var g goldenAdapters
 	k.JSON(t, "adapters/golden.json", &g)
@@ -181,8 +177,8 @@ func TestGoldenMerged(t *testing.T) {
 		f := k.Tensors(t, goldenFile(name))
 		for _, full := range f.Names() {
 			weight, ok := strings.CutPrefix(full, "merged.")
-			if !ok {
-				continue
+			if !ok || linears[weight] == nil {
+				continue // a bias is TestGoldenMerged's
 			}
 			// The rows of the unit matrix bring out the columns of the adapted weight.
 			l := *linears[weight]
@@ -206,4 +202,109 @@ func TestGoldenMerged(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestGoldenMerged holds what [flora.Merge] makes of the plain weights against those that the reference merged.
+func TestGoldenMerged(t *testing.T) {
+	k := openKit(t)
+	var g goldenAdapters
+	k.JSON(t, "adapters/golden.json", &g)
+	for name := range g.Rows {
+		if name == "none" {
+			continue
+		}
+		a, err := flora.Open(filepath.Join(k.Dir, "adapters", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := plainModel(t, k, g.Model)
+		if err := flora.Merge(m, a); err != nil {
+			t.Fatal(err)
+		}
+		params := make(map[string]whisper.Param)
+		for _, p := range m.Params() {
+			params[p.Name] = p
+		}
+		f, compared := k.Tensors(t, goldenFile(name)), 0
+		for _, full := range f.Names() {
+			param, ok := strings.CutPrefix(full, "merged.")
+			if !ok {
+				continue
+			}
+			compared++
+			want, _ := goldentest.Floats(t, f, full)
+			worst := 0.0
+			for i, v := range params[param].Float32() {
+				worst = max(worst, math.Abs(float64(v-want[i])))
+			}
+			if !(worst <= 1e-6) {
+				t.Errorf("%s: %s differs by %.3g", name, param, worst)
+			}
+		}
+		if compared == 0 {
+			t.Errorf("%s: nothing was compared", name)
+		}
+	}
+}
+
+func plainModel(t *testing.T, k *goldentest.Kit, name string) *whisper.Model {
+	t.Helper()
+	c, err := whisper.Open(filepath.Join(k.Dir, "models", name, "hf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	m, err := whisper.LoadPlain(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// TestGoldenWritten holds that the kit's adapters, patterns and expressions among them, survive being written, with the
+// tensors that PEFT gives them.
+func TestGoldenWritten(t *testing.T) {
+	k := openKit(t)
+	var g goldenAdapters
+	k.JSON(t, "adapters/golden.json", &g)
+	for name := range g.Rows {
+		if name == "none" {
+			continue
+		}
+		a, err := flora.Open(filepath.Join(k.Dir, "adapters", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		if err := a.Write(dir, safetensors.F32); err != nil {
+			t.Fatal(err)
+		}
+		again, err := flora.Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again.Hash != a.Hash {
+			t.Errorf("%s is another after writing", name)
+		}
+		want, got := k.Tensors(t, filepath.Join("adapters", name, flora.TensorFile)), openTensorFile(t, dir)
+		if len(got.Names()) != len(want.Names()) {
+			t.Errorf("%s: %d tensors, want %d", name, len(got.Names()), len(want.Names()))
+		}
+		for _, tensor := range want.Names() {
+			x, _ := want.Tensor(tensor)
+			if y, ok := got.Tensor(tensor); !ok || !slices.Equal(x.Shape, y.Shape) {
+				t.Errorf("%s: %s has shape %v, want %v", name, tensor, y.Shape, x.Shape)
+			}
+		}
+	}
+}
+
+func openTensorFile(t *testing.T, dir string) *safetensors.File {
+	t.Helper()
+	f, err := safetensors.Open(filepath.Join(dir, flora.TensorFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
 }

@@ -88,7 +88,7 @@ func newFactors(k Kind, rank int, l *whisper.Linear, rng *rand.Rand) *Factors {
 			setOnes(f.B.Data)
 			return f
 		}
-		f := &Factors{A: param(1, nOut)}
+		f := &Factors{A: param(1, nOut), OnBias: true}
 		setOnes(f.A.Data)
 		return f
 	}

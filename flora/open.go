@@ -2,23 +2,25 @@ package flora
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
+	"maps"
 	"os"
-	"strings"
+	"slices"
 
 	"glossa/whisper"
 	"glossa/whisper/safetensors"
-	"glossa/whisper/tensor"
 )
 
-// prefix is what PEFT puts before the module names of the base model.
-const prefix = "base_model.model."
-
-// Open reads the adapter of a PEFT directory. It is named after the directory. The errors are
-// [ErrInvalid], [ErrUnsupported] and those of safetensors, with the file and tensor at fault.
+// Open reads the adapter of a PEFT directory, whichever of the kinds it is of. It is named after the directory.
+//
+// Nothing is passed over in silence: a member of the configuration that is not known to change nothing must be off
+// (null, false, zero or empty), and every tensor must be one of the kind's, of a linear that the configuration
+// targets, of the rank that it says, and finite.
+//
+// The errors are [ErrInvalid], [ErrUnsupported] and those of the formats, with the file and the member or tensor at fault.
 func Open(dir string) (*Adapter, error) {
 	if info, err := os.Stat(dir); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
@@ -38,20 +40,63 @@ func OpenFS(fsys fs.FS, name string) (*Adapter, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := fsys.Open(TensorFile)
+	file, format, err := openTensors(fsys)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	defer file.Close()
 	r, size, err := readerAt(file)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrInvalid, TensorFile, err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrInvalid, format, err)
 	}
-	tensors, err := safetensors.New(r, size)
+	var tensors tensorFile
+	if format == PickleFile {
+		tensors, err = openPickle(r, size)
+	} else {
+		tensors, err = safetensors.New(r, size)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrInvalid, TensorFile, err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrInvalid, format, err)
 	}
-	return build(c, tensors, name)
+	return assemble(c, tensors, format, name)
+}
+
+// openTensors opens the file of tensors: as PEFT does, the pickle only where there is no other.
+func openTensors(fsys fs.FS) (fs.File, string, error) {
+	file, err := fsys.Open(TensorFile)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return file, TensorFile, err
+	}
+	if file, pickleErr := fsys.Open(PickleFile); pickleErr == nil {
+		return file, PickleFile, nil
+	}
+	return nil, "", err
+}
+
+// maxTensors is the greatest size of a file of tensors, in bytes. Adapters of rank 256 of all linears of
+// Whisper's largest models have 1.3 GB.
+const maxTensors = 4 << 30
+
+// assemble returns the adapter of a configuration and tensors.
+func assemble(c *Config, tensors tensorFile, format, name string) (a *Adapter, err error) {
+	a = &Adapter{Name: name, Kind: c.Kind(), Rank: c.Rank, Base: c.Base, BaseHash: c.BaseHash, Config: c}
+	if file, ok := tensors.(*safetensors.File); ok && a.BaseHash == "" {
+		a.BaseHash = file.Metadata()[metaBaseHash]
+	}
+	if a.Sites, err = readSites(c, tensors, format); err != nil {
+		return nil, err
+	}
+	if a.Kind == IA3 {
+		a.Rank = 0
+	}
+	a.Hash = a.sum()
+	return a, nil
+}
+
+// tensorFile is a file of finite numbers.
+type tensorFile interface {
+	Names() []string
+	Float32(name string) ([]float32, []int, error)
 }
 
 // readerAt returns random access to an open file, read into memory where it gives none.
@@ -60,127 +105,53 @@ func readerAt(f fs.File) (io.ReaderAt, int64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
+	if !info.Mode().IsRegular() {
+		return nil, 0, errors.New("not a regular file")
+	}
+	if info.Size() > maxTensors {
+		return nil, 0, fmt.Errorf("%d bytes, at most %d are read", info.Size(), int64(maxTensors))
+	}
 	if r, ok := f.(io.ReaderAt); ok {
 		return r, info.Size(), nil
 	}
-	data, err := io.ReadAll(f)
+	data, err := io.ReadAll(io.LimitReader(f, maxTensors))
 	return bytes.NewReader(data), int64(len(data)), err
 }
 
-// build assembles the adapter from its tensors, each of which must be known and have its pair.
-func build(c *Config, file *safetensors.File, name string) (*Adapter, error) {
-	a := &Adapter{Name: name, Kind: c.kind(), Rank: c.Rank, Base: c.Base, BaseHash: c.BaseHash, Sites: make(map[whisper.Site]*Factors)}
+// readSites assembles the factors from their tensors, each of which must be known and have its pair.
+func readSites(c *Config, file tensorFile, format string) (map[whisper.Site]*Factors, error) {
+	modules := make(map[whisper.Site]*module)
 	for _, full := range file.Names() {
-		site, part, err := parseTensor(full, a.Kind)
+		site, name, p, err := c.parseTensor(full)
 		if err != nil {
 			return nil, err
 		}
-		m, err := readMat(file, full)
+		m := modules[site]
+		if m == nil {
+			m = &module{site: site, name: name, factors: &Factors{Base: c.Kind().addsTo()}, of: make(map[string]string)}
+			modules[site] = m
+		}
+		if other := m.of[p.factor]; other != "" {
+			return nil, fmt.Errorf("%w: tensors %s and %s are the same", ErrInvalid, other, full)
+		}
+		m.of[p.factor] = full
+		data, shape, err := file.Float32(full)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w: %s: %w", ErrInvalid, format, err)
 		}
-		f := a.Sites[site]
-		if f == nil {
-			f = &Factors{Base: a.Kind == LoRA}
-			a.Sites[site] = f
-		}
-		f.set(part, m)
-	}
-	if len(a.Sites) == 0 {
-		return nil, fmt.Errorf("%w: %s holds no tensors", ErrInvalid, TensorFile)
-	}
-	for _, site := range a.sortedSites() {
-		if err := a.Sites[site].complete(c, site.String()); err != nil {
+		if *m.factors.factor(p.factor), err = p.read(full, data, shape); err != nil {
 			return nil, err
 		}
 	}
-	a.Hash = a.sum()
-	return a, nil
-}
-
-// parts of a linear's factors, by the end of the tensor's name.
-var parts = map[Kind]map[string]string{
-	FLoRA: {".flora_A": "A", ".flora_B": "B"},
-	LoRA:  {".lora_A.weight": "V", ".lora_B.weight": "U"},
-}
-
-// parseTensor takes a tensor's name apart.
-func parseTensor(full string, k Kind) (site whisper.Site, part string, err error) {
-	for suffix, part := range parts[k] {
-		module, ok := strings.CutSuffix(full, suffix)
-		if !ok {
-			continue
+	if len(modules) == 0 {
+		return nil, fmt.Errorf("%w: %s holds no tensors", ErrInvalid, format)
+	}
+	sites := make(map[whisper.Site]*Factors, len(modules))
+	for _, site := range slices.SortedFunc(maps.Keys(modules), compareSites) {
+		if err := modules[site].complete(c); err != nil {
+			return nil, err
 		}
-		module = strings.TrimPrefix(module, prefix)
-		site, ok := whisper.ParseSite(module)
-		if !ok {
-			return site, "", fmt.Errorf("%w: tensor %s adapts a module that is no linear of Whisper", ErrUnsupported, full)
-		}
-		return site, part, nil
+		sites[site] = modules[site].factors
 	}
-	return site, "", fmt.Errorf("%w: tensor %s is not one of a %s adapter", ErrUnsupported, full, k)
-}
-
-// readMat reads a finite matrix.
-func readMat(file *safetensors.File, name string) (tensor.Mat, error) {
-	data, shape, err := file.Float32(name)
-	if err != nil {
-		return tensor.Mat{}, fmt.Errorf("%w: %s: %w", ErrInvalid, TensorFile, err)
-	}
-	if len(shape) != 2 || shape[0] < 1 || shape[1] < 1 || shape[0] > math.MaxInt32 || shape[1] > math.MaxInt32 {
-		return tensor.Mat{}, fmt.Errorf("%w: tensor %s has shape %v, want a matrix", ErrInvalid, name, shape)
-	}
-	return tensor.NewMat(shape[0], shape[1], data), nil
-}
-
-// set stores one of the factors.
-func (f *Factors) set(part string, m tensor.Mat) {
-	switch part {
-	case "A":
-		f.A = m
-	case "B":
-		f.B = m
-	case "U":
-		f.U = m
-	case "V":
-		f.V = m
-	}
-}
-
-// complete checks that the factors of module are all there, fit each other and agree with the
-// configuration, and takes LoRA's scale into U.
-func (f *Factors) complete(c *Config, module string) error {
-	targeted, err := c.targets(module)
-	if err != nil {
-		return err
-	}
-	if !targeted {
-		return fmt.Errorf("%w: tensors of %s, which target_modules does not name", ErrInvalid, module)
-	}
-	want, err := c.rank(module)
-	if err != nil {
-		return err
-	}
-	first, second, rank := f.A, f.B, f.A.Rows
-	if c.kind() == LoRA {
-		first, second, rank = f.U, f.V, f.V.Rows
-	}
-	switch {
-	case first.IsZero() || second.IsZero():
-		return fmt.Errorf("%w: %s has one factor of two", ErrInvalid, module)
-	case c.kind() == FLoRA && f.A.Rows != f.B.Rows || c.kind() == LoRA && f.U.Cols != f.V.Rows:
-		return fmt.Errorf("%w: factors of %s are (%d, %d) and (%d, %d)", ErrInvalid, module, first.Rows, first.Cols, second.Rows, second.Cols)
-	case rank != want:
-		return fmt.Errorf("%w: factors of %s have rank %d, the configuration says %d", ErrInvalid, module, rank, want)
-	case c.kind() == FLoRA:
-		return nil
-	}
-	scale, err := c.scale(module)
-	if err != nil {
-		return err
-	}
-	for i := range f.U.Data {
-		f.U.Data[i] *= scale
-	}
-	return nil
+	return sites, nil
 }

@@ -92,8 +92,8 @@ func spoil(path string) error {
 	return os.WriteFile(path, data, 0o666)
 }
 
-// writeAdapter writes an fLoRA adapter of random factors of the model in base.
-func writeAdapter(dir, base string) error {
+// writeAdapter writes an adapter of random factors of the model in base.
+func writeAdapter(dir, base string, kind flora.Kind, rank int) error {
 	c, err := whisper.OpenDir(base)
 	if err != nil {
 		return err
@@ -104,7 +104,7 @@ func writeAdapter(dir, base string) error {
 		return err
 	}
 	rng := rand.New(rand.NewPCG(3, 4))
-	a, err := flora.New(m, filepath.Base(dir), flora.FLoRA, 1, flora.All, rng)
+	a, err := flora.New(m, filepath.Base(dir), kind, rank, flora.All, rng)
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ const arrows = `
 	audio                   ->
 	cmd/glossa              -> *
 	eval                    ->
-	flora                   -> whisper whisper/tensor whisper/safetensors
+	flora                   -> whisper whisper/tensor whisper/safetensors whisper/torch whisper/pickle
 	flora/train             -> flora flora/train/chart audio eval whisper whisper/tensor whisper/safetensors
 	flora/train/chart       ->
 	flora/train/experiment  -> flora flora/train flora/train/chart eval whisper whisper/tensor

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"glossa/flora"
 	"glossa/whisper/hub/hubtest"
 )
 
@@ -22,7 +23,7 @@ func newHub(t *testing.T) *hubtest.Hub {
 	t.Helper()
 	dir := t.TempDir()
 	speaker, cs := filepath.Join(dir, "speaker"), filepath.Join(dir, "cs")
-	if err := errors.Join(writeModel(speaker, 16, ""), writeAdapter(cs, speaker)); err != nil {
+	if err := errors.Join(writeModel(speaker, 16, ""), writeAdapter(cs, speaker, flora.FLoRA, 1)); err != nil {
 		t.Fatal(err)
 	}
 	text := []byte(`{"model_type": "bert"}`)

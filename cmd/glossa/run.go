@@ -29,6 +29,7 @@ type commands struct {
 	Experiment experimentCommand `cmd:"" help:"Compare kinds and ranks of adapters."`
 	Pull       pullCommand       `cmd:"" help:"Download models and adapters from the Hugging Face hub."`
 	Models     modelsCommand     `cmd:"" help:"List the models and adapters that are here."`
+	Adapters   adaptersCommand   `cmd:"" help:"List, check, convert and merge adapters."`
 	VAD        vadCommand        `cmd:"" name:"vad" help:"Find where sound files hold speech."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
 	Help       helpCommand       `cmd:"" help:"Print help on a command."`
@@ -42,6 +43,7 @@ Examples:
     glossa pull small
     glossa transcribe --model small --language cs --format srt --output-dir out *.flac
     glossa eval testdata/multilingual/manifest.jsonl
+    glossa adapters list
     glossa vad talk.wav
     glossa train --kind flora --data cs.jsonl --out cs`
 

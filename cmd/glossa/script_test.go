@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"glossa/flora"
 )
 
 func TestMain(m *testing.M) {
@@ -55,9 +57,15 @@ func scriptModel(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(writeModel(ts.MkAbs(args[0]), width, fault))
 }
 
-// scriptAdapter writes an adapter of the model in BASE: adapter DIR BASE.
+// scriptAdapter writes an adapter of the model in BASE, of fLoRA of rank 1 unless otherwise said: adapter DIR BASE [KIND RANK].
 func scriptAdapter(ts *testscript.TestScript, _ bool, args []string) {
-	ts.Check(writeAdapter(ts.MkAbs(args[0]), ts.MkAbs(args[1])))
+	kind, rank := flora.FLoRA, 1
+	if len(args) > 2 {
+		n, err := strconv.Atoi(args[3])
+		ts.Check(err)
+		kind, rank = flora.Kind(args[2]), n
+	}
+	ts.Check(writeAdapter(ts.MkAbs(args[0]), ts.MkAbs(args[1]), kind, rank))
 }
 
 // scriptTone writes a WAV file of a sine: tone FILE HERTZ SECONDS.

@@ -194,6 +194,9 @@ func (t *trainer) compare(r record) error {
 	if err := errors.Join(json.Unmarshal(r.Options, &before), json.Unmarshal(now, &after)); err != nil {
 		return err
 	}
+	if before["Precision"] == nil { // a checkpoint from before there was a choice
+		before["Precision"] = json.RawMessage(`"` + PrecisionF32 + `"`)
+	}
 	names := slices.AppendSeq(slices.Collect(maps.Keys(before)), maps.Keys(after))
 	slices.Sort(names)
 	for _, name := range slices.Compact(names) {

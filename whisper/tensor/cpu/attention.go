@@ -15,8 +15,10 @@ const (
 	// cache between the two products of a tile of queries.
 	scoreElements = 96 << 10
 
-	// tileRows is the most queries in a tile, a multiple of the rows of every kernel's tile.
-	tileRows = 96
+	// tileRows is the most queries in a tile, a multiple of the rows of every kernel's tile, and plainRows
+	// that where the keys are not packed: each tile packs them.
+	tileRows  = 96
+	plainRows = 192
 )
 
 // attention is one call of Attention or AttentionBackward, divided into tasks. It is kept for
@@ -33,6 +35,8 @@ type attention struct {
 	scale  float32
 	causal bool
 
+	operands *format // what products round their operands to
+
 	tiles  int  // of queries, in the longest sequence
 	shared bool // sequences share rows of dkv
 	step   int  // heads, or tiles of queries, of a task
@@ -47,7 +51,7 @@ func (b *Backend) attention(q tensor.Mat, seg tensor.Segments, kv []tensor.KeyVa
 	if a.forward == nil {
 		a.forward, a.backward = a.runForward, a.runBackward
 	}
-	a.q, a.seg, a.kv, a.nHead, a.causal = q, seg, kv, nHead, causal
+	a.q, a.seg, a.kv, a.nHead, a.causal, a.operands = q, seg, kv, nHead, causal, b.operands
 	a.nCol, a.size = q.Cols, q.Cols/nHead
 	a.scale = float32(1 / math.Sqrt(float64(a.size)))
 	return a
@@ -90,6 +94,12 @@ func (a *attention) run(b *Backend, n int, f func(w *worker, i int)) {
 // tile returns the number of queries of sequence s that are computed at a time.
 func (a *attention) tile(s int) int {
 	rows := scoreElements / max(a.kv[s].Rows(), 1)
+	if a.kv[s].Packed.Data == nil {
+		from, to := a.seg.Range(s)
+		rows = max(min(rows, plainRows)/12*12, 12)
+		tiles := max((to-from+rows-1)/rows, 1)
+		return max(roundUp((to-from+tiles-1)/tiles, 12), 12) // about the same each
+	}
 	if a.kv[s].Packed.DType == tensor.I8 {
 		rows = rows/2 - 1 // of two digits, and one of offsets
 	}
@@ -120,7 +130,7 @@ func (a *attention) runForward(w *worker, task int) {
 // isDirect reports whether the products of sequence s are computed as dot products.
 func (a *attention) isDirect(s int) bool {
 	from, to := a.seg.Range(s)
-	return to-from <= directRows && a.size%dotRows == 0 && a.visible(s, from) >= dotRows
+	return a.operands.dtype == tensor.F32 && to-from <= directRows && a.size%dotRows == 0 && a.visible(s, from) >= dotRows
 }
 
 // visible returns the number of keys that row i of the queries, of sequence s, attends to.
@@ -159,7 +169,7 @@ func (a *attention) tileForward(w *worker, s, head, from, to int) {
 	sums := w.floats(scratchRows, m)
 	a.weights(w, s, head, from, to, p, sums)
 	v := a.at(a.kv[s].V, 0, head)
-	w.gemm(m, a.size, n, p, n, false, v, a.nCol, false, a.at(a.y, from, head), a.nCol, false)
+	w.gemm(a.operands, m, a.size, n, p, n, false, v, a.nCol, false, a.at(a.y, from, head), a.nCol, false)
 	finite := a.isFinite(w, s, head, a.visible(s, from), n)
 	for i, sum := range sums {
 		y := a.at(a.y, from+i, head)[:a.size]
@@ -186,7 +196,7 @@ func (a *attention) isFinite(w *worker, s, head, from, to int) bool {
 // of sequence s, zero where a query does not see the key, and sums to the sums of its rows.
 func (a *attention) weights(w *worker, s, head, from, to int, p, sums []float32) {
 	m, n := to-from, a.visible(s, to-1)
-	w.gemm(m, n, a.size, a.at(a.q, from, head), a.nCol, false, a.at(a.kv[s].K, 0, head), a.nCol, true, p, n, false)
+	w.gemm(a.operands, m, n, a.size, a.at(a.q, from, head), a.nCol, false, a.at(a.kv[s].K, 0, head), a.nCol, true, p, n, false)
 	for i := range m {
 		seen := a.visible(s, from+i)
 		row := p[i*n : i*n+seen]
