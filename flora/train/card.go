@@ -21,14 +21,11 @@ import (
 	"glossa/whisper"
 )
 
-// cardFile is the model card of a result, as the Hugging Face hub shows it.
-const cardFile = "README.md"
-
-// card is what a model card tells.
+// card is what a model card tells, in the form that the Hugging Face hub shows.
 type card struct {
 	Name, Library, Base, BaseHash string
 	Adapter                       *AdapterOptions // nil where a model was trained
-	Hash                          string          // of the adapter, or of the model
+	Hash                          string          // of a model; that of an adapter is known when it is written
 	Languages                     []string
 	Parameters, Frozen            int
 	Steps, Best, Skipped, Seed    int
@@ -118,21 +115,29 @@ The dev set chose among the steps of the training, if there was a choice: a test
 ` + "```json\n{{.Options}}\n```" + `
 `))
 
-// writeCard writes the model card of the result in dir.
-func (t *trainer) writeCard(dir string) error {
-	c, err := t.card(dir)
+// saveWithCard writes the result with its model card to the new folder dir. An adapter's files tell its hash
+// on the card.
+func (t *trainer) saveWithCard(dir string) error {
+	c, err := t.card()
 	if err != nil {
 		return err
 	}
-	var out bytes.Buffer
-	if err := cardTemplate.Execute(&out, c); err != nil {
+	var text bytes.Buffer
+	if err := cardTemplate.Execute(&text, c); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, cardFile), out.Bytes(), 0o666)
+	if a, ok := t.options.Trainable.(*adapter); ok {
+		a.adapter.Card = text.String()
+		return a.Save(dir)
+	}
+	if err := t.options.Trainable.Save(dir); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, flora.CardFile), text.Bytes(), 0o666)
 }
 
-// card collects what the card of the result in dir tells.
-func (t *trainer) card(dir string) (*card, error) {
+// card collects what the card tells.
+func (t *trainer) card() (*card, error) {
 	o := &t.options
 	c := &card{
 		Name: filepath.Base(o.Out), Library: "transformers", Base: o.Base, Languages: t.loader.maker.data.languages(),
@@ -147,11 +152,6 @@ func (t *trainer) card(dir string) (*card, error) {
 		for _, p := range o.Model.Params() {
 			c.Frozen += len(p.Mat.Data)
 		}
-		written, err := flora.Open(dir)
-		if err != nil {
-			return nil, err
-		}
-		c.Hash = written.Hash
 		c.Use = fmt.Sprintf("glossa transcribe --model %s --adapter-dir %s=DIR recording.wav", cmp.Or(c.Base, "MODEL"), c.Languages[0])
 	} else {
 		c.Hash = o.Model.Fingerprint()
@@ -159,10 +159,7 @@ func (t *trainer) card(dir string) (*card, error) {
 	if t.best != nil {
 		c.Best = t.best.Step
 	}
-	if err := t.tellData(c); err != nil {
-		return nil, err
-	}
-	if err := t.tellRates(c); err != nil {
+	if err := errors.Join(t.tellData(c), t.tellRates(c)); err != nil {
 		return nil, err
 	}
 	var err error

@@ -27,7 +27,7 @@ func TestCardTellsWhatWasTrained(t *testing.T) {
 	if err := Run(t.Context(), o, nil); err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(filepath.Join(o.Out, modelFolder, cardFile))
+	text, err := os.ReadFile(filepath.Join(o.Out, modelFolder, flora.CardFile))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func TestCardTellsWhatWasTrained(t *testing.T) {
 	}
 	for _, want := range []string{
 		"library_name: peft\nbase_model: small\n", "language:\n- en\n", "- lora\n", "An adapter (lora of rank 3, alpha 6, target decoder) of the Whisper model `small` for English (en).",
-		"| base model's hash | `" + m.Fingerprint() + "` |", "| hash | `" + saved.Hash + "` |", fmt.Sprintf("| parameters | %d, over ", n),
+		"| base model's hash | `" + m.Fingerprint() + "` |", "Hash of the content: `" + saved.Hash + "`", fmt.Sprintf("| parameters | %d, over ", n),
 		"| steps | 4; these are the weights of step 4, the best on dev |", "| made by | glossa v9 |", "glossa transcribe --model small --adapter-dir en=DIR recording.wav",
 		fmt.Sprintf("| manifest.jsonl | 1 | 12 | 0.00 | `%x` |", sha256.Sum256(data)), "| manifest.jsonl (dev) | - | 12 | ",
 		"| without the adapter | ", "| 25.0% |", "| with it | ", "| 6.2% |", `"LearningRate": 0.001`,
@@ -73,7 +73,7 @@ func TestCardOfAFolderCountsItsSound(t *testing.T) {
 	if err := Run(t.Context(), o, nil); err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(filepath.Join(o.Out, modelFolder, cardFile))
+	text, err := os.ReadFile(filepath.Join(o.Out, modelFolder, flora.CardFile))
 	if err != nil {
 		t.Fatal(err)
 	}

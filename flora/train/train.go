@@ -289,7 +289,7 @@ func (t *trainer) gradient(batches []*batch, tokens, text float64) (sums losses,
 	return sums, nil
 }
 
-// publish writes the result to Out/model, in place of an earlier one.
+// publish writes the result to Out/model with its card, in place of an earlier one.
 func (t *trainer) publish() error {
 	dir := filepath.Join(t.options.Out, modelFolder)
 	partial := dir + temporary
@@ -297,11 +297,8 @@ func (t *trainer) publish() error {
 		return fmt.Errorf("train: %w", err)
 	}
 	t.settle()
-	if err := t.options.Trainable.Save(partial); err != nil {
+	if err := t.saveWithCard(partial); err != nil {
 		return fmt.Errorf("train: save: %w", err)
-	}
-	if err := t.writeCard(partial); err != nil {
-		return fmt.Errorf("train: card: %w", err)
 	}
 	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("train: %w", err)
