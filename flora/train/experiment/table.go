@@ -152,9 +152,7 @@ func (r Row) name() string {
 // table returns the rows as a table of one rate.
 func (o *Options) table(rows []Row, what string, rate func(Row, string) Rate, average func(Row) Rate) eval.Table {
 	heading := []string{what + " [%]"}
-	for _, lang := range o.Languages {
-		heading = append(heading, lang)
-	}
+	heading = append(heading, o.Languages...)
 	t := eval.Table{Names: 1, Cells: [][]string{append(heading, "average", "parameters", "learning rate")}}
 	for _, row := range rows {
 		line := []string{row.name()}
