@@ -29,14 +29,7 @@ func (t alone) Linear(s *whisper.Step, l *whisper.Linear, x tensor.Mat, gelu boo
 	if !f.M.IsZero() {
 		bias = tensor.Mat{} // it comes behind the magnitude
 	}
-	if f.scales() {
-		y = f.term(s, l, x, bias, 0)
-	} else {
-		y = s.Linear(x, &l.Weight, bias)
-	}
-	for k := f.further(); k < f.terms(); k++ {
-		s.AddTo(&y, f.term(s, l, x, tensor.Mat{}, k))
-	}
+	y = f.sum(s, l, x, bias)
 	if !f.U.IsZero() {
 		s.AddTo(&y, f.product(s, x))
 	}
@@ -53,6 +46,22 @@ func (t alone) Linear(s *whisper.Step, l *whisper.Linear, x tensor.Mat, gelu boo
 		y = s.GELU(y)
 	}
 	return y, true
+}
+
+// sum returns h x Wᵀ + Σ_k a_k ∘ ((b_k ∘ x) Wᵀ) + bias.
+func (f *Factors) sum(s *whisper.Step, l *whisper.Linear, x, bias tensor.Mat) (y tensor.Mat) {
+	if s.Recording() && f.mixes(l) {
+		return s.Linear(x, &tensor.Weight{Mat: f.mixed(s, l)}, bias)
+	}
+	if f.scales() {
+		y = f.term(s, l, x, bias, 0)
+	} else {
+		y = s.Linear(x, &l.Weight, bias)
+	}
+	for k := f.further(); k < f.terms(); k++ {
+		s.AddTo(&y, f.term(s, l, x, tensor.Mat{}, k))
+	}
+	return y
 }
 
 // term returns a_k ∘ ((b_k ∘ x) Wᵀ) + bias.
