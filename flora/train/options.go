@@ -221,16 +221,17 @@ func DefaultOptions(kind Kind) Options {
 }
 
 // DefaultLearningRate returns the peak of the learning rate that suits a kind of training of a model whose
-// states have a width: of scales 6e-3 (fLoRA; Wen & Chaudhuri 2024, §4) and more for IA3, which has the fewest
-// of them; of products 1e-3 at the width 1280 of Whisper's large models, and as much more as others are
-// narrower.
+// states have a width. Adapters take larger ones than the paper gives them over Whisper large (Wen & Chaudhuri
+// 2024, §4: fLoRA 6e-3, IA3 4e-3, LoRA 2e-4), since they are to come far in some thousand steps. Of HiRA's
+// terms one factor begins at zero and the other small, and IA3 has few factors. The products of LoRA and its
+// kin grow with the width: their rate is 1e-3 at the 1280 of large, and as much more as others are narrower.
 func DefaultLearningRate(kind Kind, width int) float64 {
 	const largeWidth = 1280
 	switch flora.Kind(kind) {
-	case flora.FLoRA, flora.HiRA:
-		return 6e-3
-	case flora.IA3:
-		return 4e-3
+	case flora.FLoRA:
+		return 1e-2
+	case flora.HiRA, flora.IA3:
+		return 2e-2
 	case flora.LoRA, flora.RSLoRA, flora.DoRA:
 		return 1e-3 * largeWidth / float64(width)
 	}
