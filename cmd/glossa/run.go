@@ -45,7 +45,8 @@ Examples:
     glossa eval testdata/multilingual/manifest.jsonl
     glossa adapters list
     glossa vad talk.wav
-    glossa train --kind flora --data cs.jsonl --out cs`
+    glossa train --kind flora --data cs.jsonl --dev dev.jsonl --out cs
+    glossa experiment --languages cs,fi --data train.jsonl --test test.jsonl --out exp`
 
 // run parses args, runs the command that they name and returns the exit status. Results go to
 // stdout, all else to stderr. Once ctx is done the command ends soon.

@@ -134,10 +134,16 @@ func trainDefaults(k *kong.Kong) error {
 	}
 	add(string(train.Full), reflect.ValueOf(train.DefaultOptions(train.Full)))
 	add("augment", reflect.ValueOf(train.DefaultAugment()))
-	for _, f := range reflect.VisibleFields(reflect.TypeFor[train.Options]()) {
-		names = append(names, "${each_"+f.Name+"}", ofEach(func(k train.Kind) string {
-			return fmt.Sprint(reflect.ValueOf(train.DefaultOptions(k)).FieldByIndex(f.Index).Interface())
-		}))
+	defaults := make(map[train.Kind]reflect.Value)
+	for _, kind := range train.Kinds() {
+		defaults[kind] = reflect.ValueOf(train.DefaultOptions(kind))
+	}
+	for f := range reflect.TypeFor[trainOptions]().Fields() {
+		if f.Type.Kind() == reflect.Pointer { // of a default value for each kind
+			names = append(names, "${each_"+f.Name+"}", ofEach(func(k train.Kind) string {
+				return fmt.Sprint(defaults[k].FieldByName(f.Name).Interface())
+			}))
+		}
 	}
 	names = append(names, "${rates}", ofEach(defaultRate))
 	replacer := strings.NewReplacer(names...)
