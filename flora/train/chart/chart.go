@@ -34,7 +34,7 @@ type Panel struct {
 	Title   string
 	X, Y    string // names of the axes with their units
 	Percent bool   // values of y are fractions, and shown in per cent
-	LogX    bool   // the x axis is logarithmic, with a tick at each value of a series
+	LogX    bool   // the x axis is logarithmic, with a tick at each value of a series; not where one is 0 or less
 	Zero    bool   // the y axis begins at 0
 	Dodge   bool   // series of one place are drawn a little beside each other, so that their error bars are seen
 	Series  []Series

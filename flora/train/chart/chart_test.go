@@ -94,6 +94,19 @@ func TestPageHoldsBothThemesAndNothingFromElsewhere(t *testing.T) {
 	}
 }
 
+// TestPanelsOfFewPoints holds that what an experiment has at its beginning can be drawn.
+func TestPanelsOfFewPoints(t *testing.T) {
+	one := []Series{{Name: "one", X: []float64{2}, Y: []float64{0.5}, Error: []float64{0}, Style: Marked}}
+	for _, p := range []Panel{
+		{LogX: true}, {}, {LogX: true, Dodge: true, Percent: true, Series: one}, {Series: one}, {LogX: true, Series: []Series{{X: []float64{0, 1}, Y: []float64{0, 0}}}},
+	} {
+		f := Figure{Panels: []Panel{p, {Series: one}}}
+		if _, err := f.SVG(Light()); err != nil {
+			t.Errorf("%+v: %v", p, err)
+		}
+	}
+}
+
 func TestNothingToDraw(t *testing.T) {
 	f := Figure{Panels: []Panel{{Series: []Series{{X: []float64{1}, Y: []float64{math.NaN()}}}}}}
 	if _, err := f.SVG(Light()); !errors.Is(err, ErrEmpty) {

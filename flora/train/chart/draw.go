@@ -127,7 +127,7 @@ func (s Series) look(t Theme) (line draw.LineStyle, glyph draw.GlyphStyle) {
 func (p Panel) draw(c draw.Canvas, t Theme) {
 	xMin, xMax, yMin, yMax, ok := p.bounds()
 	if !ok {
-		xMin, xMax, yMin, yMax = 0, 1, 0, 1
+		xMin, xMax, yMin, yMax = 1, 2, 0, 1
 	}
 	g := plot.New()
 	g.BackgroundColor = color.Transparent
@@ -159,7 +159,7 @@ func (p Panel) draw(c draw.Canvas, t Theme) {
 	}
 	g.X.Min, g.X.Max = spread(xMin, xMax)
 	g.X.Tick.Marker = ticks{}
-	if p.LogX {
+	if p.LogX && xMin > 0 {
 		g.X.Scale, g.X.Tick.Marker = plot.LogScale{}, marks(p.places())
 		g.X.Min, g.X.Max = xMin/1.12, xMax*1.12
 	}
