@@ -231,7 +231,7 @@ func DefaultLearningRate(kind Kind, width int) float64 {
 	case flora.FLoRA:
 		return 1e-2
 	case flora.HiRA, flora.IA3:
-		return 2e-2
+		return 3e-2
 	case flora.LoRA, flora.RSLoRA, flora.DoRA:
 		return 1e-3 * largeWidth / float64(width)
 	}
