@@ -44,6 +44,7 @@ type ratesCommand struct {
 	Model     string   `default:"nano" placeholder:"nano|DIR|NAME" help:"The frozen model. (${default})"`
 	Data      []source `required:"" sep:"none" placeholder:"DATA[=WEIGHT]" help:"What to train on, of all languages; see glossa help train. Repeatable."`
 	Test      []string `required:"" sep:"none" placeholder:"DATA" help:"What to measure error rates on. Repeatable."`
+	BeamSize  int      `default:"5" help:"The number of beams in measurements; 1 is greedy search. (${default})"`
 	TestLimit int      `placeholder:"N" help:"Utterances to measure on of each language, at most. (all)"`
 	Out       string   `required:"" placeholder:"DIR" help:"The folder for results."`
 	dataFlags
@@ -76,7 +77,7 @@ func (r *ratesCommand) options(c *console) experiment.Options {
 	}
 	o := experiment.Options{
 		Out: r.Out, Languages: r.Languages, Ranks: r.Ranks, Seeds: r.Seeds, Target: flora.Target(r.Target), Train: t,
-		LearningRates: make(map[flora.Kind]float64), Base: baseName(r.Model),
+		LearningRates: make(map[flora.Kind]float64), Base: baseName(r.Model), Search: fmt.Sprintf("%d beams", r.BeamSize),
 	}
 	for _, k := range r.Kinds {
 		o.Kinds = append(o.Kinds, flora.Kind(k))
@@ -89,6 +90,9 @@ func (r *ratesCommand) options(c *console) experiment.Options {
 
 // Run does what is not done yet, and prints the table.
 func (r *ratesCommand) Run(ctx context.Context, c *console) error {
+	if r.BeamSize < 1 {
+		return fmt.Errorf("--beam-size %d: at least 1 is needed", r.BeamSize)
+	}
 	o := r.options(c)
 	for _, path := range r.Test {
 		utterances, err := train.ReadUtterances(path, r.Language, c.warn)
@@ -189,7 +193,7 @@ func (r *ratesCommand) worker(threads int) (experiment.Worker, error) {
 		return experiment.Worker{}, err
 	}
 	return experiment.Worker{Backend: b, Model: m, Score: func(ctx context.Context, a *flora.Adapter, us []eval.Utterance) (eval.Score, error) {
-		return scoreUnder(ctx, m, b, a, us)
+		return scoreUnder(ctx, m, b, a, us, r.BeamSize)
 	}}, nil
 }
 

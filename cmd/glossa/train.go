@@ -18,7 +18,7 @@ import (
 type trainCommand struct {
 	Kind string   `enum:"${kinds}" required:"" placeholder:"KIND" help:"Train a whole model (full), or an adapter over a frozen one, which scales its weights (flora, hira, ia3) or adds to them (lora, rslora, dora). (${enum})"`
 	Data []source `required:"" sep:"none" placeholder:"DATA[=WEIGHT]" help:"What to train on, and how often its entries are drawn. ${data} Repeatable."`
-	Dev  []string `sep:"none" placeholder:"DATA" help:"What to evaluate on, in any of these forms. Repeatable."`
+	Dev  []string `sep:"none" placeholder:"DATA" help:"What to evaluate on, in any of these forms, word error rates by greedy search. Repeatable."`
 	dataFlags
 	Out    string `required:"" placeholder:"DIR" help:"The folder for checkpoints, log.jsonl and the result, DIR/model."`
 	Resume bool   `help:"Go on from the newest checkpoint in the folder."`

@@ -166,14 +166,14 @@ func evaluation(ctx context.Context, o *train.Options, a *flora.Adapter) (func(*
 		return nil, nil
 	}
 	return func(m *whisper.Model, _ whisper.Adapter) (float64, error) {
-		score, err := scoreUnder(ctx, m, o.Backend, a, dev)
+		score, err := scoreUnder(ctx, m, o.Backend, a, dev, 1)
 		return score.WER(), err
 	}, nil
 }
 
 // scoreUnder returns the score of utterances in languages that are told, under adapter a unless it is nil,
-// decoded once, without fallback. One that fails counts as an empty text.
-func scoreUnder(ctx context.Context, m *whisper.Model, b tensor.Backend, a *flora.Adapter, utterances []eval.Utterance) (eval.Score, error) {
+// decoded once with so many beams, without fallback. One that fails counts as an empty text.
+func scoreUnder(ctx context.Context, m *whisper.Model, b tensor.Backend, a *flora.Adapter, utterances []eval.Utterance, beams int) (eval.Score, error) {
 	var adapters []*flora.Adapter
 	name := asr.None
 	if a != nil {
@@ -191,7 +191,7 @@ func scoreUnder(ctx context.Context, m *whisper.Model, b tensor.Backend, a *flor
 	defer files.close()
 	requests := make([]asr.Request, len(utterances))
 	for i, u := range utterances {
-		requests[i] = asr.Request{Audio: func() ([]float32, error) { return files.take(i) }, Language: u.Lang, Adapter: name, Decoding: asr.Decoding{Temperatures: []float64{0}}}
+		requests[i] = asr.Request{Audio: func() ([]float32, error) { return files.take(i) }, Language: u.Lang, Adapter: name, Decoding: asr.Decoding{Temperatures: []float64{0}, BeamSize: beams}}
 	}
 	var sum eval.Score
 	err = engine.TranscribeAll(ctx, requests, func(i int, r *asr.Result) {

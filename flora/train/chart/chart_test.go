@@ -132,3 +132,13 @@ func TestTicks(t *testing.T) {
 		}
 	}
 }
+
+func TestRangesEndAtTicks(t *testing.T) {
+	for _, c := range []struct{ from, to, wantFrom, wantTo float64 }{
+		{0.2956, 0.3429, 0.28, 0.36}, {0, 1, 0, 1}, {0.19, 0.5, 0.1, 0.5}, {-3, 7, -5, 10}, {0, 0.0001, 0, 0.0001},
+	} {
+		if from, to := (ticks{}).round(c.from, c.to); math.Abs(from-c.wantFrom) > 1e-9 || math.Abs(to-c.wantTo) > 1e-9 {
+			t.Errorf("from %v to %v: %v to %v, want %v to %v", c.from, c.to, from, to, c.wantFrom, c.wantTo)
+		}
+	}
+}

@@ -25,10 +25,16 @@ func (ticks) step(from, to float64) float64 {
 	return 10 * power
 }
 
-// round returns the range from tick to tick.
+// round returns the range from tick to tick. A range that grows may have ticks of a larger step.
 func (t ticks) round(from, to float64) (float64, float64) {
-	step := t.step(from, to)
-	return math.Floor(from/step) * step, math.Ceil(to/step) * step
+	for {
+		step := t.step(from, to)
+		const slack = 1e-9
+		from, to = math.Floor(from/step+slack)*step, math.Ceil(to/step-slack)*step
+		if t.step(from, to) <= step {
+			return from, to
+		}
+	}
 }
 
 // Ticks returns the ticks of a range.

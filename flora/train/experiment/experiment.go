@@ -46,6 +46,9 @@ type Options struct {
 	// Base is the name of the frozen model.
 	Base string
 
+	// Search tells how Worker.Score decodes: what was decoded otherwise is measured anew.
+	Search string
+
 	// Test are the utterances that error rates are measured on, of all Languages.
 	Test []eval.Utterance
 }

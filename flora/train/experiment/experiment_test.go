@@ -53,7 +53,7 @@ func newOptions(t *testing.T) Options {
 	}
 	o := Options{
 		Out: filepath.Join(dir, "out"), Languages: []string{"en", "zh"}, Kinds: []flora.Kind{flora.LoRA, flora.FLoRA}, Ranks: []int{1, 2}, Seeds: 1,
-		Target: flora.All, Train: train.DefaultOptions(train.Kind(flora.LoRA)), Base: "tiny", Test: data,
+		Target: flora.All, Train: train.DefaultOptions(train.Kind(flora.LoRA)), Base: "tiny", Search: "1 beam", Test: data,
 	}
 	o.Train.Data, o.Train.Steps, o.Train.BatchFrames, o.Train.Warmup = []train.Source{{Path: manifest}}, 2, 100, 1
 	return o

@@ -15,7 +15,7 @@ import (
 func color(k flora.Kind) int { return max(slices.Index(flora.Kinds(), k), 0) }
 
 // figure returns error rates against rank: a panel for the average, and one for each language. Kinds without
-// a rank are dashed lines; the rate of the model alone, far above all others, is told in words.
+// a rank are dashed lines, or points where there is one rank; the rate of the model alone, far above all others, is told in words.
 func (o *Options) figure(rows []Row) chart.Figure {
 	f := chart.Figure{
 		Title: "Word error rate against rank", Subtitle: fmt.Sprintf("%s, %d steps, mean and standard deviation over seeds", o.Base, o.Train.Steps),
@@ -43,13 +43,13 @@ func (o *Options) panel(rows []Row, name string, rate func(Row) Rate) chart.Pane
 			switch {
 			case kind == None:
 				p.Title = fmt.Sprintf("%s (without adapter %.1f%%)", name, 100*r.Mean)
-			case row.Rank == 0:
+			case row.Rank == 0 && len(o.Ranks) > 1:
 				s.Style = chart.Dashed
 				for _, rank := range []int{slices.Min(o.Ranks), slices.Max(o.Ranks)} {
 					s.X, s.Y, s.Error = append(s.X, float64(rank)), append(s.Y, r.Mean), append(s.Error, r.Deviation)
 				}
 			default:
-				s.X, s.Y, s.Error = append(s.X, float64(row.Rank)), append(s.Y, r.Mean), append(s.Error, r.Deviation)
+				s.X, s.Y, s.Error = append(s.X, float64(max(row.Rank, slices.Min(o.Ranks)))), append(s.Y, r.Mean), append(s.Error, r.Deviation)
 			}
 		}
 		if len(s.X) > 0 {

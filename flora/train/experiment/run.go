@@ -146,10 +146,10 @@ func (o *Options) dataSums() (map[string]string, error) {
 // settings identifies all that the result of a cell depends on.
 func (o *Options) settings(c Cell, model, data string) (string, error) {
 	all := struct {
-		Model, Data string
-		Target      flora.Target
-		Train       *train.Options
-	}{Model: model, Data: data}
+		Model, Data, Search string
+		Target              flora.Target
+		Train               *train.Options
+	}{Model: model, Data: data, Search: o.Search}
 	if c.Kind != None {
 		t := o.training(c)
 		t.Data = nil // known by its sum

@@ -177,8 +177,8 @@ func (o *Options) werTable(rows []Row) eval.Table {
 // describe tells what the tables are of.
 func (o *Options) describe(results []Result) string {
 	done := len(results)
-	text := fmt.Sprintf("Adapters over the frozen model %s (target %s), %d steps of at most %d frames each, up to %d seeds; mean ± standard deviation over seeds. ",
-		o.Base, o.Target, o.Train.Steps, o.Train.BatchFrames, o.Seeds)
+	text := fmt.Sprintf("Adapters over the frozen model %s (target %s), %d steps of at most %d frames each, up to %d seeds; mean ± standard deviation over seeds, decoded with %s. ",
+		o.Base, o.Target, o.Train.Steps, o.Train.BatchFrames, o.Seeds, o.Search)
 	for i, lang := range o.Languages {
 		if i > 0 {
 			text += ", "
