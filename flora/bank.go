@@ -108,7 +108,6 @@ type version struct {
 	adapter      *Adapter  // nil on disk
 	adapterBytes int64     // of it
 	resident     *Resident // nil unless it is prepared
-	deviceBytes  int64     // of it
 	index        int32     // in the batch, 0 outside
 
 	pins   int

@@ -6,11 +6,6 @@ func (b *Bank) Sweep() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.asked = false
-	for v := range b.versions {
-		if v.index != 0 {
-			v.deviceBytes = v.resident.Bytes() // the executor may keep more for it by now, or less
-		}
-	}
 	b.shrink(true)
 }
 
@@ -86,7 +81,7 @@ func (b *Bank) leave(v *version) {
 	if v.index != 0 {
 		b.batch.Remove(v.index)
 	}
-	v.index, v.resident, v.deviceBytes = 0, nil, 0
+	v.index, v.resident = 0, nil
 }
 
 // bytes returns the memory of all versions.
@@ -98,4 +93,10 @@ func (b *Bank) bytes() int64 {
 	return n
 }
 
-func (v *version) bytes() int64 { return v.adapterBytes + v.deviceBytes }
+// bytes returns the memory of a version, with what the executor keeps for it now.
+func (v *version) bytes() int64 {
+	if v.resident != nil {
+		return v.resident.Bytes()
+	}
+	return v.adapterBytes
+}

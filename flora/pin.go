@@ -153,7 +153,7 @@ func (b *Bank) lifted(v *version, a *Adapter, hash string, resident *Resident) {
 		return // what came to the twin meanwhile stays: its own rise prepares it
 	}
 	if v.resident == nil {
-		v.resident, v.deviceBytes = resident, resident.Bytes()
+		v.resident = resident
 	}
 }
 
