@@ -64,7 +64,7 @@ func (p *Plan) take(q *taskQueue) *task {
 // load begins to load recordings as far ahead as is allowed.
 func (s *Scheduler) load(p *Plan) {
 	for _, priority := range inOrder {
-		for s.adapting < s.options.MaxWindows && s.ahead[priority] < s.options.Ahead && len(s.unloaded[priority]) > 0 {
+		for s.ahead[priority] < s.options.Ahead && len(s.unloaded[priority]) > 0 {
 			t := s.unloaded[priority][0]
 			s.unloaded[priority] = s.unloaded[priority][1:]
 			t.busy, t.ahead = true, true

@@ -25,8 +25,7 @@ import (
 //     much they hinder live ones, and so much they are sure of. If there is no place for one whose
 //     turn it is, the next one free is its own.
 //   - Of four windows that are not live one is of bulk while both wait. Nothing starves.
-//   - A window whose adapter is brought in has neither place nor memory meanwhile, so that others go on;
-//     while as many wait so as there are places, no more recordings are loaded.
+//   - A window whose adapter is brought in has neither place nor memory meanwhile, so that others go on.
 type Scheduler struct {
 	options SchedulerOptions
 	tasks   map[TaskID]*task
@@ -69,7 +68,7 @@ type SchedulerOptions struct {
 	// 4 GiB.
 	Memory int
 
-	// MaxQueue is the greatest number of tasks that wait to be loaded. The default value is 256.
+	// MaxQueue is the greatest number of tasks that wait to be loaded, or for their adapters. The default value is 256.
 	MaxQueue int
 
 	// Ahead is the number of recordings of each priority that are loaded or loading before there is a
@@ -213,7 +212,7 @@ func (s *Scheduler) Len() int { return len(s.tasks) }
 
 // Submit takes a task, to be loaded first, or refuses it with ErrBusy.
 func (s *Scheduler) Submit(now time.Duration, t Task) (TaskID, error) {
-	queued := 0
+	queued := s.adapting
 	for _, q := range s.unloaded {
 		queued += len(q)
 	}

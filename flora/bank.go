@@ -41,6 +41,7 @@ type Bank struct {
 	versions map[*version]struct{}
 	turn     int64 // of the last use
 	asked    bool  // Wake was called, and Sweep was not since
+	stats    BankStats
 }
 
 // BankOptions size a bank.
@@ -57,34 +58,6 @@ type BankOptions struct {
 	// Wake is called, on any goroutine, when there is something for [Bank.Sweep] to do; it must not
 	// wait for it. The default value is nil: the owner of the batch calls Sweep now and then.
 	Wake func()
-}
-
-// Tier says how far from use an adapter is.
-type Tier string
-
-// The tiers. What the executor keeps for an adapter on the device beyond its factors, merged weights
-// among it, is counted there.
-const (
-	OnDisk   Tier = "disk"   // known by its directory, which is opened when it is asked for
-	OnHost   Tier = "host"   // its factors are in memory
-	OnDevice Tier = "device" // it has an index in the batch
-)
-
-// AdapterInfo tells of an adapter in a bank.
-type AdapterInfo struct {
-	Name     string    `json:"name"`
-	Hash     string    `json:"hash,omitempty"` // of the content, "" until it was opened once
-	Kind     Kind      `json:"kind,omitempty"`
-	Rank     int       `json:"rank,omitempty"`
-	Base     string    `json:"base,omitempty"`
-	Tier     Tier      `json:"tier"`
-	Bytes    int64     `json:"bytes"`    // of memory, in all tiers
-	Pins     int       `json:"pins"`     // requests that hold it now
-	Requests int64     `json:"requests"` // that have asked for the name
-	LastUsed time.Time `json:"last_used,omitzero"`
-	Kept     bool      `json:"kept,omitempty"`    // never goes down by a tier
-	Retired  bool      `json:"retired,omitempty"` // its name is another's or nobody's: it is there for its pins
-	Dir      string    `json:"-"`                 // where it comes from, "" for one that came from memory
 }
 
 // alias is a name.
@@ -156,16 +129,21 @@ func (b *Bank) LoadDir(name, dir string) (hash string, err error) {
 // what is wrong with it, [Pin.Ready] then tells. The error is ErrInvalid, for a name or for no
 // directory.
 func (b *Bank) Register(name, dir string) error {
-	if err := b.checkName(name); err != nil {
-		return err
-	}
 	if info, err := os.Stat(dir); err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	} else if !info.IsDir() {
 		return fmt.Errorf("%w: %s is not a directory", ErrInvalid, dir)
 	}
+	return b.RegisterFS(name, os.DirFS(dir), dir)
+}
+
+// RegisterFS is Register of a PEFT directory that is the root of fsys. dir is what messages call it.
+func (b *Bank) RegisterFS(name string, fsys fs.FS, dir string) error {
+	if err := b.checkName(name); err != nil {
+		return err
+	}
 	b.mu.Lock()
-	v := &version{name: name, origin: dirOrigin(dir)}
+	v := &version{name: name, origin: origin{fsys, dir}}
 	b.versions[v] = struct{}{}
 	b.point(name, v, nil)
 	b.shrinkUnlock()
@@ -191,52 +169,6 @@ func (b *Bank) Has(name string) bool {
 	return b.names[name] != nil
 }
 
-// Stat tells of the adapter of a name. The error is ErrUnknown.
-func (b *Bank) Stat(name string) (AdapterInfo, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	a := b.names[name]
-	if a == nil {
-		return AdapterInfo{}, fmt.Errorf("%w: %q", ErrUnknown, name)
-	}
-	return a.info(name), nil
-}
-
-// List tells of all adapters, in the order of their names, those that are there for their pins alone
-// last.
-func (b *Bank) List() []AdapterInfo {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	list := make([]AdapterInfo, 0, len(b.names))
-	for name, a := range b.names {
-		list = append(list, a.info(name))
-	}
-	for v := range b.versions {
-		if v.names == 0 {
-			i := v.info()
-			i.Name, i.Retired = v.name, true
-			list = append(list, i)
-		}
-	}
-	retired := func(i AdapterInfo) int {
-		if i.Retired {
-			return 1
-		}
-		return 0
-	}
-	slices.SortFunc(list, func(x, y AdapterInfo) int {
-		return cmp.Or(retired(x)-retired(y), strings.Compare(x.Name, y.Name), strings.Compare(x.Hash, y.Hash))
-	})
-	return list
-}
-
-// Bytes returns the memory of all adapters.
-func (b *Bank) Bytes() int64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.bytes()
-}
-
 // Reaches reports whether any adapter that was opened has this reach.
 func (b *Bank) Reaches(r Reach) bool {
 	b.mu.Lock()
@@ -247,23 +179,6 @@ func (b *Bank) Reaches(r Reach) bool {
 		}
 	}
 	return false
-}
-
-func (a *alias) info(name string) AdapterInfo {
-	i := a.version.info()
-	i.Name, i.Requests, i.LastUsed = name, a.requests, a.lastUsed
-	return i
-}
-
-func (v *version) info() AdapterInfo {
-	i := AdapterInfo{Hash: v.hash, Kind: v.kind, Rank: v.rank, Base: v.base, Tier: OnDisk, Bytes: v.bytes(), Pins: v.pins, Kept: v.kept, Dir: v.origin.dir}
-	switch {
-	case v.index != 0:
-		i.Tier = OnDevice
-	case v.adapter != nil:
-		i.Tier = OnHost
-	}
-	return i
 }
 
 // checkName reports what is wrong with a name, by ErrInvalid.
@@ -311,6 +226,7 @@ func (b *Bank) install(name string, a *Adapter, from origin, owner any) (hash st
 	}
 	if from.fsys != nil {
 		v.origin = from
+		b.stats.Opened++
 	}
 	b.opened(v, a, hash)
 	b.point(name, v, owner)

@@ -7,7 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"glossa/audio"
 	"glossa/flora"
+	"glossa/whisper/goldentest"
 )
 
 // TestRequestKeepsItsVersionAfterALoad: a request in flight got another adapter after a load.
@@ -136,8 +138,8 @@ func TestNamesShareEqualContent(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Sweep()
-	if b.Bytes() != 0 || len(b.List()) != 0 || len(b.Batch().Names()) != 0 {
-		t.Errorf("%d bytes are left, %v", b.Bytes(), b.List())
+	if b.Stats().Bytes != 0 || len(b.List()) != 0 || len(b.Batch().Names()) != 0 {
+		t.Errorf("%d bytes are left, %v", b.Stats().Bytes, b.List())
 	}
 }
 
@@ -183,5 +185,41 @@ func TestExactVersion(t *testing.T) {
 	defer p.Release()
 	if p.Hash() == hash || !slices.Equal(b.logits(t, i), b.want(t, 2)) {
 		t.Error("the name does not stand for what is in its directory")
+	}
+}
+
+// TestNegativeIndexIsNoAlias: adapter index -1 aliased adapter 0. It is a programmer's fault, and no other
+// adapter.
+func TestNegativeIndexIsNoAlias(t *testing.T) {
+	b := newBankBed(t, flora.BankOptions{})
+	b.load(t, "cs", 1)
+	p, _ := b.pin(t, "cs")
+	defer p.Release()
+	defer func() {
+		if recover() == nil {
+			t.Error("index -1 is an adapter")
+		}
+	}()
+	b.logits(t, -1)
+}
+
+// TestMixedLoRAAndBaseRows: mixed LoRA and base rows gave garbage.
+func TestMixedLoRAAndBaseRows(t *testing.T) {
+	b := newBankBed(t, flora.BankOptions{})
+	text := [][]int32{{1, 2, 3}, {1, 2, 3}, {1, 2, 3}, {1, 2, 3}}
+	base := goldentest.Logits(t, b.model, b.ops, nil, b.mel, nil, text[:1])[0]
+	for _, a := range randomAdapters(t, b.model, 3) {
+		if _, err := b.Load(a.Name, a); err != nil {
+			t.Fatal(err)
+		}
+		p, i := b.pin(t, a.Name)
+		want := b.logits(t, i)
+		mels := []audio.Mel{b.mel[0], b.mel[0], b.mel[0], b.mel[0]}
+		for k, got := range goldentest.Logits(t, b.model, b.ops, b.Batch(), mels, []int32{i, 0, i, 0}, text) {
+			if !slices.Equal(got, [][]float32{want, base}[k%2]) {
+				t.Errorf("row %d beside others of %s and none", k, a.Name)
+			}
+		}
+		p.Release()
 	}
 }

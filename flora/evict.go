@@ -42,6 +42,7 @@ func (b *Bank) shrink(inBatch bool) (more bool) {
 			return true
 		}
 		b.lower(v)
+		b.stats.Lowered++
 	}
 	return more
 }

@@ -23,7 +23,7 @@ func TestEviction(t *testing.T) {
 	b := newBankBed(t, flora.BankOptions{})
 	one := b.adapter(t, "", 1).Bytes()
 	p, _ := func() (*flora.Pin, int32) { b.load(t, "a", 1); return b.pin(t, "a") }()
-	device := b.Bytes()
+	device := b.Stats().Bytes
 	p.Release()
 	if one <= 0 || device <= one {
 		t.Fatalf("%d bytes, %d on the device", one, device)
@@ -43,8 +43,8 @@ func TestEviction(t *testing.T) {
 		p, _ := b.pin(t, name)
 		p.Release()
 		b.Sweep()
-		if b.Bytes() > budget {
-			t.Fatalf("%d bytes are beyond the budget", b.Bytes())
+		if b.Stats().Bytes > budget {
+			t.Fatalf("%d bytes are beyond the budget", b.Stats().Bytes)
 		}
 	}
 	tiers := func(want string) {
@@ -69,8 +69,8 @@ func TestEviction(t *testing.T) {
 	tiers("device device disk disk host") // by one tier, as far as is needed
 	q, _ := b.pin(t, "m")
 	r, _ := b.pin(t, "c") // beyond the budget: all are pinned or kept
-	if b.Bytes() <= budget {
-		t.Errorf("%d bytes", b.Bytes())
+	if b.Stats().Bytes <= budget {
+		t.Errorf("%d bytes", b.Stats().Bytes)
 	}
 	tiers("device device disk device disk")
 	for _, p := range []*flora.Pin{p, q, r} {
@@ -184,7 +184,9 @@ func (c *countingFS) Open(name string) (fs.File, error) {
 func TestOneOpeningServesAll(t *testing.T) {
 	b := newBankBed(t, flora.BankOptions{})
 	files := &countingFS{FS: b.files(t, 1)}
-	b.RegisterFS("cs", files, "cs")
+	if err := b.RegisterFS("cs", files, "cs"); err != nil {
+		t.Fatal(err)
+	}
 	var wait sync.WaitGroup
 	for range 20 {
 		p, err := b.Pin("cs")

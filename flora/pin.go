@@ -136,6 +136,9 @@ func (b *Bank) lift(v *version, r *rise) {
 	v.rising = nil
 	v.pins--
 	if r.err == nil {
+		if v.adapter == nil {
+			b.stats.Opened++
+		}
 		b.lifted(v, a, hash, resident)
 	}
 	close(r.done)
