@@ -39,8 +39,10 @@ type Bank struct {
 	names    map[string]*alias
 	byHash   map[string]*version
 	versions map[*version]struct{}
-	turn     int64 // of the last use
-	asked    bool  // Wake was called, and Sweep was not since
+	inMemory map[*version]struct{} // of them, on the host or the device
+	loose    map[*version]struct{} // of them, that have lost their last name or pin
+	turn     int64                 // of the last use
+	asked    bool                  // Wake was called, and Sweep was not since
 	stats    BankStats
 }
 
@@ -99,7 +101,8 @@ func NewBank(m *whisper.Model, b tensor.Backend, o BankOptions) (*Bank, error) {
 	}
 	return &Bank{
 		model: m, batch: batch, options: o, loading: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
-		names: make(map[string]*alias), byHash: make(map[string]*version), versions: make(map[*version]struct{}),
+		names: make(map[string]*alias), byHash: make(map[string]*version),
+		versions: make(map[*version]struct{}), inMemory: make(map[*version]struct{}), loose: make(map[*version]struct{}),
 	}, nil
 }
 
@@ -169,12 +172,12 @@ func (b *Bank) Has(name string) bool {
 	return b.names[name] != nil
 }
 
-// Reaches reports whether any adapter that was opened has this reach.
+// Reaches reports whether any adapter in memory has this reach.
 func (b *Bank) Reaches(r Reach) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for v := range b.versions {
-		if v.kind != "" && v.reach == r {
+	for v := range b.inMemory {
+		if v.reach == r {
 			return true
 		}
 	}
@@ -242,6 +245,7 @@ func (b *Bank) opened(v *version, a *Adapter, hash string) {
 	v.kind, v.rank, v.base, v.reach = a.Kind, a.Rank, a.Base, a.Reach()
 	if v.adapter == nil {
 		v.adapter, v.adapterBytes = a, a.Bytes()
+		b.inMemory[v] = struct{}{}
 	}
 	b.use(v)
 }
@@ -276,9 +280,17 @@ func (b *Bank) forget(name string) {
 // unname notes that a name stands for v no more.
 func (b *Bank) unname(v *version) {
 	v.names--
+	b.loosen(v)
 	v.kept = false
 	for name, a := range b.names {
 		v.kept = v.kept || v.names > 0 && a.version == v && slices.Contains(b.options.Keep, name)
+	}
+}
+
+// loosen notes that v has lost a name or a pin.
+func (b *Bank) loosen(v *version) {
+	if v.names == 0 && v.pins == 0 {
+		b.loose[v] = struct{}{}
 	}
 }
 

@@ -24,9 +24,10 @@ func (b *Bank) shrinkUnlock() {
 // while all take more than the budget. inBatch says that the caller is on the batch's goroutine;
 // elsewhere it reports whether there is more to do on that.
 func (b *Bank) shrink(inBatch bool) (more bool) {
-	for v := range b.versions {
+	for v := range b.loose {
 		switch {
-		case v.names > 0 || v.pins > 0:
+		case v.names > 0 || v.pins > 0: // again
+			delete(b.loose, v)
 		case v.index != 0 && !inBatch:
 			more = true
 		default:
@@ -50,8 +51,8 @@ func (b *Bank) shrink(inBatch bool) (more bool) {
 // oldest returns the version that was used least lately of those that can go down by a tier, nil where
 // there is none.
 func (b *Bank) oldest() (oldest *version) {
-	for v := range b.versions {
-		down := v.resident != nil || v.adapter != nil && v.origin.fsys != nil
+	for v := range b.inMemory {
+		down := v.resident != nil || v.origin.fsys != nil
 		if down && v.pins == 0 && !v.kept && (oldest == nil || v.used < oldest.used) {
 			oldest = v
 		}
@@ -66,12 +67,15 @@ func (b *Bank) lower(v *version) {
 		return
 	}
 	v.adapter, v.adapterBytes = nil, 0
+	delete(b.inMemory, v)
 }
 
 // drop forgets a version.
 func (b *Bank) drop(v *version) {
 	b.leave(v)
 	delete(b.versions, v)
+	delete(b.inMemory, v)
+	delete(b.loose, v)
 	if b.byHash[v.hash] == v {
 		delete(b.byHash, v.hash)
 	}
@@ -88,7 +92,7 @@ func (b *Bank) leave(v *version) {
 // bytes returns the memory of all versions.
 func (b *Bank) bytes() int64 {
 	var n int64
-	for v := range b.versions {
+	for v := range b.inMemory {
 		n += v.bytes()
 	}
 	return n

@@ -141,6 +141,7 @@ func (b *Bank) lift(v *version, r *rise) {
 		}
 		b.lifted(v, a, hash, resident)
 	}
+	b.loosen(v)
 	close(r.done)
 }
 
@@ -210,7 +211,9 @@ func (p *Pin) Release() {
 		b.mu.Unlock()
 		return
 	}
-	p.follow().pins--
+	v := p.follow()
+	v.pins--
+	b.loosen(v)
 	p.version = nil
 	b.shrinkUnlock()
 }
