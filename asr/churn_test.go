@@ -20,8 +20,9 @@ import (
 
 const (
 	churnAdapters = 1000 // contents that come and go, each once
-	churnNames    = 12   // that they share
-	churnInMemory = 6    // adapters in the budget
+	churnRequests = churnAdapters / 2
+	churnNames    = 12 // that they share
+	churnInMemory = 6  // adapters in the budget
 	churnWorkers  = 6
 )
 
@@ -203,7 +204,7 @@ func TestChurn(t *testing.T) {
 		chirp(300, 0.2, Request{Language: "cs", Decoding: decoding}), chirp(200, 1.5, Request{Language: "cs", Decoding: decoding}),
 		chirp(400, 0.2, Request{Languages: []string{"cs"}, Decoding: decoding}),
 	}
-	budget := churnInMemory * c.adapter("x", 1).Bytes() * 2
+	budget := churnInMemory * c.adapter("x", 1).Bytes()
 	o := e.options
 	o.AdapterMemory = budget
 	var err error
@@ -241,7 +242,7 @@ func TestChurn(t *testing.T) {
 	c.checkAlone()
 }
 
-// run loads an adapter for each request that is done.
+// run loads adapters as requests are done, two for each.
 func (c *churn) run() {
 	turns := make(chan struct{}, churnAdapters)
 	var asked atomic.Int64
@@ -249,9 +250,11 @@ func (c *churn) run() {
 	for w := range uint64(churnWorkers) {
 		wait.Go(func() {
 			rng := rand.New(rand.NewPCG(w, 3))
-			for asked.Add(1) <= churnAdapters {
+			for asked.Add(1) <= churnRequests {
 				c.ask(rng)
-				turns <- struct{}{}
+				for range churnAdapters / churnRequests {
+					turns <- struct{}{}
+				}
 			}
 		})
 	}
