@@ -165,7 +165,7 @@ func TestLanguageOfEachWindow(t *testing.T) {
 	}
 	var windows []routed
 	e.Watch(func(us []whisper.Utterance) {
-		windows = append(windows, routed{us[0].Options.Language, e.adapters.Name(us[0].Adapter)})
+		windows = append(windows, routed{us[0].Options.Language, e.bank.Batch().Name(us[0].Adapter)})
 	}, func([]whisper.Utterance, []whisper.Decoded) {})
 	const nWindow = 6
 	decoding := Decoding{Temperatures: []float64{0}, Unconditioned: true, NoSpeechThreshold: Off(), WithoutTimestamps: true}

@@ -1,6 +1,8 @@
 package asr
 
 import (
+	"slices"
+
 	"glossa/audio"
 	"glossa/flora"
 	"glossa/whisper"
@@ -11,10 +13,15 @@ import (
 // puts in their place. Its errors are faults after which it is of no more use, but for those of add,
 // which are the window's.
 type device interface {
-	// encode runs the encoder on windows of log-mel in one batch, each under its adapter.
-	encode(mels []audio.Mel, adapterOf []int32) ([]*whisper.CrossKV, error)
+	// encode runs the encoder on windows of log-mel in one batch, each under its adapter. It keeps the
+	// states of the windows whose indices keep lists, in ascending order, until its next call.
+	encode(mels []audio.Mel, adapterOf []int32, keep []int) ([]*whisper.CrossKV, error)
 
-	// free takes back what encode returned.
+	// project returns keys and values of kept states, those whose indices among keep are given, each
+	// under its adapter.
+	project(kept []int, adapterOf []int32) ([]*whisper.CrossKV, error)
+
+	// free takes back what encode or project returned.
 	free(c *whisper.CrossKV)
 
 	// detect returns the probabilities of languages, by the base model.
@@ -36,6 +43,13 @@ type modelDevice struct {
 	adapters *flora.Batch
 	batch    *whisper.Batch
 	pool     whisper.CrossPool
+	kept     []keptStates
+}
+
+// keptStates are the encoder's states (nRow, nState) of a window.
+type keptStates struct {
+	rows, cols int
+	data       []float32
 }
 
 func newModelDevice(m *whisper.Model, b tensor.Backend, adapters *flora.Batch) *modelDevice {
@@ -43,8 +57,45 @@ func newModelDevice(m *whisper.Model, b tensor.Backend, adapters *flora.Batch) *
 	return &modelDevice{model: m, ops: ops, adapters: adapters, batch: m.NewBatch(ops, adapters)}
 }
 
-func (d *modelDevice) encode(mels []audio.Mel, adapterOf []int32) ([]*whisper.CrossKV, error) {
-	return d.model.EncodeInto(&d.pool, d.ops, d.adapters, mels, adapterOf)
+func (d *modelDevice) encode(mels []audio.Mel, adapterOf []int32, keep []int) ([]*whisper.CrossKV, error) {
+	d.ops.Reset()
+	s := &whisper.Step{Ops: d.ops, Adapter: d.adapters, AdapterOf: adapterOf}
+	states, err := d.model.EncodeStates(s, mels)
+	if err != nil {
+		return nil, err
+	}
+	d.kept = slices.Grow(d.kept[:0], len(keep))[:len(keep)]
+	for k, i := range keep {
+		from, to := s.Seg.Range(i)
+		n := (to - from) * states.Cols
+		data := slices.Grow(d.kept[k].data[:0], n)[:n]
+		if err := d.ops.Read(data, states.Slice(from, to)); err != nil {
+			return nil, err
+		}
+		d.kept[k] = keptStates{to - from, states.Cols, data}
+	}
+	return d.cross(s, states)
+}
+
+func (d *modelDevice) project(kept []int, adapterOf []int32) ([]*whisper.CrossKV, error) {
+	d.ops.Reset()
+	s := &whisper.Step{Ops: d.ops, Adapter: d.adapters, AdapterOf: adapterOf, Seg: tensor.Segments{0}}
+	var all []float32
+	cols := 0
+	for _, k := range kept {
+		all, cols = append(all, d.kept[k].data...), d.kept[k].cols
+		s.Seg = append(s.Seg, s.Seg[len(s.Seg)-1]+int32(d.kept[k].rows))
+	}
+	return d.cross(s, d.ops.Upload(s.Seg.Rows(), cols, all))
+}
+
+// cross returns the keys and values of states, packed by s.Seg, out of the arena.
+func (d *modelDevice) cross(s *whisper.Step, states tensor.Mat) ([]*whisper.CrossKV, error) {
+	cross := d.model.Decoder.CrossKV(s, states)
+	for i, c := range cross {
+		cross[i] = d.pool.Keep(c)
+	}
+	return cross, d.ops.Read(nil, tensor.Mat{})
 }
 
 func (d *modelDevice) free(c *whisper.CrossKV) { d.pool.Free(c) }

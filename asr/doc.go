@@ -6,6 +6,10 @@
 // of all recordings share batches, and each is decoded under its own adapter, with the same result to
 // the bit whoever is beside it. A recording that cannot be read fails alone.
 //
+// Adapters are loaded, replaced and unloaded by name while the engine serves, see [Engine.LoadAdapter] and
+// [Engine.WatchAdapters]; a recording keeps the versions that it began with. Which it begins with, its
+// request says, or the [Routes] of its client and language.
+//
 // What is done next, a [Scheduler] decides: a pure core without goroutine, clock or device. Errors
 // that transports tell apart are [ErrInvalid], [ErrNotFound], [ErrBusy], [ErrCancelled] and
 // [ErrInternal]; what Audio and Speech of a [Request] return, the caller gets back.

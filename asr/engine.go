@@ -19,6 +19,17 @@ type Options struct {
 	// Languages are the codes that detection chooses from. The default value is nil: all that
 	// the model knows.
 	Languages []string
+
+	// Routes say which adapters requests are given that leave it to their language. The default value
+	// is the zero Routes: those of New alone.
+	Routes Routes
+
+	// AdapterMemory is the greatest memory of adapters in bytes, but for those that requests need at
+	// the moment: see [flora.BankOptions]. The default value is 0: there is none.
+	AdapterMemory int64
+
+	// KeepAdapters are the names of adapters that stay in memory. The default value is nil.
+	KeepAdapters []string
 }
 
 // Engine transcribes with one model and its adapters. Any number of goroutines may use it at once:
@@ -26,11 +37,11 @@ type Options struct {
 // another's result by a bit. One goroutine computes while there is something to do, beside those that
 // load recordings.
 type Engine struct {
-	options  Options
-	model    *whisper.Model
-	adapters *flora.Batch
-	byLang   map[string]string // name of the adapter of a language
-	start    time.Time
+	options Options
+	model   *whisper.Model
+	bank    *flora.Bank
+	routes  Routes
+	start   time.Time
 
 	// Of the goroutine that computes.
 	device    device
@@ -46,65 +57,99 @@ type Engine struct {
 	jobs    int64         // so many have come
 }
 
-// New returns an engine for model m over backend b. byLanguage names the adapter, one of
-// adapters, that Auto takes for a language.
+// New returns an engine for model m over backend b with adapters to begin with, each by its name;
+// more are loaded and unloaded while it serves. byLanguage names the adapter, one of adapters, of a
+// language that Options.Routes have none for.
 func New(m *whisper.Model, b tensor.Backend, adapters []*flora.Adapter, byLanguage map[string]string, o Options) (*Engine, error) {
-	batch, err := flora.NewBatch(m, b, adapters...)
+	e, err := newEngineOn(m, b, o)
 	if err != nil {
 		return nil, err
-	}
-	for lang, name := range byLanguage {
-		if _, err := batch.Index(name); err != nil {
-			return nil, fmt.Errorf("adapter of language %s: %w", lang, err)
-		}
 	}
 	for _, code := range o.Languages {
 		if _, ok := m.Tokenizer.LanguageToken(code); !ok {
 			return nil, fmt.Errorf("%w: %q", whisper.ErrLanguage, code)
 		}
 	}
-	return newEngineOn(newModelDevice(m, b, batch), m, batch, byLanguage, o), nil
+	for _, a := range adapters {
+		if err := e.addFirst(a); err != nil {
+			return nil, err
+		}
+	}
+	codes, err := byCode(byLanguage)
+	if err != nil {
+		return nil, err
+	}
+	for lang, name := range codes {
+		if !e.bank.Has(name) {
+			return nil, fmt.Errorf("adapter of language %s: %w: %q", lang, flora.ErrUnknown, name)
+		}
+		if _, ok := e.routes.Languages[lang]; !ok {
+			e.routes.Languages[lang] = name
+		}
+	}
+	e.device = newModelDevice(m, b, e.bank.Batch())
+	return e, nil
 }
 
-// newEngineOn returns an engine whose goroutine computes with d.
-func newEngineOn(d device, m *whisper.Model, adapters *flora.Batch, byLanguage map[string]string, o Options) *Engine {
-	e := &Engine{options: o, model: m, adapters: adapters, byLang: byLanguage, start: time.Now(), device: d}
+// newEngineOn returns an engine that has no device yet, and no adapters.
+func newEngineOn(m *whisper.Model, b tensor.Backend, o Options) (*Engine, error) {
+	routes, err := o.Routes.check()
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{options: o, model: m, routes: routes, start: time.Now()}
 	e.scheduler = NewScheduler(o.SchedulerOptions)
 	e.tasks, e.tickets = make(map[TaskID]*recording), make(map[int]*recording)
 	e.wake = make(chan struct{}, 1)
-	return e
+	e.bank, err = flora.NewBank(m, b, flora.BankOptions{
+		MaxBytes: o.AdapterMemory, Keep: o.KeepAdapters, Reserved: []string{Auto, None},
+		Wake: func() { e.send(func() { e.bank.Sweep() }) },
+	})
+	return e, err
+}
+
+// addFirst loads an adapter before the engine serves, and puts it into the batch.
+func (e *Engine) addFirst(a *flora.Adapter) error {
+	if _, err := e.bank.Load(a.Name, a); err != nil {
+		return err
+	}
+	p, err := e.bank.Pin(a.Name)
+	if err != nil {
+		return err
+	}
+	defer p.Release()
+	if err := p.Ready(); err != nil {
+		return err
+	}
+	p.Index()
+	return nil
 }
 
 // Model returns the model that the engine serves.
 func (e *Engine) Model() *whisper.Model { return e.model }
 
-// Adapters returns the names of the adapters.
-func (e *Engine) Adapters() []string { return e.adapters.Names() }
-
-// AdapterOf returns the name of the adapter that Auto takes for a language, "" for the base model.
-func (e *Engine) AdapterOf(language string) string { return e.byLang[language] }
-
 // Check reports what is wrong with a request, apart from its audio. The errors are ErrInvalid and
 // ErrNotFound.
 func (e *Engine) Check(q Request) error {
-	_, err := e.begin(q)
+	j, err := e.begin(q)
+	if err == nil {
+		j.unpin()
+	}
 	return err
 }
 
-// begin checks a request.
-func (e *Engine) begin(q Request) (*recording, error) {
+// begin checks a request, and pins what it is sure to need.
+func (e *Engine) begin(q Request) (*job, error) {
 	r, err := newRecording(q, e.model)
 	if err != nil {
 		return nil, err
 	}
-	switch q.Adapter {
-	case "", Auto, None:
-	default:
-		if r.named, err = e.adapters.Index(q.Adapter); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrNotFound, err)
-		}
+	j := &job{checked: r}
+	r.job = j
+	if err := e.pinFirst(j, r); err != nil {
+		return nil, err
 	}
-	return r, nil
+	return j, nil
 }
 
 // Transcribe transcribes a recording, beside those of other calls. The errors are ErrInvalid,

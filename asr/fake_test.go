@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"glossa/audio"
-	"glossa/flora"
 	"glossa/whisper"
 	"glossa/whisper/tensor/ref"
 )
@@ -46,12 +45,13 @@ var fakeSteps = map[string]int{"en": 10, "de": 40, "fr": 400}
 func newFakeEngine(t testing.TB, o Options) (*Engine, *fakeDevice) {
 	t.Helper()
 	m := newModel(t, ref.New(), true)
-	adapters, err := flora.NewBatch(m, ref.New())
+	e, err := newEngineOn(m, ref.New(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	d := &fakeDevice{t: t, model: m, windows: make(map[int]*fakeWindow)}
-	return newEngineOn(d, m, adapters, nil, o), d
+	e.device = d
+	return e, d
 }
 
 // work takes a time, in which nobody else may use the device.
@@ -64,13 +64,22 @@ func (d *fakeDevice) work(cost time.Duration) {
 	d.inUse.Store(false)
 }
 
-func (d *fakeDevice) encode(mels []audio.Mel, _ []int32) ([]*whisper.CrossKV, error) {
+func (d *fakeDevice) encode(mels []audio.Mel, _ []int32, _ []int) ([]*whisper.CrossKV, error) {
 	d.work(time.Duration(len(mels)) * fakeEncode)
 	cross := make([]*whisper.CrossKV, len(mels))
 	for i := range cross {
 		cross[i] = new(whisper.CrossKV)
 	}
 	d.encoded += len(mels)
+	return cross, nil
+}
+
+func (d *fakeDevice) project(kept []int, _ []int32) ([]*whisper.CrossKV, error) {
+	cross := make([]*whisper.CrossKV, len(kept))
+	for i := range cross {
+		cross[i] = new(whisper.CrossKV)
+	}
+	d.encoded += len(kept)
 	return cross, nil
 }
 

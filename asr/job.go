@@ -1,6 +1,10 @@
 package asr
 
-import "time"
+import (
+	"time"
+
+	"glossa/flora"
+)
 
 // job is a request on its way through the engine.
 type job struct {
@@ -9,30 +13,37 @@ type job struct {
 	checked  *recording // the request, without sound
 	parallel *parallel  // its windows, where they are decoded side by side
 	parts    []*recording
+	live     int  // of them, those that the engine has
 	taken    bool // it is not refused
 	ended    bool
+	pins     map[string]*flora.Pin // versions of adapters, by what the request or its routes call them
 	done     func(r *Result)
 }
 
 // submit checks a request and sends it on its way. done is called once, unless it is cancelled before.
 // With taken, the request is not refused however many wait.
 func (e *Engine) submit(q Request, taken bool, done func(r *Result)) (*job, error) {
-	r, err := e.begin(q)
+	j, err := e.begin(q)
 	if err != nil {
 		return nil, err
 	}
-	j := &job{checked: r, taken: taken, done: done}
+	j.taken, j.done = taken, done
 	now := time.Since(e.start)
 	if j.deadline = now + q.Priority.Target(); !q.Deadline.IsZero() {
 		j.deadline = q.Deadline.Sub(e.start)
 	}
-	return j, e.send(func() {
+	err = e.send(func() {
 		e.jobs++
 		j.number = e.jobs
-		if err := e.add(j, r); err != nil {
+		if err := e.add(j, j.checked); err != nil {
+			j.unpin()
 			j.end(&Result{Err: err})
 		}
 	})
+	if err != nil {
+		j.unpin()
+	}
+	return j, err
 }
 
 // end delivers the result of a job that has none yet.
@@ -50,10 +61,20 @@ func (e *Engine) add(j *job, r *recording) error {
 		return err
 	}
 	j.taken = true
+	j.live++
 	r.job, r.task, r.ticket = j, id, -1
 	e.tasks[id] = r
 	j.parts = append(j.parts, r)
 	return nil
+}
+
+// leaves forgets a recording of which nothing is left on the device. With the last of a job its adapters
+// go.
+func (e *Engine) leaves(r *recording) {
+	delete(e.tasks, r.task)
+	if r.job.live--; r.job.live == 0 {
+		r.job.unpin()
+	}
 }
 
 // cancel ends a job without a result.
@@ -66,9 +87,10 @@ func (e *Engine) cancel(j *job) {
 
 // load reads a recording on a goroutine of its own.
 func (e *Engine) load(r *recording) {
+	r.job.prefetch()
 	go func() {
 		r.result.Err = r.read()
-		e.send(func() { e.loaded(r) })
+		e.send(func() { e.read(r) })
 	}()
 }
 
@@ -95,8 +117,8 @@ func (r *recording) read() error {
 	return err
 }
 
-// loaded goes on with a recording that has been read.
-func (e *Engine) loaded(r *recording) {
+// read goes on with a recording that has been read.
+func (e *Engine) read(r *recording) {
 	j := r.job
 	if j.ended {
 		e.scheduler.Apply(Outcome{Task: r.task, Next: Nothing})
@@ -104,7 +126,7 @@ func (e *Engine) loaded(r *recording) {
 	}
 	if p := j.parallel; p != nil && r == j.checked && r.result.Err == nil {
 		if len(p.parts) == 0 {
-			delete(e.tasks, r.task)
+			e.leaves(r)
 			j.end(p.result())
 			e.scheduler.Apply(Outcome{Task: r.task, Next: Nothing})
 			return
@@ -134,7 +156,7 @@ func (e *Engine) addRest(first *recording) {
 // end returns the outcome of a recording that has come to its end, and delivers the result with
 // that of the last window of its job. A window that fails takes the others along.
 func (e *Engine) end(r *recording) Outcome {
-	delete(e.tasks, r.task)
+	e.leaves(r)
 	j := r.job
 	switch p := j.parallel; {
 	case p == nil:
@@ -161,7 +183,7 @@ func (e *Engine) drop(id TaskID) {
 	if r == nil {
 		return
 	}
-	delete(e.tasks, id)
+	defer e.leaves(r)
 	if r.ticket >= 0 {
 		e.device.remove(r.ticket)
 		delete(e.tickets, r.ticket)

@@ -78,8 +78,8 @@ func (e *Engine) leave(idle bool) bool {
 		e.open() // the last
 		for _, r := range e.tasks {
 			r.job.end(&Result{Err: err})
+			e.leaves(r) // of use to nobody, the device's windows need no adapters
 		}
-		clear(e.tasks)
 	}
 	return ends
 }

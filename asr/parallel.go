@@ -59,8 +59,10 @@ func (p *parallel) result() *Result {
 	var tokens []int32
 	for i, r := range p.parts {
 		if i == 0 {
-			out.Language, out.LanguageProb, out.Adapter = r.result.Language, r.result.LanguageProb, r.result.Adapter
+			out.Language, out.LanguageProb = r.result.Language, r.result.LanguageProb
+			out.Adapter, out.AdapterHash = r.result.Adapter, r.result.AdapterHash
 		}
+		out.Encodes += r.result.Encodes
 		for _, s := range r.result.Segments {
 			s = p.windows[i].inRecording(s)
 			s.ID = len(out.Segments)

@@ -39,31 +39,32 @@ func (e *Engine) carryOut(p Plan) {
 // encode encodes windows, each under its adapter, or under none to detect its language.
 func (e *Engine) encode(rs []*recording) ([]Outcome, error) {
 	mels, adapterOf := make([]audio.Mel, len(rs)), make([]int32, len(rs))
-	var unknown []int
+	var d detection
 	for i, r := range rs {
-		if r.window.language == "" {
-			unknown = append(unknown, i)
-			mels[i], _ = r.languageMel()
+		r.result.Encodes++
+		if r.window.language != "" {
+			mels[i], adapterOf[i] = r.windowMel(), r.window.adapter
 			continue
 		}
-		e.route(r)
-		mels[i], adapterOf[i] = r.windowMel(), r.window.adapter
+		var ofWindow bool
+		mels[i], ofWindow = r.languageMel()
+		d.add(i, ofWindow, ofWindow && e.keepsStates())
 	}
-	cross, err := e.device.encode(mels, adapterOf)
+	cross, err := e.device.encode(mels, adapterOf, d.keep)
 	if err != nil {
 		return nil, err
 	}
 	for i, r := range rs {
 		r.window.cross = cross[i]
 	}
-	if err := e.detect(rs, unknown); err != nil {
+	if err := e.detect(rs, &d); err != nil {
 		return nil, err
 	}
 	outcomes := make([]Outcome, len(rs))
 	for i, r := range rs {
 		outcomes[i] = Outcome{Task: r.task, Next: ToDecode}
 		if r.window.cross == nil {
-			outcomes[i] = r.outcome()
+			outcomes[i] = e.nextWindow(r)
 		}
 	}
 	return outcomes, nil
@@ -72,61 +73,6 @@ func (e *Engine) encode(rs []*recording) ([]Outcome, error) {
 // outcome says what a recording needs to have its next window encoded.
 func (r *recording) outcome() Outcome {
 	return Outcome{Task: r.task, Next: ToEncode, Frames: r.encodeFrames(), Bytes: r.bytes()}
-}
-
-// detect finds the languages of those recordings whose language is unknown from what was encoded for
-// it by the base model, and keeps that where it is the window under its adapter. Windows of one
-// recording have the language of its first.
-func (e *Engine) detect(rs []*recording, unknown []int) error {
-	if len(unknown) == 0 {
-		return nil
-	}
-	var cross []*whisper.CrossKV
-	var allowed [][]string
-	for _, i := range unknown {
-		languages := rs[i].request.Languages
-		if len(languages) == 0 {
-			languages = e.options.Languages
-		}
-		cross, allowed = append(cross, rs[i].window.cross), append(allowed, languages)
-	}
-	probs, err := e.device.detect(cross, allowed)
-	if err != nil {
-		return err
-	}
-	for j, i := range unknown {
-		r := rs[i]
-		_, ofWindow := r.languageMel()
-		language, prob := probs[j].Best()
-		r.window.language = language
-		if first := r.result.Language == ""; first {
-			r.result.Language, r.result.LanguageProb = language, prob
-			if r.whole != nil && r.part == 0 && !r.request.SwitchLanguage {
-				e.addRest(r)
-			}
-		}
-		if e.route(r); !ofWindow || r.window.adapter != 0 {
-			e.device.free(r.window.cross)
-			r.window.cross = nil
-		}
-	}
-	return nil
-}
-
-// route finds the adapter of a window that is new: the one that the request names, or that of the
-// language.
-func (e *Engine) route(r *recording) {
-	w := &r.window
-	if w.routed {
-		return
-	}
-	w.routed = true
-	if w.adapter = r.named; w.adapter == 0 && r.request.Adapter != None {
-		w.adapter, _ = e.adapters.Index(e.byLang[w.language]) // New has checked the names
-	}
-	if r.seek == r.clips[0][0] {
-		r.result.Adapter = e.adapters.Name(w.adapter)
-	}
 }
 
 // step lets windows enter the decoding batch, and takes it one token further.
@@ -188,5 +134,12 @@ func (e *Engine) nextWindow(r *recording) Outcome {
 	if r.ended() {
 		return e.end(r)
 	}
-	return r.outcome()
+	if r.window.language == "" || e.route(r) {
+		return r.outcome()
+	}
+	if r.result.Err != nil {
+		return e.end(r)
+	}
+	e.bring(r)
+	return Outcome{Task: r.task, Next: ToAdapt}
 }

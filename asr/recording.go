@@ -21,7 +21,6 @@ type recording struct {
 	clips    [][2]int // frames from and to
 	clip     int      // the one that seek is in
 	seek     int
-	named    int32 // adapter that the request names, 0 where it names none
 	prefix   []int32
 	prompt   prompt
 	window   window

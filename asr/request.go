@@ -18,7 +18,7 @@ var (
 
 // Values of Request.Adapter and Request.Language.
 const (
-	Auto = "auto" // language: detected; adapter: that of the language, or none where it has none
+	Auto = "auto" // language: detected; adapter: that of the client's language or the language, see Routes
 	None = "none" // adapter: the base model
 )
 
@@ -48,8 +48,14 @@ type Request struct {
 	// adapter changes with it. It cannot stand beside a Language.
 	SwitchLanguage bool
 
-	// Adapter is the name of an adapter, Auto or None. The default value is "", Auto.
+	// Adapter is the name of an adapter, name@hash for that version of it alone, where the beginning of
+	// the hash is enough, Auto or None. The default value is "", Auto. The recording keeps the version
+	// that it began with whatever is loaded meanwhile.
 	Adapter string
+
+	// Client is who asks, of those that [Routes] have something to say about. The default value is "":
+	// nobody in particular.
+	Client string
 
 	// Task is "transcribe", or "translate" into English. The default value is "", transcribe.
 	Task string
@@ -98,7 +104,13 @@ type Result struct {
 	Language     string    `json:"language"`                       // of the first window
 	LanguageProb float64   `json:"language_probability,omitempty"` // where it was detected
 	Adapter      string    `json:"adapter,omitempty"`              // of the first window, "" for the base model
+	AdapterHash  string    `json:"adapter_hash,omitempty"`         // of the content of that version of it
 	Duration     float64   `json:"duration"`                       // seconds
+
+	// Encodes is the number of passes of the encoder that it took. Each window takes one, and one more
+	// where its language was detected from other sound than its own, or was that of an adapter which
+	// changes what the encoder computes, or which had to be brought into memory first.
+	Encodes int `json:"-"`
 
 	// Err is the reason why this recording alone has no text.
 	Err error `json:"-"`

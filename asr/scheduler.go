@@ -25,6 +25,7 @@ import (
 //     much they hinder live ones, and so much they are sure of. If there is no place for one whose
 //     turn it is, the next one free is its own.
 //   - Of four windows that are not live one is of bulk while both wait. Nothing starves.
+//   - A window whose adapter is brought in has neither place nor memory meanwhile, so that others go on.
 type Scheduler struct {
 	options SchedulerOptions
 	tasks   map[TaskID]*task
@@ -42,6 +43,7 @@ type Scheduler struct {
 	live       int // of them
 	memory     int // bytes of them
 	ahead      [priorities]int
+	adapting   int  // tasks that wait for their adapters
 	encoded    bool // the last plan was an encoder batch
 	sinceOther int  // steps beside live windows since a window that is not was encoded
 	sinceBulk  int  // windows since one of bulk was encoded
@@ -66,7 +68,7 @@ type SchedulerOptions struct {
 	// 4 GiB.
 	Memory int
 
-	// MaxQueue is the greatest number of tasks that wait to be loaded. The default value is 256.
+	// MaxQueue is the greatest number of tasks that wait to be loaded, or for their adapters. The default value is 256.
 	MaxQueue int
 
 	// Ahead is the number of recordings of each priority that are loaded or loading before there is a
@@ -122,6 +124,7 @@ type Phase uint8
 // The phases of a task.
 const (
 	ToLoad   Phase = iota // its recording is read, beside the device
+	ToAdapt               // its adapter is brought in, beside the device
 	ToEncode              // its window, or what tells its language, goes through the encoder
 	ToDecode              // its window is decoded, one token at each step
 	ToAlign               // the words of its window are timed
@@ -146,7 +149,8 @@ type Outcome struct {
 	Task TaskID
 
 	// Next is what it needs next. A window that was decoded may be decoded again, keeping its place;
-	// ToEncode then stands for the next window of the recording, which waits for a place again.
+	// ToEncode then stands for the next window of the recording, which waits for a place again. With
+	// ToAdapt it gives its place back; another outcome follows when the adapter is there.
 	Next Phase
 
 	// Frames are the size of what is encoded next, and Bytes the memory of its window until it is
@@ -161,6 +165,7 @@ type task struct {
 	phase     Phase
 	busy      bool // a plan named it, its outcome is not known yet
 	ahead     bool // loaded or loading, no window of it was admitted yet
+	adapting  bool // its adapter is brought in
 	admitted  bool
 	cancelled bool
 	frames    int
@@ -207,7 +212,7 @@ func (s *Scheduler) Len() int { return len(s.tasks) }
 
 // Submit takes a task, to be loaded first, or refuses it with ErrBusy.
 func (s *Scheduler) Submit(now time.Duration, t Task) (TaskID, error) {
-	queued := 0
+	queued := s.adapting
 	for _, q := range s.unloaded {
 		queued += len(q)
 	}
@@ -253,12 +258,17 @@ func (s *Scheduler) Apply(outcomes ...Outcome) {
 			s.stepping--
 		}
 		t.busy = false
+		s.notAdapting(t)
 		if t.cancelled {
 			s.drop(t)
 			continue
 		}
 		if o.Next == Nothing {
 			s.leave(t)
+			continue
+		}
+		if o.Next == ToAdapt {
+			s.adapt(t)
 			continue
 		}
 		if o.Next == ToEncode && t.phase > ToEncode {
@@ -272,6 +282,23 @@ func (s *Scheduler) Apply(outcomes ...Outcome) {
 		}
 		t.phase = o.Next
 		s.queue(t).add(t)
+	}
+}
+
+// adapt lets a task be without a place until its adapter is there.
+func (s *Scheduler) adapt(t *task) {
+	s.release(t)
+	s.notAhead(t)
+	t.phase, t.busy, t.adapting = ToAdapt, true, true
+	s.adapting++
+}
+
+// notAdapting ends that. The task is ahead of its place then, as it was when it was loaded.
+func (s *Scheduler) notAdapting(t *task) {
+	if t.adapting {
+		t.adapting, t.ahead = false, true
+		s.adapting--
+		s.ahead[t.Priority]++
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 )
 
 // TestSchedulerKeepsItsBounds drives schedulers at random, and checks that places, memory and the
@@ -20,6 +21,9 @@ func TestSchedulerKeepsItsBounds(t *testing.T) {
 				submitted++
 				a := map[string]int{"frames": 100 + rng.IntN(3000), "bytes": 1 + rng.IntN(40), "steps": 1 + rng.IntN(6), "attempts": 1 + rng.IntN(2),
 					"windows": 1 + rng.IntN(3), "words": rng.IntN(2), "detect": rng.IntN(2)}
+				if rng.IntN(3) == 0 {
+					a["adapt"] = rng.IntN(int(200 * time.Millisecond))
+				}
 				if rng.IntN(15) == 0 {
 					a["bytes"] = 150
 				}
@@ -34,7 +38,7 @@ func TestSchedulerKeepsItsBounds(t *testing.T) {
 				t.Fatalf("seed %d: %d windows of %d bytes, %d in the batch of %d", seed, w.admitted, w.memory, w.stepping, len(w.batch))
 			}
 		}
-		if len(w.tasks) > 0 || w.admitted != 0 || w.memory != 0 || w.live != 0 || w.ahead != [priorities]int{} || w.Next().Kind != Nothing {
+		if len(w.tasks) > 0 || w.admitted != 0 || w.memory != 0 || w.live != 0 || w.adapting != 0 || w.ahead != [priorities]int{} || w.Next().Kind != Nothing {
 			t.Fatalf("seed %d: %d tasks are left, %+v", seed, len(w.tasks), w.Scheduler)
 		}
 	}

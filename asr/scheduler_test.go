@@ -1,6 +1,7 @@
 package asr
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -20,7 +21,8 @@ var update = flag.Bool("update", false, "write what the transcripts of testdata/
 //
 //	options max-windows=2 …   begins anew; memory, queue, ahead, live-windows, encoder-frames, other-steps
 //	submit NAME PRIORITY …    a task: frames=3000 bytes=1 steps=3 attempts=1 windows=1 deadline=1s
-//	                          words detect; so many alike with NAME*N
+//	                          words detect; adapt=1s to bring its adapter in, once; so many alike
+//	                          with NAME*N
 //	cancel NAME
 //	run N                     so many plans, or all
 //
@@ -87,6 +89,8 @@ type worldTask struct {
 	attempts, windows          int // left, those of the window
 	allAttempts, left          int // left: steps of the attempt
 	words, detect, detectFirst bool
+	adapt                      time.Duration // that its adapter takes, 0 once it is there
+	adaptedAt                  time.Duration
 }
 
 // Costs of the test's device.
@@ -178,7 +182,7 @@ func (w *world) submit(name, priority string, a map[string]int) {
 		return
 	}
 	t := &worldTask{name: name, id: id, submitted: w.now, frames: set("frames", 3000), bytes: set("bytes", 1), steps: set("steps", 3),
-		allAttempts: set("attempts", 1), windows: set("windows", 1), words: a["words"] > 0, detect: a["detect"] > 0}
+		allAttempts: set("attempts", 1), windows: set("windows", 1), words: a["words"] > 0, detect: a["detect"] > 0, adapt: time.Duration(a["adapt"])}
 	w.tasks[id] = t
 	t.begin()
 }
@@ -188,7 +192,11 @@ func (t *worldTask) begin() { t.attempts, t.left, t.detectFirst = t.allAttempts,
 
 // run carries out one plan, and reports whether there was one.
 func (w *world) run() bool {
+	arrived := w.arrive()
 	p := w.Next()
+	if p.Kind == Nothing && len(p.Drop)+len(p.Load) == 0 && !arrived && w.wait() {
+		return true
+	}
 	var shown []string
 	names := func(what string, ids []TaskID) {
 		if len(ids) == 0 {
@@ -267,8 +275,45 @@ func (w *world) run() bool {
 	return true
 }
 
+// outcome says what a task needs next: where that is the encoder and the language is known, its adapter
+// first.
 func (w *world) outcome(t *worldTask, next Phase) Outcome {
+	if next == ToEncode && t.adapt > 0 && !t.detectFirst {
+		t.adaptedAt, t.adapt = w.now+t.adapt, 0
+		return Outcome{Task: t.id, Next: ToAdapt}
+	}
 	return Outcome{Task: t.id, Next: next, Frames: t.frames, Bytes: t.bytes}
+}
+
+// arrive lets adapters be there whose time has come, and reports whether there are any.
+func (w *world) arrive() bool {
+	var there []*worldTask
+	for _, t := range w.tasks {
+		if t.adaptedAt > 0 && t.adaptedAt <= w.now {
+			there = append(there, t)
+		}
+	}
+	slices.SortFunc(there, func(a, b *worldTask) int {
+		return cmp.Or(cmp.Compare(a.adaptedAt, b.adaptedAt), cmp.Compare(a.id, b.id))
+	})
+	for _, t := range there {
+		fmt.Fprintf(w.out, "       the adapter of %s is there\n", t.name)
+		t.adaptedAt = 0
+		w.Apply(w.outcome(t, ToEncode))
+	}
+	return len(there) > 0
+}
+
+// wait lets the time pass until the next adapter is there, if one is on its way.
+func (w *world) wait() bool {
+	next := time.Duration(0)
+	for _, t := range w.tasks {
+		if t.adaptedAt > 0 && (next == 0 || t.adaptedAt < next) {
+			next = t.adaptedAt
+		}
+	}
+	w.now = max(w.now, next)
+	return next > 0
 }
 
 // endAttempt says what follows an attempt at a window.

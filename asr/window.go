@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"glossa/flora"
 	"glossa/whisper"
 )
 
@@ -19,8 +20,9 @@ const (
 
 // window is what is known of the window at seek.
 type window struct {
-	language  string // "" until it is known
-	adapter   int32  // the base model's until routed
+	language  string     // "" until it is known
+	pin       *flora.Pin // its adapter, nil until routed, and of the base model
+	adapter   int32      // index of it, 0 until it is in memory
 	routed    bool
 	cross     *whisper.CrossKV // under the adapter, nil until it is encoded
 	attempt   int              // index of the temperature

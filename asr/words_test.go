@@ -66,7 +66,7 @@ func TestWordsAloneAndTogether(t *testing.T) {
 	}
 	mels[2] = mels[0]
 	adapterOf := []int32{0, 1, 2, 1}
-	cross, err := e.model.Encode(ops(e), e.adapters, mels, adapterOf)
+	cross, err := e.model.Encode(ops(e), e.bank.Batch(), mels, adapterOf)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"glossa/asr"
@@ -17,23 +16,19 @@ import (
 
 // modelFlags name a model and its adapters.
 type modelFlags struct {
-	Model      string   `default:"nano" placeholder:"nano|DIR|FILE|NAME" help:"The embedded model, a checkpoint (a folder in Hugging Face layout, a .pt file of openai/whisper, a ggml file of whisper.cpp), or one that glossa pull has brought. (${default})"`
-	Adapter    string   `default:"auto" placeholder:"auto|none|NAME" help:"The adapter: that of each recording's language, none, or the named. (${default})"`
-	Adapters   string   `placeholder:"DIR" help:"A folder whose subfolders are adapters in PEFT layout. One named by a language code is that language's."`
-	AdapterDir []string `sep:"none" placeholder:"[LANG=]DIR|NAME" help:"An adapter in PEFT layout, or one that glossa pull has brought, named after its language or else after its folder or repository. Repeatable."`
-	Batch      int      `default:"16" help:"The greatest number of windows decoded together."`
-	DType      string   `name:"dtype" enum:"auto,f32,bf16,int8" default:"auto" help:"The number format of the weights; auto is the fastest that does not change error rates. (${enum})"`
+	Model         string   `default:"nano" placeholder:"nano|DIR|FILE|NAME" help:"The embedded model, a checkpoint (a folder in Hugging Face layout, a .pt file of openai/whisper, a ggml file of whisper.cpp), or one that glossa pull has brought. (${default})"`
+	Adapter       string   `default:"auto" placeholder:"auto|none|NAME" help:"The adapter: that of each recording's language, none, or the named. (${default})"`
+	Adapters      string   `placeholder:"DIR" help:"A folder whose subfolders are adapters in PEFT layout, each opened when it is needed. One named by a language code is that language's."`
+	AdapterDir    []string `sep:"none" placeholder:"[LANG=]DIR|NAME" help:"An adapter in PEFT layout, or one that glossa pull has brought, named after its language or else after its folder or repository. Repeatable."`
+	Batch         int      `default:"16" help:"The greatest number of windows decoded together."`
+	DType         string   `name:"dtype" enum:"auto,f32,bf16,int8" default:"auto" help:"The number format of the weights; auto is the fastest that does not change error rates. (${enum})"`
+	AdapterMemory byteSize `placeholder:"SIZE" help:"The most memory that adapters may take, such as 500MB; those of --adapters that were not used lately then are opened again when they are needed. (no limit)"`
+	routeFlags
 	threadsFlag
 }
 
 // nanoName is the name of the embedded model.
 const nanoName = "nano"
-
-// adapterSet are adapters by name, and the name of the adapter of each language.
-type adapterSet struct {
-	adapters   []*flora.Adapter
-	byLanguage map[string]string
-}
 
 // engine opens the model and its adapters.
 func (f *modelFlags) engine() (*asr.Engine, error) {
@@ -48,7 +43,11 @@ func (f *modelFlags) engine() (*asr.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	checkpoint, set, err := openModel(f.Model)
+	routes, err := f.routes()
+	if err != nil {
+		return nil, err
+	}
+	checkpoint, adapters, err := openModel(f.Model)
 	if err != nil {
 		return nil, err
 	}
@@ -56,22 +55,41 @@ func (f *modelFlags) engine() (*asr.Engine, error) {
 	if err = errors.Join(err, checkpoint.Close()); err != nil {
 		return nil, err
 	}
-	if err := f.openAdapters(set); err != nil {
-		return nil, err
-	}
-	e, err := asr.New(m, b, set.adapters, set.byLanguage, asr.Options{SchedulerOptions: asr.SchedulerOptions{MaxWindows: f.Batch}})
+	e, err := asr.New(m, b, adapters, nil, asr.Options{
+		SchedulerOptions: asr.SchedulerOptions{MaxWindows: f.Batch}, Routes: routes, AdapterMemory: int64(f.AdapterMemory),
+	})
 	if err != nil {
 		return nil, err
 	}
-	if names := e.Adapters(); f.Adapter != asr.Auto && f.Adapter != asr.None && !slices.Contains(names, f.Adapter) {
-		slices.Sort(names)
-		there := "there are none"
-		if len(names) > 0 {
-			there = "there are: " + strings.Join(names, " ")
+	if err := f.openAdapters(e); err != nil {
+		return nil, err
+	}
+	for _, name := range append(routes.Names(), f.Adapter) {
+		if err := checkAdapter(e, name); err != nil {
+			return nil, err
 		}
-		return nil, fmt.Errorf("%w %q; %s", flora.ErrUnknown, f.Adapter, there)
 	}
 	return e, nil
+}
+
+// checkAdapter reports whether there is an adapter of a name.
+func checkAdapter(e *asr.Engine, name string) error {
+	if name == asr.Auto || name == asr.None {
+		return nil
+	}
+	if short, _, _ := strings.Cut(name, "@"); short != "" {
+		if _, err := e.Adapter(short); err == nil {
+			return nil
+		}
+	}
+	there := "there are none"
+	if adapters := e.Adapters(); len(adapters) > 0 {
+		there = "there are:"
+		for _, a := range adapters {
+			there += " " + a.Name
+		}
+	}
+	return fmt.Errorf("%w %q; %s", flora.ErrUnknown, name, there)
 }
 
 // load loads the model, if there is memory for it.
@@ -82,15 +100,15 @@ func (f *modelFlags) load(c *whisper.Checkpoint, b tensor.Backend, dtype tensor.
 	return whisper.Load(c, b, dtype)
 }
 
-// openModel opens the embedded model, or that of a directory, or one that was pulled.
-func openModel(name string) (*whisper.Checkpoint, *adapterSet, error) {
-	set := &adapterSet{byLanguage: make(map[string]string)}
+// openModel opens the embedded model, which brings adapters with it, or that of a directory, or one that
+// was pulled.
+func openModel(name string) (*whisper.Checkpoint, []*flora.Adapter, error) {
 	if name == nanoName {
-		c, adapters, byLanguage, err := openNano()
+		c, adapters, _, err := openNano()
 		if err != nil {
 			return nil, nil, fmt.Errorf("model %s: %w", nanoName, err)
 		}
-		return c, &adapterSet{adapters, byLanguage}, nil
+		return c, adapters, nil
 	}
 	where, _, err := localPath(name)
 	if err != nil {
@@ -100,36 +118,36 @@ func openModel(name string) (*whisper.Checkpoint, *adapterSet, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("model %w", err)
 	}
-	return c, set, nil
+	return c, nil, nil
 }
 
-// openAdapters adds the adapters that the flags name. One of a name that the model brings with
-// it takes its place.
-func (f *modelFlags) openAdapters(set *adapterSet) error {
+// openAdapters gives an engine the adapters that the flags name: those of --adapters when they are
+// needed, those that are named one by one at once. One of a name that the model brings with it takes its
+// place.
+func (f *modelFlags) openAdapters(e *asr.Engine) error {
 	given := make(map[string]string) // directory by name
-	add := func(dir, lang string) error {
+	add := func(dir, lang string, atOnce bool) error {
 		where, short, err := localPath(dir)
 		if err != nil {
 			return fmt.Errorf("adapter %w", err)
 		}
-		a, err := flora.Open(where)
-		if err != nil {
-			return err
-		}
-		a.Name = cmp.Or(lang, short)
-		if other, ok := given[a.Name]; ok {
+		name := cmp.Or(lang, short)
+		if other, ok := given[name]; ok {
 			return fmt.Errorf("adapters %s and %s have the same name", other, dir)
 		}
-		given[a.Name] = dir
-		set.add(a)
-		return nil
+		given[name] = dir
+		if atOnce || f.Adapter == name {
+			_, err := e.LoadAdapterDir(name, where)
+			return err
+		}
+		return e.RegisterAdapter(name, where)
 	}
 	dirs, err := f.subfolders()
 	if err != nil {
 		return err
 	}
 	for _, dir := range dirs {
-		if err := add(dir, ""); err != nil {
+		if err := add(dir, "", false); err != nil {
 			return err
 		}
 	}
@@ -140,20 +158,11 @@ func (f *modelFlags) openAdapters(set *adapterSet) error {
 		} else if lang, ok = whisper.LanguageCode(lang); !ok {
 			return fmt.Errorf("--adapter-dir %s: unknown language", arg)
 		}
-		if err := add(dir, lang); err != nil {
+		if err := add(dir, lang, true); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// add adds an adapter, for the language that it is named after.
-func (s *adapterSet) add(a *flora.Adapter) {
-	s.adapters = slices.DeleteFunc(s.adapters, func(b *flora.Adapter) bool { return b.Name == a.Name })
-	s.adapters = append(s.adapters, a)
-	if lang, ok := whisper.LanguageCode(a.Name); ok {
-		s.byLanguage[lang] = a.Name
-	}
 }
 
 // subfolders returns the folders in --adapters that hold an adapter.

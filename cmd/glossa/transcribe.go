@@ -19,6 +19,7 @@ type transcribeCommand struct {
 	Files []string `arg:"" name:"file" help:"Sound files, told by their content: WAV, FLAC, MP3, and Opus or Vorbis in Ogg or WebM; with ffmpeg installed also M4A/AAC, MP4 and other sound and video. - is the standard input."`
 	modelFlags
 	Language   string `default:"auto" placeholder:"auto|CODE" help:"The language spoken, or auto to detect it. (${default})"`
+	Client     string `placeholder:"NAME" help:"The client whose routes hold."`
 	Task       string `enum:"transcribe,translate" default:"transcribe" help:"Write what is said, or translate it into English. (${enum})"`
 	Format     string `enum:"txt,json,srt,vtt,tsv" default:"txt" help:"The format of the output. (${enum})"`
 	Timestamps bool   `help:"Find the times of segments. srt, vtt and tsv always do."`
@@ -92,6 +93,7 @@ func (t *transcribeCommand) request() (asr.Request, error) {
 		Languages:      t.Languages,
 		SwitchLanguage: t.SwitchLanguage,
 		Adapter:        t.Adapter,
+		Client:         t.Client,
 		Task:           t.Task,
 		Timestamps:     t.Timestamps || (timed[t.Format] || t.WordTimestamps) && !t.WithoutTimestamps,
 		Words:          t.wordOptions(),

@@ -1,0 +1,105 @@
+package asr
+
+import (
+	"glossa/flora"
+	"glossa/whisper"
+)
+
+// detection are the windows of an encoder batch whose languages are unknown.
+type detection struct {
+	at       []int  // indices in the batch
+	ofWindow []bool // what was encoded is the window itself
+	keep     []int  // indices in the batch whose states are kept
+	kept     []int  // of each of at the index among keep, -1 where they are not
+}
+
+// add adds a window of the batch.
+func (d *detection) add(i int, ofWindow, keep bool) {
+	d.at, d.ofWindow, d.kept = append(d.at, i), append(d.ofWindow, ofWindow), append(d.kept, -1)
+	if keep {
+		d.kept[len(d.kept)-1] = len(d.keep)
+		d.keep = append(d.keep, i)
+	}
+}
+
+// keepsStates reports whether the encoder's states are kept while languages are detected: where there are
+// adapters that begin at the keys and values. To copy them takes a thousandth of what it takes to
+// compute them, but is in vain where no adapter can use them.
+func (e *Engine) keepsStates() bool { return e.bank.Reaches(flora.ReachCross) }
+
+// detect finds the languages of windows from what was encoded for that by the base model, and keeps of
+// it what is the same under the window's adapter; the window is encoded again where that is nothing, or
+// the adapter is not in memory yet. Windows of one recording have the language of its first.
+func (e *Engine) detect(rs []*recording, d *detection) error {
+	if len(d.at) == 0 {
+		return nil
+	}
+	cross, allowed := make([]*whisper.CrossKV, len(d.at)), make([][]string, len(d.at))
+	for j, i := range d.at {
+		cross[j], allowed[j] = rs[i].window.cross, rs[i].request.Languages
+		if len(allowed[j]) == 0 {
+			allowed[j] = e.options.Languages
+		}
+	}
+	probs, err := e.device.detect(cross, allowed)
+	if err != nil {
+		return err
+	}
+	var again []*recording
+	var states []int
+	for j, i := range d.at {
+		r := rs[i]
+		e.heard(r, probs[j])
+		reach, ok := e.reach(r)
+		if ok && d.ofWindow[j] && reach == flora.ReachDecoder {
+			continue
+		}
+		e.device.free(r.window.cross)
+		r.window.cross = nil
+		if ok && d.kept[j] >= 0 && reach == flora.ReachCross {
+			again, states = append(again, r), append(states, d.kept[j])
+		}
+	}
+	return e.project(again, states)
+}
+
+// heard notes the language of a window. With that of a recording's first, the others of its windows can
+// begin.
+func (e *Engine) heard(r *recording, probs whisper.LanguageProbs) {
+	language, prob := probs.Best()
+	r.window.language = language
+	if r.result.Language == "" {
+		r.result.Language, r.result.LanguageProb = language, prob
+		if r.whole != nil && r.part == 0 && !r.request.SwitchLanguage {
+			e.addRest(r)
+		}
+	}
+}
+
+// reach returns the reach of a window's adapter, ReachDecoder of the base model. !ok where the adapter
+// is not in memory, or there is none.
+func (e *Engine) reach(r *recording) (reach flora.Reach, ok bool) {
+	if ok = e.route(r); ok && r.window.pin != nil {
+		reach = r.window.pin.Reach()
+	}
+	return reach, ok
+}
+
+// project computes the keys and values of windows under their adapters from kept states.
+func (e *Engine) project(rs []*recording, states []int) error {
+	if len(rs) == 0 {
+		return nil
+	}
+	adapterOf := make([]int32, len(rs))
+	for i, r := range rs {
+		adapterOf[i] = r.window.adapter
+	}
+	cross, err := e.device.project(states, adapterOf)
+	if err != nil {
+		return err
+	}
+	for i, r := range rs {
+		r.window.cross = cross[i]
+	}
+	return nil
+}
