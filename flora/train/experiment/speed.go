@@ -72,31 +72,32 @@ func (t Timing) adapted() bool { return t.Kind != "" && t.Kind != None && t.Rank
 // setting is what measurements are compared at.
 type setting struct {
 	Geometry, DType, Phase string
-	Batch                  int
+	Batch, Adapters        int
 }
 
 // group returns the measurements by setting, in order.
 func group(timings []Timing) (settings []setting, of map[setting][]Timing) {
 	of = make(map[setting][]Timing)
 	for _, t := range timings {
-		s := setting{t.Geometry, t.DType, t.Phase, t.Batch}
+		s := setting{t.Geometry, t.DType, t.Phase, t.Batch, t.Adapters}
 		if of[s] == nil {
 			settings = append(settings, s)
 		}
 		of[s] = append(of[s], t)
 	}
 	slices.SortStableFunc(settings, func(a, b setting) int {
-		return cmp.Or(cmp.Compare(a.Geometry, b.Geometry), cmp.Compare(a.DType, b.DType), cmp.Compare(a.Phase, b.Phase), a.Batch-b.Batch)
+		return cmp.Or(cmp.Compare(a.Geometry, b.Geometry), cmp.Compare(a.DType, b.DType), cmp.Compare(a.Phase, b.Phase), a.Batch-b.Batch, a.Adapters-b.Adapters)
 	})
 	return settings, of
 }
 
-// fastest returns the ranks of a kind, rising, and the times over base of its fastest strategy at each.
+// fastest returns the ranks of a kind, rising, and the times over base of its fastest strategy at each: of
+// those that may be chosen, where the measurements tell.
 func fastest(timings []Timing, kind flora.Kind) (ranks, over []float64) {
-	best := make(map[int]float64)
+	best, told := make(map[int]float64), make(map[int]bool)
 	for _, t := range timings {
-		if b, ok := best[t.Rank]; t.Kind == kind && (!ok || t.OverBase < b) {
-			best[t.Rank] = t.OverBase
+		if b, ok := best[t.Rank]; t.Kind == kind && (!ok || t.Best && !told[t.Rank] || t.Best == told[t.Rank] && t.OverBase < b) {
+			best[t.Rank], told[t.Rank] = t.OverBase, t.Best
 		}
 	}
 	for rank := range best {
@@ -189,7 +190,7 @@ const aboutSpeed = "Break-even is the rank from which on LoRA is faster than fLo
 
 // breakEvenTable returns a line for each setting.
 func breakEvenTable(timings []Timing) eval.Table {
-	t := eval.Table{Names: 3, Cells: [][]string{{"geometry", "dtype", "phase", "batch", "κ", "break-even by eq. 7", "measured", "fLoRA/LoRA at the lowest rank", "at the highest"}}}
+	t := eval.Table{Names: 3, Cells: [][]string{{"geometry", "dtype", "phase", "batch", "adapters", "κ", "break-even by eq. 7", "measured", "fLoRA/LoRA at the lowest rank", "at the highest"}}}
 	settings, of := group(timings)
 	for _, s := range settings {
 		b, ok := FindBreakEven(of[s])
@@ -197,7 +198,7 @@ func breakEvenTable(timings []Timing) eval.Table {
 			continue
 		}
 		lowest, highest := quotients(of[s])
-		t.Cells = append(t.Cells, []string{s.Geometry, s.DType, s.Phase, strconv.Itoa(s.Batch), fmt.Sprintf("%.3f", b.Cost), rankText(b.Paper), rankText(b.Measured), lowest, highest})
+		t.Cells = append(t.Cells, []string{s.Geometry, s.DType, s.Phase, strconv.Itoa(s.Batch), strconv.Itoa(s.Adapters), fmt.Sprintf("%.3f", b.Cost), rankText(b.Paper), rankText(b.Measured), lowest, highest})
 	}
 	return t
 }
@@ -234,14 +235,17 @@ func speedDrawings(timings []Timing) []drawing {
 	var drawings []drawing
 	for len(settings) > 0 {
 		first := settings[0]
-		same := slices.DeleteFunc(slices.Clone(settings), func(s setting) bool { s.Batch = first.Batch; return s != first })
+		same := slices.DeleteFunc(slices.Clone(settings), func(s setting) bool {
+			s.Batch, s.Adapters = first.Batch, first.Adapters
+			return s != first
+		})
 		settings = settings[len(same):]
 		name := fmt.Sprintf("%s, %s, %s", first.Geometry, first.DType, first.Phase)
 		f := chart.Figure{Title: "Cost of adapters: " + name, Subtitle: "rings: what the program chooses", Columns: 2, Width: 380, Height: 230}
 		for _, s := range same {
 			f.Panels = append(f.Panels,
-				speedPanel(of[s], fmt.Sprintf("batch %d: latency", s.Batch), "time over base", func(t Timing) float64 { return t.OverBase }),
-				speedPanel(of[s], fmt.Sprintf("batch %d: throughput", s.Batch), "a second", func(t Timing) float64 { return 1000 * float64(t.Batch) / t.MS }))
+				speedPanel(of[s], fmt.Sprintf("batch %d, adapters %d: latency", s.Batch, s.Adapters), "time over base", func(t Timing) float64 { return t.OverBase }),
+				speedPanel(of[s], fmt.Sprintf("batch %d, adapters %d: throughput", s.Batch, s.Adapters), "a second", func(t Timing) float64 { return 1000 * float64(t.Batch) / t.MS }))
 		}
 		file := fmt.Sprintf("speed-%s-%s-%s", first.Geometry, first.DType, first.Phase)
 		drawings = append(drawings, drawing{safeName(file), chart.Section{Title: name, Figure: f}})
