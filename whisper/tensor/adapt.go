@@ -288,3 +288,6 @@ func (w *Weight) Plain(b Backend) (m Mat, ok bool) {
 	e.EmbedPacked(m, w.Packed, id)
 	return m, true
 }
+
+// GELUTo computes y = GELU(y) in place. It is not differentiable.
+func (o *Ops) GELUTo(y *Mat) { o.backend.GELU(*y, *y) }
