@@ -53,7 +53,7 @@ const never = 1 << 40
 
 // adapt returns what f does at l in the forms that its strategy needs, nil where it does nothing.
 func (b *Batch) adapt(r *Resident, l *whisper.Linear, f *Factors) *adapted {
-	if f = f.reduced(); f == nil {
+	if f = f.reduced(l.Weight.Rows); f == nil {
 		return nil
 	}
 	dtype := tensor.F32

@@ -75,8 +75,8 @@ func (f *Factors) further() int {
 }
 
 // reduced returns factors that do the same, without what does nothing: products with zeros, and scales that
-// are all ones. It returns nil where nothing is left. f has no magnitude.
-func (f *Factors) reduced() *Factors {
+// are all ones. It returns nil where nothing is left. f has no magnitude, and is for a linear of nOut channels.
+func (f *Factors) reduced(nOut int) *Factors {
 	g := &Factors{Base: f.Base, A: f.A, B: f.B, U: f.U, V: f.V, D: f.D}
 	if all(g.U, 0) || all(g.V, 0) {
 		g.U, g.V = tensor.Mat{}, tensor.Mat{}
@@ -98,6 +98,9 @@ func (f *Factors) reduced() *Factors {
 	}
 	if len(kept) < n {
 		g.A, g.B = chosen(f.A, kept), chosen(f.B, kept)
+	}
+	if !g.Base && g.terms() == 0 {
+		g.A = tensor.Zeros(1, nOut) // nothing of the weight is left
 	}
 	if g.Base && g.terms() == 0 && g.U.IsZero() && g.D.IsZero() {
 		return nil

@@ -139,6 +139,8 @@ func (m *mixing) change(w *worker, numbers []float32, first int) {
 		} else {
 			w.kernels.mul(numbers, numbers, factors)
 		}
+	} else if !u.base {
+		clear(numbers)
 	}
 	if u.rank > 0 {
 		w.outer(f, numbers, m.v, u.u[first:], u.width, u.rank, 1)

@@ -146,6 +146,7 @@ func updates(m *memory, nOut, nIn int) map[string]tensor.Update {
 		"LoRA 5":  {Base: true, U: u, V: v},
 		"DoRA 5":  {A: a.Slice(1, 2), U: u, V: v},
 		"IA3":     {B: b.Slice(1, 2)},
+		"UV":      {U: u, V: v},
 		"all":     {Base: true, A: a, B: b, U: u, V: v},
 	}
 }
