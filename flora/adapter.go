@@ -22,6 +22,7 @@ var (
 	ErrInvalid     = errors.New("flora: invalid adapter")
 	ErrBase        = errors.New("flora: adapter of another base model")
 	ErrStrategy    = errors.New("flora: unknown strategy")
+	ErrCosts       = errors.New("flora: impossible costs")
 )
 
 // Kind is a family of adapters.
