@@ -135,21 +135,21 @@ func newJob(l *whisper.Linear, f *Factors) job {
 // Costs are what the parts of strategies take on a machine, for weights of one format: seconds.
 type Costs struct {
 	// Linear is what a linear takes for each of its weights, by the number of its rows, in ascending order.
-	Linear []RowCost
+	Linear []RowCost `json:"linear"`
 
-	Call      float64 // of one more pass over rows
-	Scale     float64 // for each number of a row that is scaled, of the operand and of the product
-	Copy      float64 // for each number of a copy of a row, likewise
-	Factor    float64 // for each number of the factors U and V, of each adapter
-	FactorRow float64 // and of each row
-	Mix       float64 // for each weight that is mixed
-	MixRank   float64 // and each row of the factors
+	Call      float64 `json:"call"`       // of one more pass over rows
+	Scale     float64 `json:"scale"`      // for each number of a row that is scaled, of the operand and of the product
+	Copy      float64 `json:"copy"`       // for each number of a copy of a row, likewise
+	Factor    float64 `json:"factor"`     // for each number of the factors U and V, of each adapter
+	FactorRow float64 `json:"factor_row"` // and of each row
+	Mix       float64 `json:"mix"`        // for each weight that is mixed
+	MixRank   float64 `json:"mix_rank"`   // and each row of the factors
 }
 
 // RowCost is what a linear of so many rows takes for each of its weights.
 type RowCost struct {
-	Rows    int
-	Seconds float64
+	Rows    int     `json:"rows"`
+	Seconds float64 `json:"seconds"`
 }
 
 // linear returns what a linear of so many rows takes for each of its weights: between those that are known in
