@@ -11,6 +11,7 @@ import (
 // whole panels, filled up with zeros.
 type update struct {
 	base  bool
+	plain bool // one term, that scales channels alone
 	terms int
 	rank  int
 	width int       // of the rows of a and u
@@ -27,6 +28,7 @@ const widestPanel = 32
 // PackUpdate lays u out for [Backend.Mix].
 func (b *Backend) PackUpdate(u tensor.Update, nOut, nIn int) tensor.PackedUpdate {
 	p := &update{base: u.Base, terms: max(u.A.Rows, u.B.Rows), rank: u.V.Rows, width: roundUp(nOut, widestPanel)}
+	p.plain = !u.Base && p.terms == 1 && u.B.IsZero()
 	rows := func(m tensor.Mat, n, width int) []float32 {
 		packed := alignedFloats(n * width)
 		for k := range n {
@@ -111,6 +113,11 @@ func (m *mixing) mixPanel(w *worker, i int) {
 		var scale *float32
 		if f.dtype == tensor.I8 {
 			scale = &m.from.scales[i*f.nr]
+			if m.u.plain {
+				scaled := w.floats(scratchRows, f.nr)
+				w.kernels.mul(scaled, m.from.scales[i*f.nr:][:f.nr], m.u.a[i*f.nr:][:f.nr])
+				scale = &scaled[0]
+			}
 		}
 		f.unpack(&numbers[0], &from[0], scale, steps)
 	}
@@ -131,7 +138,9 @@ func (m *mixing) mixPanel(w *worker, i int) {
 // change applies the update to the numbers of the channels from first on.
 func (m *mixing) change(w *worker, numbers []float32, first int) {
 	f, u := m.from.format, m.u
-	if u.terms > 0 {
+	if u.plain && f.dtype == tensor.I8 {
+		// its scale was that of the numbers
+	} else if u.terms > 0 {
 		factors := w.floats(scratchA, len(numbers))
 		w.outer(f, factors, u.b, u.a[first:], u.width, u.terms, 0)
 		if u.base {
