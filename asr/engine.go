@@ -19,6 +19,9 @@ type Options struct {
 	// Languages are the codes that detection chooses from. The default value is nil: all that
 	// the model knows.
 	Languages []string
+
+	// Adapters say how linears are computed under adapters. The default value is its zero value.
+	Adapters flora.Options
 }
 
 // Engine transcribes with one model and its adapters. Any number of goroutines may use it at once:
@@ -49,7 +52,7 @@ type Engine struct {
 // New returns an engine for model m over backend b. byLanguage names the adapter, one of
 // adapters, that Auto takes for a language.
 func New(m *whisper.Model, b tensor.Backend, adapters []*flora.Adapter, byLanguage map[string]string, o Options) (*Engine, error) {
-	batch, err := flora.NewBatch(m, b, adapters...)
+	batch, err := flora.NewBatchWith(m, b, o.Adapters, adapters...)
 	if err != nil {
 		return nil, err
 	}

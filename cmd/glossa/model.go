@@ -59,7 +59,13 @@ func (f *modelFlags) engine() (*asr.Engine, error) {
 	if err := f.openAdapters(set); err != nil {
 		return nil, err
 	}
-	e, err := asr.New(m, b, set.adapters, set.byLanguage, asr.Options{SchedulerOptions: asr.SchedulerOptions{MaxWindows: f.Batch}})
+	options := asr.Options{SchedulerOptions: asr.SchedulerOptions{MaxWindows: f.Batch}}
+	if len(set.adapters) > 0 && f.Model != nanoName { // which is as fast by what other machines measured
+		if options.Adapters, err = strategyOptions(m, b, f.Batch); err != nil {
+			return nil, err
+		}
+	}
+	e, err := asr.New(m, b, set.adapters, set.byLanguage, options)
 	if err != nil {
 		return nil, err
 	}
