@@ -18,6 +18,8 @@ type Options struct {
 
 	// Policy is what else it is chosen by. The default value is [DefaultPolicy].
 	Policy *Policy
+
+	decodeBytes int64 // of the weights of decoding
 }
 
 // Policy says what strategies are chosen for.
@@ -73,6 +75,12 @@ func (o Options) withDefaults(m *whisper.Model, b tensor.Backend) Options {
 	if o.Policy == nil {
 		o.Policy = DefaultPolicy(m)
 	}
+	o.decodeBytes = 0
+	for _, l := range m.Linears() {
+		if l.Weight.Packed != nil && PhaseOf(l.Site) == Decode {
+			o.decodeBytes += tensor.PackedBytes(l.Weight.Packed)
+		}
+	}
 	return o
 }
 
@@ -109,10 +117,13 @@ func (o *Options) choose(b tensor.Backend, l *whisper.Linear, f *Factors) (s Str
 	return s, fromRows
 }
 
-// mergeable returns whether there is memory for merged weights in a phase. Those of decoding are many, and are
-// worth it only where all adapters that are planned for have theirs.
+// mergeable returns whether there is memory for merged weights in a phase: some in encoding, where those that it is too
+// little for are made at each use, and those of all adapters that are planned for in decoding.
 func (o *Options) mergeable(phase Phase) bool {
-	return o.Policy.MergedBytes > 0 && (phase == Encode || o.Policy.Decode.Adapters < o.Policy.Decode.Rows || o.Policy.Decode.Rows == 1)
+	if phase == Encode {
+		return o.Policy.MergedBytes > 0
+	}
+	return o.Policy.MergedBytes >= int64(o.Policy.Decode.Adapters)*o.decodeBytes && o.Policy.MergedBytes > 0
 }
 
 // job is a linear under an adapter, as far as its costs go.
