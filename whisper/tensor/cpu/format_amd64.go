@@ -30,7 +30,7 @@ var avx512Formats = [...]*format{
 		peak: peakAVX512, peakWidth: 12 * 16,
 	},
 	tensor.BF16: {
-		dtype: tensor.BF16, mr: 12, nr: 32, terms: 2, aSize: 4, bSize: 4, panel: panelBF16AVX512, outer: panelAVX512, unpack: unpackBF16AVX512, convert: convertBF16,
+		dtype: tensor.BF16, mr: 12, nr: 32, terms: 2, aSize: 4, bSize: 4, panel: panelBF16AVX512, outer: panelAVX512, unpack: unpackBF16AVX512, pack: packBF16AVX512, convert: convertBF16,
 		peak: peakBF16AVX512, peakWidth: 12 * 32,
 	},
 	tensor.I8: {

@@ -22,7 +22,7 @@ type format struct {
 	convert func(k *kernels, dst []byte, x []float32) (scale float32)
 
 	// outer is the panel kernel of float32 with the same nr. unpack writes the steps of a panel as rows of numbers of
-	// nr channels, and pack is its inverse for int8: see mix.go.
+	// nr channels, and pack is its inverse, nil of bfloat16 where interleave is: see mix.go.
 	outer  func(p *panel)
 	unpack func(dst, src, scale *float32, steps int)
 	pack   func(dst, src, inverse *float32, sums *int32, steps int)

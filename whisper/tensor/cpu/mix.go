@@ -126,6 +126,10 @@ func (m *mixing) mixPanel(w *worker, i int) {
 	}
 	switch f.dtype {
 	case tensor.BF16:
+		if f.pack != nil {
+			f.pack(&to[0], &numbers[0], nil, nil, steps)
+			return
+		}
 		for p := range steps {
 			rows := numbers[2*p*f.nr:]
 			w.kernels.interleave(to[p*f.nr:][:f.nr], rows[:f.nr], rows[f.nr:2*f.nr])

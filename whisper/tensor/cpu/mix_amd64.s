@@ -58,6 +58,43 @@ step:
 	VZEROUPPER
 	RET
 
+// func packBF16AVX512(dst *float32, src *float32, inverse *float32, sums *int32, steps int)
+// Requires: AVX, AVX512F
+TEXT ·packBF16AVX512(SB), NOSPLIT, $0-40
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ steps+32(FP), DX
+
+step:
+	VMOVUPS   (CX), Z0
+	VMOVUPS   128(CX), Z1
+	LONG      $0x487ef262
+	WORD      $0xc072
+	VPMOVZXWD Y0, Z0
+	LONG      $0x487ef262
+	WORD      $0xc972
+	VPMOVZXWD Y1, Z1
+	VPSLLD    $0x10, Z1, Z1
+	VPORD     Z0, Z1, Z1
+	VMOVUPS   Z1, (AX)
+	VMOVUPS   64(CX), Z0
+	VMOVUPS   192(CX), Z1
+	LONG      $0x487ef262
+	WORD      $0xc072
+	VPMOVZXWD Y0, Z0
+	LONG      $0x487ef262
+	WORD      $0xc972
+	VPMOVZXWD Y1, Z1
+	VPSLLD    $0x10, Z1, Z1
+	VPORD     Z0, Z1, Z1
+	VMOVUPS   Z1, 64(AX)
+	ADDQ      $0x00000080, AX
+	ADDQ      $0x00000100, CX
+	DECQ      DX
+	JNE       step
+	VZEROUPPER
+	RET
+
 // func unpackI8AVX2(dst *float32, src *float32, scale *float32, steps int)
 // Requires: AVX, AVX2
 TEXT ·unpackI8AVX2(SB), NOSPLIT, $0-32

@@ -26,6 +26,17 @@ func unpackBF16AVX2(dst *float32, src *float32, scale *float32, steps int)
 //go:noescape
 func unpackBF16AVX512(dst *float32, src *float32, scale *float32, steps int)
 
+// packBF16AVX512 computes
+//
+//	for p := range steps {
+//		for i := range nr {
+//			dst[p, i, 0], dst[p, i, 1] = bfloat16(src[2*p, i]), bfloat16(src[2*p+1, i])
+//		}
+//	}
+//
+//go:noescape
+func packBF16AVX512(dst *float32, src *float32, inverse *float32, sums *int32, steps int)
+
 // unpackI8AVX2 computes
 //
 //	for p := range steps {

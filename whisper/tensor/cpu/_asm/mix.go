@@ -12,6 +12,9 @@ func mixes(c *build.Context) {
 		switch {
 		case f.format == "BF16":
 			unpackBF16(c, f)
+			if f.isa == avx512 {
+				packBF16(c, f)
+			}
 		case f.integer:
 			unpackI8(c, f)
 			packI8(c, f)
@@ -80,6 +83,27 @@ func unpackBF16(c *build.Context, f panelFormat) {
 			s.VPSLLD(operand.U8(16), words, words)
 			s.VMOVUPS(low, at(s.dst, s.row(0, v)))
 			s.VMOVUPS(words, at(s.dst, s.row(1, v)))
+		}
+	}, func() {})
+}
+
+func packBF16(c *build.Context, f panelFormat) {
+	s := newSteps(c, f, "pack", "(dst, src, inverse *float32, sums *int32, steps int)",
+		"\tfor p := range steps {",
+		"\t\tfor i := range nr {",
+		"\t\t\tdst[p, i, 0], dst[p, i, 1] = bfloat16(src[2*p, i]), bfloat16(src[2*p+1, i])",
+		"\t\t}",
+		"\t}",
+	)
+	s.loop(s.weights(), s.numbers(), func() {
+		for v := range nVec {
+			low, high := s.v(), s.v()
+			s.VMOVUPS(at(s.src, s.row(0, v)), low)
+			s.VMOVUPS(at(s.src, s.row(1, v)), high)
+			low, high = s.bf16Lanes(low), s.bf16Lanes(high)
+			s.VPSLLD(operand.U8(16), high, high)
+			s.VPORD(low, high, high)
+			s.VMOVUPS(high, at(s.dst, v*s.rowFunction.bytes))
 		}
 	}, func() {})
 }
