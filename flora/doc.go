@@ -11,5 +11,6 @@
 // paper takes a mean). LoRA (Hu et al. 2022) has one term of ones, V = A (r, nIn) and U = α/r B
 // (nOut, r), or α/√r B (rsLoRA, Kalajdzievski 2023).
 //
-// An [Adapter] is read from a PEFT directory by [Open]; a [Batch] is what a model's linears call.
+// An [Adapter] is read from a PEFT directory by [Open]; a [Batch] is what a model's linears call. How it computes a
+// linear under an adapter is a [Strategy], chosen by what each would cost on the machine ([Calibrate]).
 package flora

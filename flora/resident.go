@@ -66,6 +66,9 @@ func (b *Batch) adapt(r *Resident, l *whisper.Linear, f *Factors) *adapted {
 		a.low = tensor.NewLowRank(b.backend, f.U, f.V, f.D, dtype)
 		r.bytes += a.low.Bytes()
 	}
+	if a.fromRows > 0 {
+		r.bytes += 4 * int64(f.terms()) * int64(l.Weight.Rows+l.Weight.Cols)
+	}
 	if a.fromRows < never {
 		if !f.D.IsZero() {
 			a.bias = sumBias(l.Bias, f.D)
