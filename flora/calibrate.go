@@ -52,6 +52,7 @@ const (
 	fewWeights  = 24 << 20 // about what is more than a cache holds
 	probeRank   = 8
 	probeRow    = 16 // rows of the probes with adapters
+	probeWide   = 256
 	probeCopies = 4  // rank of the probe with copies
 )
 
@@ -152,12 +153,16 @@ func (c *calibration) pass(linears []*whisper.Linear, s *whisper.Step, load Load
 	}
 }
 
-// adapted measures a pass of probeRow rows under adapters.
-func (c *calibration) adapted(kind Kind, rank int, s Strategy, adapters int) (seconds float64, err error) {
+// over measures how much longer a pass takes under adapters than without, one after the other.
+func (c *calibration) over(kind Kind, rank int, s Strategy, load Load) (seconds float64, err error) {
+	linears := c.few
+	if load.Rows >= manyRows[0] {
+		linears = c.many
+	}
 	var as []*Adapter
-	for i := range adapters {
+	for i := range load.Adapters {
 		a := &Adapter{Name: fmt.Sprint(i), Kind: kind, Rank: rank, Sites: make(map[whisper.Site]*Factors)}
-		for _, l := range c.few {
+		for _, l := range linears {
 			a.Sites[l.Site] = c.factors(kind, rank, l)
 		}
 		as = append(as, a)
@@ -167,12 +172,13 @@ func (c *calibration) adapted(kind Kind, rank int, s Strategy, adapters int) (se
 		return 0, err
 	}
 	step := &whisper.Step{Adapter: batch}
-	for i := range probeRow {
-		step.AdapterOf = append(step.AdapterOf, int32(1+i%adapters))
+	for i := range load.Rows {
+		step.AdapterOf = append(step.AdapterOf, int32(1+i%load.Adapters))
 	}
-	p := c.probe(c.few, Load{probeRow, adapters})
+	p := c.probe(linears, load)
+	base := c.base(p)
 	p.Kind, p.Rank, p.Strategy = kind, rank, s
-	return c.measure(p, func() { c.pass(c.few, step, p.Load) }), nil
+	return c.measure(p, func() { c.pass(linears, step, load) }) - base, nil
 }
 
 // factors returns random factors of a kind.
@@ -186,34 +192,45 @@ func (c *calibration) factors(kind Kind, rank int, l *whisper.Linear) *Factors {
 }
 
 // adapters derives the costs of adapters from how much longer passes under them take.
-func (c *calibration) adapters(costs *Costs) error {
-	p := c.probe(c.few, Load{probeRow, 1})
-	base := costs.linear(probeRow) * p.Weights
-	var err error
-	over := func(kind Kind, rank int, s Strategy, adapters int) float64 {
-		t, e := c.adapted(kind, rank, s, adapters)
+func (c *calibration) adapters(costs *Costs) (err error) {
+	over := func(kind Kind, rank int, s Strategy, load Load) float64 {
+		t, e := c.over(kind, rank, s, load)
 		if e != nil && err == nil {
 			err = e
 		}
-		return t - base
+		return t
 	}
+	alone, distinct := Load{probeRow, 1}, Load{probeRow, probeRow}
+	c.lowRank(costs, over(LoRA, 1, ShrinkExpand, alone), over(LoRA, probeRank, ShrinkExpand, alone),
+		over(LoRA, probeRank, ShrinkExpand, distinct), over(LoRA, probeRank, ShrinkExpand, Load{probeWide, 1}))
+	p := c.probe(c.few, alone)
 	calls := float64(p.Linears)
-	one, same := over(LoRA, 1, ShrinkExpand, 1), over(LoRA, probeRank, ShrinkExpand, 1)
-	distinct := over(LoRA, probeRank, ShrinkExpand, probeRow)
-	costs.Factor = positive((distinct - same) / ((probeRow - 1) * probeRank * p.Numbers))
-	costs.FactorRow = positive(((same-one)/((probeRank-1)*p.Numbers) - costs.Factor) / probeRow)
-	costs.Call = positive((one - p.Numbers*(probeRow*costs.FactorRow+costs.Factor)) / calls)
-	costs.Scale = positive(over(FLoRA, 1, Scales, probeRow) / (probeRow * p.Numbers))
-	copies := over(HiRA, probeCopies, Expand, probeRow)
+	costs.Scale = positive(over(FLoRA, 1, Scales, distinct) / (probeRow * p.Numbers))
+	copies := over(HiRA, probeCopies, Expand, distinct)
 	copies -= p.Weights*(costs.linear(probeRow*(1+probeCopies))-costs.linear(probeRow)) + 3*calls*costs.Call
 	costs.Copy = positive((copies - probeRow*p.Numbers*costs.Scale*(1+probeCopies)) / (probeRow * probeCopies * p.Numbers))
 	if _, ok := c.backend.(tensor.Mixer); !ok {
 		return err // rows never pass a weight of their own
 	}
-	thin, thick := over(LoRA, 1, Mix, 1), over(LoRA, probeRank, Mix, 1)
+	thin, thick := over(LoRA, 1, Mix, alone), over(LoRA, probeRank, Mix, alone)
 	costs.MixRank = positive((thick - thin) / ((probeRank - 1) * p.Weights))
 	costs.Mix = positive((thin-calls*costs.Call)/p.Weights - costs.MixRank)
 	return err
+}
+
+// lowRank derives the costs of products of low rank from passes of few rows under one adapter of rank one and of
+// probeRank, under as many such as rows, and of many rows under one. With n numbers of factors for each rank and c calls,
+//
+//	one  = c Call + n (Factor + probeRow FactorRow)
+//	wide = c Call + n probeRank (Factor + probeWide FactorRow)
+func (c *calibration) lowRank(costs *Costs, one, same, distinct, wide float64) {
+	few, many := c.probe(c.few, Load{}), c.probe(c.many, Load{})
+	part := float64(many.Linears) / float64(few.Linears)
+	costs.Factor = positive((distinct - same) / ((probeRow - 1) * probeRank * few.Numbers))
+	one -= few.Numbers * costs.Factor
+	wide -= many.Numbers*probeRank*costs.Factor + part*one
+	costs.FactorRow = positive(wide / (many.Numbers*probeRank*probeWide - part*few.Numbers*probeRow))
+	costs.Call = positive((one - few.Numbers*probeRow*costs.FactorRow) / float64(few.Linears))
 }
 
 // positive returns x, and zero for what noise made negative.

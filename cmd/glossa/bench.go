@@ -22,7 +22,7 @@ type benchCommand struct {
 	Windows int     `placeholder:"N" help:"The number of windows encoded together. (one, as in transcribe)"`
 	Tokens  int     `default:"100" help:"The tokens of a window. (${default})"`
 	Repeat  int     `default:"5" help:"How often each measurement is repeated at most; the median counts. (${default})"`
-	Seconds float64 `default:"20" help:"The time after which a measurement is not repeated again. (${default})"`
+	Seconds float64 `placeholder:"S" help:"The time after which a measurement is not repeated again. (20; with --adapters 5)"`
 
 	benchAdapterFlags `embed:"" group:"Adapters"`
 
@@ -118,6 +118,9 @@ func (f *benchCommand) check() error {
 	}
 	if f.Tokens < 2 { // the first is the prompt's
 		return fmt.Errorf("--tokens %d: at least 2 are needed", f.Tokens)
+	}
+	if f.Seconds < 0 {
+		return fmt.Errorf("--seconds %g: at least 0 is needed", f.Seconds)
 	}
 	if f.Repeat < 1 {
 		return fmt.Errorf("--repeat %d: at least 1 is needed", f.Repeat)

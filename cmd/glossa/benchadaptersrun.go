@@ -28,6 +28,7 @@ type contender struct {
 	batch  *flora.Batch
 	chosen bool
 	barred bool // may not be chosen
+	slow   bool // so that once is enough
 	times  []time.Duration
 }
 
@@ -160,6 +161,9 @@ func (m *adapterBench) randomAdapters(c adapterCase) []*flora.Adapter {
 	return as
 }
 
+// slowest is how many times the base model's time a strategy of encoding takes to be measured but once.
+const slowest = 3
+
 // adapterOf is the index of window i's adapter.
 func (c adapterCase) adapterOf(i int) int32 { return int32(1 + i%c.adapters) }
 
@@ -171,16 +175,24 @@ func (f *benchCommand) encodeByTurns(ctx context.Context, m *adapterBench, c ada
 		adapterOf[i] = c.adapterOf(i)
 	}
 	begin := time.Now()
+	var first time.Duration // of the base model
 	for round := 0; round < 2 || round < f.Repeat && !f.over(time.Since(begin)); round++ {
-		for _, t := range contenders {
+		for i, t := range contenders {
 			if err := ctx.Err(); err != nil {
 				return err
+			}
+			if t.slow {
+				continue
 			}
 			d, err := m.encodeAdapted(mels, t.adapter(), adapterOf)
 			if err != nil {
 				return err
 			}
-			if round > 0 || f.over(time.Since(begin)) { // the first is for the memory to be there
+			if i == 0 && round == 0 {
+				first = d
+			}
+			t.slow = d > slowest*first
+			if round > 0 || t.slow { // the first is for the memory to be there
 				t.times = append(t.times, d)
 			}
 		}
@@ -235,32 +247,35 @@ func (f *benchCommand) decodeByTurns(ctx context.Context, m *adapterBench, c ada
 				}
 			}
 		}
-		if err := stepByTurns(ctx, batches, contenders); err != nil {
-			return err
+		for step := 0; batches[0].Len() > 0 && (step < leastSteps || !f.over(time.Since(begin))); step++ {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := stepByTurns(batches, contenders, step > 0); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// stepByTurns takes steps until the windows are done, and times all but the first.
-func stepByTurns(ctx context.Context, batches []*whisper.Batch, contenders []*contender) error {
-	for step := 0; batches[0].Len() > 0; step++ {
-		if err := ctx.Err(); err != nil {
+// leastSteps are taken however long they take.
+const leastSteps = 5
+
+// stepByTurns takes a step of each batch, and keeps its time where it is asked to.
+func stepByTurns(batches []*whisper.Batch, contenders []*contender, timed bool) error {
+	for i, b := range batches {
+		begin := time.Now()
+		done, err := b.Step()
+		if err != nil {
 			return err
 		}
-		for i, b := range batches {
-			begin := time.Now()
-			done, err := b.Step()
-			if err != nil {
-				return err
-			}
-			if d := time.Since(begin); step > 0 {
-				contenders[i].times = append(contenders[i].times, d)
-			}
-			for _, w := range done {
-				if w.Err != nil {
-					return w.Err
-				}
+		if d := time.Since(begin); timed {
+			contenders[i].times = append(contenders[i].times, d)
+		}
+		for _, w := range done {
+			if w.Err != nil {
+				return w.Err
 			}
 		}
 	}
