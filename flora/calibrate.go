@@ -53,7 +53,7 @@ const (
 	probeRank   = 8
 	probeRow    = 16 // rows of the probes with adapters
 	probeWide   = 256
-	probeCopies = 4  // rank of the probe with copies
+	probeCopies = 4 // rank of the probe with copies
 )
 
 // Calibrate measures what the parts of strategies cost for model m on b. It takes about two seconds by a [Stopwatch] of
