@@ -41,6 +41,7 @@ func NewBatchWith(m *whisper.Model, b tensor.Backend, o Options, adapters ...*Ad
 		t.sites[l.Site] = &site{linear: l, of: []placed{{}}}
 	}
 	t.pass.begin()
+	t.weights.begin(t)
 	for _, a := range adapters {
 		r, err := t.Prepare(a)
 		if err != nil {
@@ -129,10 +130,11 @@ func (b *Batch) Linear(s *whisper.Step, l *whisper.Linear, x tensor.Mat, gelu bo
 			continue
 		}
 		if k := index(s, from); !earlier(s, from, k) {
-			b.rowsByWeight(s, at, k, from)
+			b.weights.add(b, at.of[k].adapted, k, from)
 		}
 		from++
 	}
+	b.weights.compute(b)
 	p.s, p.l, p.at, p.x, p.y = nil, nil, nil, tensor.Mat{}, tensor.Mat{}
 	return y, true
 }
@@ -162,26 +164,6 @@ func (b *Batch) byWeight(s *whisper.Step, at *site, i int) bool {
 		}
 	}
 	return rows >= a.fromRows
-}
-
-// rowsByWeight computes the rows of all sequences under adapter k, of which the given one is the first.
-func (b *Batch) rowsByWeight(s *whisper.Step, at *site, k int32, first int) {
-	p := &b.pass
-	a := at.of[k].adapted
-	w, bias := b.weights.of(b, p.l, a), p.l.Bias
-	if !a.factors.D.IsZero() {
-		bias = a.bias
-	}
-	for from := first; from < s.Seg.Len(); {
-		to := from
-		for to < s.Seg.Len() && index(s, to) == k {
-			to++
-		}
-		if i, j := int(s.Seg[from]), int(s.Seg[to]); i < j {
-			s.LinearTo(p.y.Slice(i, j), p.x.Slice(i, j), w, bias, tensor.Scales{}, nil, p.gelu)
-		}
-		from = to + 1
-	}
 }
 
 // index returns the adapter index of sequence i of a step.

@@ -1,8 +1,6 @@
 package flora
 
 import (
-	"slices"
-
 	"glossa/whisper"
 	"glossa/whisper/tensor"
 )
@@ -120,86 +118,4 @@ func (p *pass) stack(adapters []int32) (lowRank bool) {
 		}
 	}
 	return lowRank
-}
-
-// weights are those that adapters have of their own.
-type weights struct {
-	scratch []tensor.Packed // one of each shape
-	mixed   tensor.Weight
-	merged  int64 // bytes
-}
-
-// of returns the weight of a linear under an adapter, until the next call.
-func (t *weights) of(b *Batch, l *whisper.Linear, a *adapted) *tensor.Weight {
-	w := l.Weight.Packed
-	m, ok := b.backend.(tensor.Mixer)
-	if !ok || w == nil {
-		t.mixed = b.remade(l, a)
-		return &t.mixed
-	}
-	if a.strategy == Merged {
-		if a.kept.Packed != nil && a.base == w {
-			return &a.kept
-		}
-		t.drop(a)
-		if size := tensor.PackedBytes(w); t.merged+size <= b.options.Policy.MergedBytes {
-			t.merged += size
-			a.resident.merged.Add(size)
-			a.base, a.kept = w, tensor.Weight{Mat: l.Weight.Mat, Packed: m.NewMixed(w)}
-			m.Mix(a.kept.Packed, w, a.update)
-			return &a.kept
-		}
-	}
-	t.mixed = tensor.Weight{Mat: tensor.Mat{Rows: l.Weight.Rows, Cols: l.Weight.Cols}, Packed: t.room(m, w)}
-	m.Mix(t.mixed.Packed, w, a.update)
-	return &t.mixed
-}
-
-// room returns memory for an update of w.
-func (t *weights) room(m tensor.Mixer, w tensor.Packed) tensor.Packed {
-	nOut, nIn := w.Shape()
-	i := slices.IndexFunc(t.scratch, func(p tensor.Packed) bool {
-		rows, cols := p.Shape()
-		return rows == nOut && cols == nIn && p.DType() == w.DType()
-	})
-	if i < 0 {
-		t.scratch = append(t.scratch, m.NewMixed(w))
-		i = len(t.scratch) - 1
-	}
-	return t.scratch[i]
-}
-
-// drop forgets a merged weight.
-func (t *weights) drop(a *adapted) {
-	if a.kept.Packed == nil {
-		return
-	}
-	size := tensor.PackedBytes(a.kept.Packed)
-	t.merged -= size
-	a.resident.merged.Add(-size)
-	a.kept, a.base = tensor.Weight{}, nil
-}
-
-// forget drops the merged weights of a resident.
-func (t *weights) forget(r *Resident) {
-	for _, a := range r.sites {
-		t.drop(a)
-	}
-}
-
-// remade returns the weight of a linear under an adapter, where the backend does not mix: made of the plain one.
-func (b *Batch) remade(l *whisper.Linear, a *adapted) tensor.Weight {
-	plain, ok := l.Weight.Plain(b.backend)
-	if !ok {
-		panic("flora: weights of " + l.Site.String() + " cannot be looked up")
-	}
-	u := a.factors.update()
-	w := tensor.Weight{Mat: u.Apply(plain)}
-	if p := l.Weight.Packed; p != nil {
-		var err error
-		if w.Packed, err = b.backend.Pack(w.Mat, p.DType()); err != nil {
-			panic("flora: " + err.Error()) // of a format that it packed before
-		}
-	}
-	return w
 }

@@ -69,9 +69,10 @@ func (l *LowRank) Bytes() int64 {
 	return 4 * int64(len(l.u.Data)+len(l.v.Data)+len(l.d.Data))
 }
 
-// LinearTo computes into y what [Ops.LowRankLinear] of the backend does: out[row[i]] ∘ ((in[row[i]] ∘
+// LinearTo computes into y what [LowRankLinear] does: out[row[i]] ∘ ((in[row[i]] ∘
 // x[i]) wᵀ) + bias + (x[i] vᵀ) uᵀ + d, without scales where s is the zero Scales, without the last where
-// low is nil or low[i] is, and with gelu GELU of it. It is not differentiable.
+// low is nil or low[i] is, and with gelu GELU of it. It is not differentiable. Without scales and low, and with packed
+// weights, several goroutines may call it at once.
 func (o *Ops) LinearTo(y, x Mat, w *Weight, bias Mat, s Scales, low []*LowRank, gelu bool) {
 	o.checkLinearTo(y, x, w, bias, s, low)
 	if x.Rows == 0 {
@@ -102,8 +103,8 @@ func (o *Ops) LinearTo(y, x Mat, w *Weight, bias Mat, s Scales, low []*LowRank, 
 // linearParts computes a linear, scaled or not, by its parts.
 func (o *Ops) linearParts(y, x Mat, w *Weight, bias Mat, s Scales) {
 	scaled := !s.In.IsZero()
-	m := o.arena.mark()
 	if scaled {
+		defer o.arena.release(o.arena.mark())
 		z := o.New(x.Rows, x.Cols)
 		o.backend.Scale(z, x, s.In, s.Row)
 		x = z
@@ -119,7 +120,6 @@ func (o *Ops) linearParts(y, x Mat, w *Weight, bias Mat, s Scales) {
 	if !bias.IsZero() {
 		o.backend.AddBias(y, y, bias)
 	}
-	o.arena.release(m)
 }
 
 // early returns bias where it is added by the product, else the zero Mat.
