@@ -30,6 +30,10 @@ type Options struct {
 
 	// KeepAdapters are the names of adapters that stay in memory. The default value is nil.
 	KeepAdapters []string
+
+	// Strategies say how linears are computed under adapters. The default value is the zero value, that
+	// of [flora.NewBatch].
+	Strategies flora.Options
 }
 
 // Engine transcribes with one model and its adapters. Any number of goroutines may use it at once:
@@ -102,7 +106,7 @@ func newEngineOn(m *whisper.Model, b tensor.Backend, o Options) (*Engine, error)
 	e.tasks, e.tickets = make(map[TaskID]*recording), make(map[int]*recording)
 	e.wake = make(chan struct{}, 1)
 	e.bank, err = flora.NewBank(m, b, flora.BankOptions{
-		MaxBytes: o.AdapterMemory, Keep: o.KeepAdapters, Reserved: []string{Auto, None},
+		MaxBytes: o.AdapterMemory, Keep: o.KeepAdapters, Reserved: []string{Auto, None}, Strategies: o.Strategies,
 		Wake: func() { e.send(func() { e.bank.Sweep() }) },
 	})
 	return e, err

@@ -21,6 +21,8 @@ var (
 	ErrUnsupported = errors.New("flora: unsupported adapter")
 	ErrInvalid     = errors.New("flora: invalid adapter")
 	ErrBase        = errors.New("flora: adapter of another base model")
+	ErrStrategy    = errors.New("flora: unknown strategy")
+	ErrCosts       = errors.New("flora: impossible costs")
 )
 
 // Kind is a family of adapters.

@@ -54,6 +54,10 @@ type BankOptions struct {
 	// Keep are names whose adapters never go down by a tier. The default value is nil: none.
 	Keep []string
 
+	// Strategies say how linears are computed under adapters. The default value is the zero value, that
+	// of [NewBatch].
+	Strategies Options
+
 	// Reserved are names that no adapter can have. The default value is nil: none.
 	Reserved []string
 
@@ -95,7 +99,7 @@ type version struct {
 
 // NewBank returns a bank without adapters for model m on b.
 func NewBank(m *whisper.Model, b tensor.Backend, o BankOptions) (*Bank, error) {
-	batch, err := NewBatch(m, b)
+	batch, err := NewBatchWith(m, b, o.Strategies)
 	if err != nil {
 		return nil, err
 	}

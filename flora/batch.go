@@ -15,33 +15,33 @@ import (
 type Batch struct {
 	model     *whisper.Model
 	backend   tensor.Backend
+	options   Options
 	residents []*Resident // by index; residents[0] is nil, as is an index that is free
 	sites     map[whisper.Site]*site
+	pass      pass
+	weights   weights
 }
 
-// Resident is an adapter in the form that a [Batch] applies.
-type Resident struct {
-	Adapter *Adapter
-	factors map[whisper.Site]*Factors // without magnitudes
-}
-
-// site is what the adapters do at one linear, by index, so that a step looks for it in one place.
-type site struct {
-	// Scales of the first terms side by side, (nAdapter, nOut) and (nAdapter, nIn): row 0, the
-	// identity, and the rows of adapters that scale nothing are ones. The zero Mat: none scales.
-	a, b tensor.Mat
-
-	factors []*Factors // nil: does not adapt this linear
-	more    []bool     // does more than scale once
-}
-
-// NewBatch returns a batch for model m on b, with the given adapters at the indices from 1 on. The
-// errors are those of [Batch.Prepare].
+// NewBatch returns a batch for model m on b, with the given adapters at the indices from 1 on, under the
+// zero [Options]. The errors are those of [Batch.Prepare].
 func NewBatch(m *whisper.Model, b tensor.Backend, adapters ...*Adapter) (*Batch, error) {
-	t := &Batch{model: m, backend: b, residents: []*Resident{nil}, sites: make(map[whisper.Site]*site)}
-	for _, l := range m.Linears() {
-		t.sites[l.Site] = &site{factors: []*Factors{nil}, more: []bool{false}}
+	return NewBatchWith(m, b, Options{}, adapters...)
+}
+
+// NewBatchWith is NewBatch under options. The errors are those of [Batch.Prepare] and [ErrStrategy].
+func NewBatchWith(m *whisper.Model, b tensor.Backend, o Options, adapters ...*Adapter) (*Batch, error) {
+	if err := o.check(); err != nil {
+		return nil, err
 	}
+	t := &Batch{
+		model: m, backend: b, options: o.withDefaults(m, b),
+		residents: []*Resident{nil}, sites: make(map[whisper.Site]*site),
+	}
+	for _, l := range m.Linears() {
+		t.sites[l.Site] = &site{linear: l, of: []placed{{}}}
+	}
+	t.pass.begin()
+	t.weights.begin(t)
 	for _, a := range adapters {
 		r, err := t.Prepare(a)
 		if err != nil {
@@ -50,48 +50,6 @@ func NewBatch(m *whisper.Model, b tensor.Backend, adapters ...*Adapter) (*Batch,
 		t.Put(r)
 	}
 	return t, nil
-}
-
-// Prepare returns a as the batch applies it. The errors are [ErrBase], and [ErrUnsupported] where a has
-// magnitudes and the weights of the model cannot be looked up.
-func (b *Batch) Prepare(a *Adapter) (*Resident, error) {
-	if err := a.Check(b.model); err != nil {
-		return nil, err
-	}
-	r := &Resident{Adapter: a, factors: make(map[whisper.Site]*Factors, len(a.Sites))}
-	for _, l := range b.model.Linears() {
-		f := a.Sites[l.Site]
-		if f == nil {
-			continue
-		}
-		f = f.withBias(l.Bias)
-		if !f.M.IsZero() {
-			w, err := b.plain(&l.Weight)
-			if err != nil {
-				return nil, fmt.Errorf("adapter %s: %s: %w", a.Name, l.Site, err)
-			}
-			f = f.folded(f.norms(w))
-		}
-		r.factors[l.Site] = f
-	}
-	return r, nil
-}
-
-// plain returns the numbers of a weight, rounded as it is packed where it was not kept otherwise.
-func (b *Batch) plain(w *tensor.Weight) (tensor.Mat, error) {
-	if !w.IsZero() {
-		return w.Mat, nil
-	}
-	e, ok := b.backend.(tensor.PackedEmbedder)
-	if !ok {
-		return tensor.Mat{}, fmt.Errorf("%w: %s does not look weights up", ErrUnsupported, b.backend.Name())
-	}
-	m, id := tensor.Zeros(w.Rows, w.Cols), make([]int32, w.Rows)
-	for i := range id {
-		id[i] = int32(i)
-	}
-	e.EmbedPacked(m, w.Packed, id)
-	return m, nil
 }
 
 // Put gives a resident of this batch the least index that is free.
@@ -105,63 +63,18 @@ func (b *Batch) Put(r *Resident) (index int32) {
 	}
 	b.residents[i] = r
 	for _, l := range b.model.Linears() {
-		b.sites[l.Site].put(i, r.factors[l.Site], l.Weight.Rows, l.Weight.Cols)
+		b.sites[l.Site].put(i, r.sites[l.Site])
 	}
 	return int32(i)
 }
 
-// Remove frees the index of a resident, which no sequence has any more.
+// Remove frees the index of a resident, which no sequence has any more, and its merged weights.
 func (b *Batch) Remove(index int32) {
+	b.weights.forget(b.residents[index])
 	b.residents[index] = nil
-	for _, l := range b.model.Linears() {
-		b.sites[l.Site].put(int(index), nil, l.Weight.Rows, l.Weight.Cols)
+	for _, t := range b.sites {
+		t.put(int(index), nil)
 	}
-}
-
-// put sets what index i does, nothing where f is nil, at a linear (nOut, nIn).
-func (t *site) put(i int, f *Factors, nOut, nIn int) {
-	for len(t.factors) <= i {
-		t.factors, t.more = append(t.factors, nil), append(t.more, false)
-	}
-	t.factors[i], t.more[i] = f, f.more()
-	if t.a.IsZero() && !f.scales() {
-		return
-	}
-	t.a, t.b = withRows(t.a, len(t.factors), nOut), withRows(t.b, len(t.factors), nIn)
-	setOnes(t.a.Row(i))
-	setOnes(t.b.Row(i))
-	if f.scales() && !f.A.IsZero() {
-		copy(t.a.Row(i), f.A.Row(0))
-	}
-	if f.scales() && !f.B.IsZero() {
-		copy(t.b.Row(i), f.B.Row(0))
-	}
-}
-
-// withRows returns m with at least so many rows, those that it did not have of ones.
-func withRows(m tensor.Mat, rows, cols int) tensor.Mat {
-	if m.Rows >= rows {
-		return m
-	}
-	grown := tensor.Zeros(rows, cols)
-	setOnes(grown.Data[copy(grown.Data, m.Data):])
-	return grown
-}
-
-// scales reports whether the first term is scaled. f may be nil.
-func (f *Factors) scales() bool { return f != nil && !f.Base && f.terms() > 0 }
-
-// more reports whether there is more than the first term. f may be nil.
-func (f *Factors) more() bool {
-	return f != nil && (f.further() < f.terms() || !f.U.IsZero() || !f.D.IsZero())
-}
-
-// further returns the index of the first of the further terms.
-func (f *Factors) further() int {
-	if f.Base {
-		return 0
-	}
-	return 1
 }
 
 // Index returns the index of the named adapter, or [ErrUnknown]. The name "" is the identity.
@@ -188,73 +101,69 @@ func (b *Batch) Names() []string {
 	return names
 }
 
-// Linear returns what [Factors] has, or GELU of it, for the rows x of each sequence under its adapter.
-// The terms are added in an order that is the same for all: the first, the bias, the further ones, the
-// product of U and V, what is added to the bias.
+// Name returns the name of the adapter at index i, "" for the identity.
+func (b *Batch) Name(i int32) string {
+	if r := b.residents[i]; r != nil {
+		return r.Adapter.Name
+	}
+	return ""
+}
+
+// Linear returns what [Factors] has, or GELU of it, for the rows x of each sequence under its adapter, by
+// the adapter's strategy. It is not differentiable: see [Alone].
 func (b *Batch) Linear(s *whisper.Step, l *whisper.Linear, x tensor.Mat, gelu bool) (y tensor.Mat, ok bool) {
 	at := b.sites[l.Site]
-	adapted, more := at.touched(s)
-	if !adapted {
+	if at == nil || !at.touched(s) {
 		return tensor.Mat{}, false
 	}
-	first, scaled := at.first(s)
-	if !more && gelu {
-		if !scaled {
-			return s.LinearGELU(x, &l.Weight, l.Bias), true
+	y = s.New(x.Rows, l.Weight.Rows)
+	p := &b.pass
+	p.s, p.l, p.at, p.x, p.y, p.gelu = s, l, at, x, y, gelu
+	for from, n := 0, s.Seg.Len(); from < n; {
+		to := from
+		for to < n && !b.byWeight(s, at, to) {
+			to++
 		}
-		return s.ScaledLinearGELU(x, &l.Weight, l.Bias, first), true
+		if to > from {
+			p.byRows(int(s.Seg[from]), int(s.Seg[to]))
+			from = to
+			continue
+		}
+		if k := index(s, from); !earlier(s, from, k) {
+			b.weights.add(b, at.of[k].adapted, k, from)
+		}
+		from++
 	}
-	if scaled {
-		y = s.ScaledLinear(x, &l.Weight, l.Bias, first)
-	} else {
-		y = s.Linear(x, &l.Weight, l.Bias)
-	}
-	if more {
-		at.rest(s, l, &y, x)
-	}
-	if gelu {
-		y = s.GELU(y)
-	}
+	b.weights.compute(b)
+	p.s, p.l, p.at, p.x, p.y = nil, nil, nil, tensor.Mat{}, tensor.Mat{}
 	return y, true
 }
 
-// first returns the scales of the first terms, looked up row by row. !scaled where all are ones.
-func (t *site) first(s *whisper.Step) (first tensor.Scales, scaled bool) {
+// touched reports whether any sequence of the step has an adapter that adapts the linear.
+func (t *site) touched(s *whisper.Step) bool {
 	for _, i := range s.AdapterOf {
-		if t.factors[i].scales() {
-			return tensor.Scales{In: t.b, Out: t.a, Row: s.AdapterRows()}, true
+		if t.of[i].adapted != nil {
+			return true
 		}
 	}
-	return tensor.Scales{}, false
+	return false
 }
 
-// rest adds to y what the adapters have beyond the first term, for the rows of those that do.
-func (t *site) rest(s *whisper.Step, l *whisper.Linear, y *tensor.Mat, x tensor.Mat) {
-	for from := 0; from < s.Seg.Len(); {
-		to, k := run(s, from), index(s, from)
-		switch i, j := int(s.Seg[from]), int(s.Seg[to]); {
-		case !t.more[k]:
-		case j-i == y.Rows:
-			t.factors[k].rest(s, l, y, x)
-		default:
-			part := y.Slice(i, j)
-			t.factors[k].rest(s, l, &part, x.Slice(i, j))
+// byWeight reports whether the rows of sequence i pass a weight of their adapter's.
+func (b *Batch) byWeight(s *whisper.Step, at *site, i int) bool {
+	k := index(s, i)
+	a := at.of[k].adapted
+	if a == nil || a.fromRows == 0 || a.fromRows == never {
+		return a != nil && a.fromRows == 0
+	}
+	rows := 0
+	for j := range s.Seg.Len() {
+		if index(s, j) == k {
+			from, to := s.Seg.Range(j)
+			rows += to - from
 		}
-		from = to
 	}
-}
-
-// rest adds what comes behind the first term to y.
-func (f *Factors) rest(s *whisper.Step, l *whisper.Linear, y *tensor.Mat, x tensor.Mat) {
-	for k := f.further(); k < f.terms(); k++ {
-		s.AddTo(y, f.term(s, l, x, tensor.Mat{}, k))
-	}
-	if !f.U.IsZero() {
-		s.AddTo(y, f.product(s, x))
-	}
-	if !f.D.IsZero() {
-		s.AddBiasTo(y, f.D)
-	}
+	return rows >= a.fromRows
 }
 
 // index returns the adapter index of sequence i of a step.
@@ -265,31 +174,12 @@ func index(s *whisper.Step, i int) int32 {
 	return s.AdapterOf[i]
 }
 
-// run returns the end of the run of sequences from the given one on that share its adapter.
-func run(s *whisper.Step, from int) int {
-	to := from + 1
-	for to < s.Seg.Len() && index(s, to) == index(s, from) {
-		to++
+// earlier reports whether a sequence before i has adapter k.
+func earlier(s *whisper.Step, i int, k int32) bool {
+	for j := range i {
+		if index(s, j) == k {
+			return true
+		}
 	}
-	return to
-}
-
-// touched reports whether any sequence of the step has an adapter that adapts the linear, and one that
-// does more than scale. t may be nil.
-func (t *site) touched(s *whisper.Step) (adapted, more bool) {
-	if t == nil {
-		return false, false
-	}
-	for _, i := range s.AdapterOf {
-		adapted, more = adapted || t.factors[i] != nil, more || t.more[i]
-	}
-	return adapted, more
-}
-
-// Name returns the name of the adapter at index i, "" for the identity.
-func (b *Batch) Name(i int32) string {
-	if r := b.residents[i]; r != nil {
-		return r.Adapter.Name
-	}
-	return ""
+	return false
 }

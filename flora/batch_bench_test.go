@@ -24,11 +24,11 @@ const (
 	benchTokens   = 64 // of a window
 )
 
-// benchKinds are adapters of all linears.
-var benchKinds = []struct {
+// benchKind are adapters of all linears.
+type benchKind struct {
 	kind flora.Kind
 	rank int
-}{{flora.FLoRA, 1}, {flora.LoRA, 1}, {flora.LoRA, 8}}
+}
 
 // benchModel is a model of random weights.
 type benchModel struct {
@@ -80,7 +80,7 @@ func fillAround(x []float32, rng *rand.Rand, center, width float32) {
 	}
 }
 
-// adapters returns a batch of n random adapters of all linears.
+// adapters returns a batch of n random adapters of all linears, by their default strategies.
 func (m *benchModel) adapters(b *testing.B, n int, kind flora.Kind, rank int) *flora.Batch {
 	b.Helper()
 	rng := rand.New(rand.NewPCG(2, 2))
@@ -94,11 +94,19 @@ func (m *benchModel) adapters(b *testing.B, n int, kind flora.Kind, rank int) *f
 		a := &flora.Adapter{Name: fmt.Sprint(i), Kind: kind, Rank: rank, Sites: make(map[whisper.Site]*flora.Factors)}
 		for _, l := range m.Linears() {
 			nOut, nIn := l.Weight.Rows, l.Weight.Cols
-			if kind == flora.FLoRA {
-				a.Sites[l.Site] = &flora.Factors{A: random(rank, nOut, 1, 0.1), B: random(rank, nIn, 1, 0.1)}
-			} else {
-				a.Sites[l.Site] = &flora.Factors{U: random(nOut, rank, 0, 0.1), V: random(rank, nIn, 0, 0.1)}
+			f := &flora.Factors{}
+			switch kind {
+			case flora.FLoRA, flora.HiRA:
+				f.Base = kind == flora.HiRA
+				f.A, f.B = random(rank, nOut, 1, 0.1), random(rank, nIn, 1, 0.1)
+			case flora.DoRA:
+				f.M = random(1, nOut, 1, 0.1)
+				fallthrough
+			default:
+				f.Base = true
+				f.U, f.V = random(nOut, rank, 0, 0.1), random(rank, nIn, 0, 0.1)
 			}
+			a.Sites[l.Site] = f
 		}
 		as = append(as, a)
 	}
@@ -110,11 +118,11 @@ func (m *benchModel) adapters(b *testing.B, n int, kind flora.Kind, rank int) *f
 }
 
 // eachBench runs f for every format of weights and kind of adapters.
-func eachBench(b *testing.B, n int, f func(b *testing.B, m *benchModel, batch *flora.Batch)) {
+func eachBench(b *testing.B, n int, kinds []benchKind, f func(b *testing.B, m *benchModel, batch *flora.Batch)) {
 	for _, dtype := range []tensor.DType{tensor.F32, tensor.BF16, tensor.I8} {
 		b.Run(dtype.String(), func(b *testing.B) {
 			m := newBenchModel(b, dtype)
-			for _, k := range benchKinds {
+			for _, k := range kinds {
 				b.Run(fmt.Sprintf("%s-%d", k.kind, k.rank), func(b *testing.B) { f(b, m, m.adapters(b, n, k.kind, k.rank)) })
 			}
 		})
@@ -140,7 +148,7 @@ func (t *times) report(b *testing.B, what string) {
 // BenchmarkDecode takes a step of windows without adapters and a step of the same windows under an
 // adapter each by turns, in batches that are fed a token of each window.
 func BenchmarkDecode(b *testing.B) {
-	eachBench(b, nAdapted, func(b *testing.B, m *benchModel, batch *flora.Batch) {
+	eachBench(b, nAdapted, []benchKind{{flora.FLoRA, 1}, {flora.LoRA, 1}, {flora.LoRA, 8}}, func(b *testing.B, m *benchModel, batch *flora.Batch) {
 		cross, err := m.Encode(m.ops, nil, []audio.Mel{m.mel}, nil)
 		if err != nil {
 			b.Fatal(err)
@@ -186,7 +194,7 @@ func BenchmarkDecode(b *testing.B) {
 // BenchmarkEncode encodes a window without an adapter and the same under one by turns, to its
 // cross-attention keys and values.
 func BenchmarkEncode(b *testing.B) {
-	eachBench(b, 1, func(b *testing.B, m *benchModel, batch *flora.Batch) {
+	eachBench(b, 1, []benchKind{{flora.FLoRA, 8}, {flora.LoRA, 8}, {flora.HiRA, 8}, {flora.DoRA, 8}}, func(b *testing.B, m *benchModel, batch *flora.Batch) {
 		encode := func(a whisper.Adapter, index int32) time.Duration {
 			begin := time.Now()
 			cross, err := m.EncodeInto(&m.pool, m.ops, a, []audio.Mel{m.mel}, []int32{index})

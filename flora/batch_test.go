@@ -29,19 +29,49 @@ func randomAdapters(t testing.TB, m *whisper.Model, seed uint64) []*flora.Adapte
 		{"lora1", flora.LoRA, 1, flora.AttentionOnly}, {"another1", flora.FLoRA, 1, flora.AttentionOnly},
 		{"hira2", flora.HiRA, 2, flora.All}, {"dora2", flora.DoRA, 2, flora.All}, {"ia3", flora.IA3, 0, flora.All},
 	} {
-		a, err := flora.New(m, c.name, c.kind, c.rank, c.target, rng)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, mats := a.Params()
-		for _, p := range mats {
-			for i := range p.Data {
-				p.Data[i] += float32(0.3 * rng.NormFloat64())
-			}
-		}
-		as = append(as, a)
+		as = append(as, randomAdapter(t, m, c.name, c.kind, c.rank, c.target, rng))
 	}
 	return as
+}
+
+// randomAdapter is an adapter with factors far from neutral.
+func randomAdapter(t testing.TB, m *whisper.Model, name string, kind flora.Kind, rank int, target flora.Target, rng *rand.Rand) *flora.Adapter {
+	t.Helper()
+	a, err := flora.New(m, name, kind, rank, target, rng)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, factors := a.Params()
+	for _, p := range factors {
+		for i := range p.Data {
+			p.Data[i] += float32(0.3 * rng.NormFloat64())
+		}
+	}
+	return a
+}
+
+// compositions are punica's of batches: the adapter of each sequence.
+func compositions(rng *rand.Rand, nAdapter int) map[string]func(i int) int32 {
+	zipf := rand.NewZipf(rng, 1.5, 1, uint64(nAdapter-1))
+	distinct := func(i int) int32 { return int32(i % nAdapter) }
+	return map[string]func(i int) int32{
+		"distinct":  distinct,
+		"permuted":  distinct,
+		"identical": func(int) int32 { return 1 },
+		"uniform":   func(int) int32 { return int32(rng.IntN(nAdapter)) },
+		"zipf":      func(int) int32 { return int32(zipf.Uint64()) },
+		"skewed":    func(i int) int32 { return int32(min(i, nAdapter-1)) },
+		"base":      func(int) int32 { return 0 },
+	}
+}
+
+// mels returns random windows.
+func mels(rng *rand.Rand, n int) []audio.Mel {
+	var ms []audio.Mel
+	for range n {
+		ms = append(ms, goldentest.RandomMel(rng, 2+rng.IntN(60)))
+	}
+	return ms
 }
 
 // TestBatchedIsAlone is the determinism law under adapters: in any batch, order and neighbourhood,
@@ -55,17 +85,8 @@ func TestBatchedIsAlone(t *testing.T) {
 	}
 	nAdapter := len(batch.Names()) + 1
 	rng := rand.New(rand.NewPCG(5, 5))
-	zipf := rand.NewZipf(rng, 1.5, 1, uint64(nAdapter-1))
-	compositions := map[string]func(i int) int32{
-		"distinct":  func(i int) int32 { return int32(i % nAdapter) },
-		"identical": func(int) int32 { return 1 },
-		"uniform":   func(int) int32 { return int32(rng.IntN(nAdapter)) },
-		"zipf":      func(int) int32 { return int32(zipf.Uint64()) },
-		"skewed":    func(i int) int32 { return int32(min(i, nAdapter-1)) },
-		"base":      func(int) int32 { return 0 },
-	}
 	o := tensor.NewOps(b)
-	for name, adapterOf := range compositions {
+	for name, adapterOf := range compositions(rng, nAdapter) {
 		for _, n := range []int{1, 2, 7, 23} {
 			var mels []audio.Mel
 			var index []int32

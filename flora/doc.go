@@ -12,6 +12,7 @@
 // (nOut, r), or α/√r B (rsLoRA, Kalajdzievski 2023). [Kind] lists them all, [Factors] has the form.
 //
 // An [Adapter] is read from a PEFT directory by [Open], made a directory by [Adapter.Write], made another kind by
-// [Adapter.Convert] and part of a model by [Merge]. A [Batch] is what a model's linears call; a [Bank] holds adapters by
-// name, lets them come and go while they serve, and keeps them within a budget.
+// [Adapter.Convert] and part of a model by [Merge]. A [Batch] is what a model's linears call; how it computes a linear under
+// an adapter is a [Strategy], chosen by what each would cost on the machine ([Calibrate]). A [Bank] holds adapters by name,
+// lets them come and go while they serve, and keeps them within a budget.
 package flora

@@ -18,29 +18,50 @@ func TestStepAllocatesNothing(t *testing.T) {
 	}
 	s := newSearchBed(t)
 	rng := rand.New(rand.NewPCG(2, 2))
-	var adapters []*flora.Adapter
-	for i, kind := range []flora.Kind{flora.FLoRA, flora.LoRA, flora.FLoRA} {
-		a, err := flora.New(s.model, string(rune('a'+i)), kind, 1+i, flora.All, rng)
-		if err != nil {
-			t.Fatal(err)
+	for _, c := range []struct {
+		kinds    [3]flora.Kind
+		strategy flora.Strategy
+	}{
+		{[3]flora.Kind{flora.FLoRA, flora.LoRA, flora.FLoRA}, ""},
+		{[3]flora.Kind{flora.HiRA, flora.DoRA, flora.IA3}, ""},
+		{[3]flora.Kind{flora.FLoRA, flora.DoRA, flora.HiRA}, flora.Mix},
+		{[3]flora.Kind{flora.IA3, flora.RSLoRA, flora.FLoRA}, flora.Merged},
+	} {
+		var adapters []*flora.Adapter
+		for i, kind := range c.kinds {
+			adapters = append(adapters, steadyAdapter(t, s.model, kind, 1+i, rng))
 		}
-		for _, f := range a.Sites { // as a file has them, not to be trained
-			for _, m := range []*tensor.Mat{&f.A, &f.B, &f.U, &f.V} {
-				*m = tensor.NewMat(m.Rows, m.Cols, m.Data)
+		for _, dtype := range []tensor.DType{tensor.F32, tensor.BF16, tensor.I8} {
+			if err := s.model.Pack(s.ops.Backend(), dtype); err != nil {
+				t.Fatal(err)
 			}
+			policy := flora.DefaultPolicy(s.model)
+			policy.MergedBytes = 100_000 // enough for some
+			mixed, err := flora.NewBatchWith(s.model, s.ops.Backend(), flora.Options{Strategy: c.strategy, Policy: policy}, adapters...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.checkSteadySteps(t, dtype, mixed, len(adapters))
 		}
-		adapters = append(adapters, a)
 	}
-	mixed, err := flora.NewBatch(s.model, s.ops.Backend(), adapters...)
+}
+
+// steadyAdapter returns an adapter that does something, as a file has it, not to be trained.
+func steadyAdapter(t *testing.T, m *whisper.Model, kind flora.Kind, rank int, rng *rand.Rand) *flora.Adapter {
+	t.Helper()
+	a, err := flora.New(m, string(kind), kind, rank, flora.All, rng)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, dtype := range []tensor.DType{tensor.F32, tensor.BF16, tensor.I8} {
-		if err := s.model.Pack(s.ops.Backend(), dtype); err != nil {
-			t.Fatal(err)
+	for _, f := range a.Sites {
+		for _, p := range []*tensor.Mat{&f.A, &f.B, &f.U, &f.V, &f.M} {
+			*p = tensor.NewMat(p.Rows, p.Cols, p.Data)
+			for i := range p.Data {
+				p.Data[i] += float32(0.1 * rng.NormFloat64())
+			}
 		}
-		s.checkSteadySteps(t, dtype, mixed, len(adapters))
 	}
+	return a
 }
 
 // checkSteadySteps counts the allocations of steps of every search, under no adapter and under

@@ -17,12 +17,14 @@ import (
 type benchCommand struct {
 	Geometry []string `default:"tiny" placeholder:"NAME,…" help:"The published models whose sizes are measured, or nano, the embedded one. (${default})"`
 	DType    []string `name:"dtype" enum:"auto,f32,bf16,int8" default:"auto" placeholder:"FORMAT,…" help:"The number formats of the weights; auto is the one that transcribe takes. (${enum})"`
-	Batch    []int    `default:"1,4,8,16,32" placeholder:"N,…" help:"The numbers of windows decoded together. (${default})"`
+	Batch    []int    `placeholder:"N,…" help:"The numbers of windows decoded together. (1,4,8,16,32; with --adapters 8)"`
 	threadsFlag
 	Windows int     `placeholder:"N" help:"The number of windows encoded together. (one, as in transcribe)"`
 	Tokens  int     `default:"100" help:"The tokens of a window. (${default})"`
 	Repeat  int     `default:"5" help:"How often each measurement is repeated at most; the median counts. (${default})"`
-	Seconds float64 `default:"20" help:"The time after which a measurement is not repeated again. (${default})"`
+	Seconds float64 `placeholder:"S" help:"The time after which a measurement is not repeated again. (20; with --adapters 5)"`
+
+	benchAdapterFlags `embed:"" group:"Adapters"`
 
 	JSON     bool   `name:"json" xor:"format" help:"Print one JSON object."`
 	Markdown bool   `xor:"format" help:"Print the table as Markdown."`
@@ -45,9 +47,14 @@ end it, beside the other windows of its batch. Figures are medians:
 The peaks are measured in the same run: multiply-adds in registers and reads from memory on all threads. What fits into a cache
 is read faster.
 
+With --adapters, random adapters of all linears are measured instead: each strategy that they can be computed by, in turns with the
+base model, and how far the one that glossa chooses is from the best. Encoding computes so many windows at once, to the keys and
+values of cross-attention; decoding is a step of as many hypotheses.
+
 Examples:
 
     glossa bench --geometry tiny,base --batch 1,16
+    glossa bench --adapters 1,8 --kind lora,hira --rank 8 --phase decode --batch 8,32
     glossa bench --geometry small --dtype f32,bf16,int8 --json >new.json
     glossa bench --from new.json --vs old.json`
 }
@@ -67,6 +74,9 @@ func (c benchCase) String() string {
 func (f *benchCommand) Run(ctx context.Context, c *console) error {
 	if err := f.check(); err != nil {
 		return err
+	}
+	if len(f.Adapters) > 0 {
+		return f.runAdapters(ctx, c)
 	}
 	var theirs *benchReport
 	if f.VS != "" {
@@ -95,7 +105,10 @@ func (f *benchCommand) check() error {
 			return fmt.Errorf("--geometry %s: there are: %s %s", name, nanoName, strings.Join(whisper.Geometries(), " "))
 		}
 	}
-	for _, n := range f.Batch {
+	if err := f.benchAdapterFlags.check(f); err != nil {
+		return err
+	}
+	for _, n := range f.batches() {
 		if n < 1 {
 			return fmt.Errorf("--batch %d: at least 1 is needed", n)
 		}
@@ -105,6 +118,9 @@ func (f *benchCommand) check() error {
 	}
 	if f.Tokens < 2 { // the first is the prompt's
 		return fmt.Errorf("--tokens %d: at least 2 are needed", f.Tokens)
+	}
+	if f.Seconds < 0 {
+		return fmt.Errorf("--seconds %g: at least 0 is needed", f.Seconds)
 	}
 	if f.Repeat < 1 {
 		return fmt.Errorf("--repeat %d: at least 1 is needed", f.Repeat)
@@ -122,18 +138,12 @@ func (f *benchCommand) results(ctx context.Context, c *console) (r *benchReport,
 	if err != nil {
 		return nil, false, err
 	}
-	var formats []tensor.DType
-	for _, name := range f.DType {
-		d, err := chooseDType(b, name)
-		if err != nil {
-			return nil, false, err
-		}
-		if !slices.Contains(formats, d) {
-			formats = append(formats, d)
-		}
+	formats, err := f.formats(b)
+	if err != nil {
+		return nil, false, err
 	}
 	r = &benchReport{Backend: b.Name(), Results: []benchResult{}}
-	w := &benchWatch{console: c, total: len(f.Geometry) * len(formats) * len(f.Batch)}
+	w := &benchWatch{console: c, total: len(f.Geometry) * len(formats) * len(f.batches())}
 	c.start(int64(w.total*benchPhases), progressbar.OptionSetDescription("peaks"))
 	defer c.stop()
 	peaks := measurePeaks(b, formats)
@@ -149,6 +159,31 @@ func (f *benchCommand) results(ctx context.Context, c *console) (r *benchReport,
 	return r, w.skipped, nil
 }
 
+// formats returns the number formats that the flags name, each once.
+func (f *benchCommand) formats(b backend) (formats []tensor.DType, err error) {
+	for _, name := range f.DType {
+		d, err := chooseDType(b, name)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(formats, d) {
+			formats = append(formats, d)
+		}
+	}
+	return formats, nil
+}
+
+// batches returns the numbers of windows that are decoded together.
+func (f *benchCommand) batches() []int {
+	switch {
+	case len(f.Batch) > 0:
+		return f.Batch
+	case len(f.Adapters) > 0:
+		return []int{8}
+	}
+	return []int{1, 4, 8, 16, 32}
+}
+
 // measure measures one model at each batch.
 func (f *benchCommand) measure(ctx context.Context, b backend, w *benchWatch, geometry string, dtype tensor.DType, peaks benchPeaks) ([]benchResult, error) {
 	d, tokenizer, err := benchGeometry(geometry)
@@ -158,7 +193,7 @@ func (f *benchCommand) measure(ctx context.Context, b backend, w *benchWatch, ge
 	var results []benchResult
 	var bench *benchModel
 	encoded := make(map[int]encodeTimes)
-	for _, n := range f.Batch {
+	for _, n := range f.batches() {
 		w.begin(benchCase{geometry, dtype, n})
 		bench.release()
 		err := checkMemory(d, dtype, n, f.together(), bench != nil)

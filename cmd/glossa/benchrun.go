@@ -94,7 +94,17 @@ func (f *benchCommand) encode(ctx context.Context, m *benchModel, together int, 
 }
 
 // over reports whether a measurement has taken its time.
-func (f *benchCommand) over(d time.Duration) bool { return d.Seconds() >= f.Seconds }
+func (f *benchCommand) over(d time.Duration) bool {
+	seconds := f.Seconds
+	switch {
+	case seconds > 0:
+	case len(f.Adapters) > 0:
+		seconds = 5
+	default:
+		seconds = 20
+	}
+	return d.Seconds() >= seconds
+}
 
 // encodeOnce encodes windows together and returns the time of each.
 func (m *benchModel) encodeOnce(mels []audio.Mel) (cross []*whisper.CrossKV, t encodeTimes, err error) {

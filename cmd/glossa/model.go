@@ -55,9 +55,13 @@ func (f *modelFlags) engine() (*asr.Engine, error) {
 	if err = errors.Join(err, checkpoint.Close()); err != nil {
 		return nil, err
 	}
-	e, err := asr.New(m, b, adapters, nil, asr.Options{
-		SchedulerOptions: asr.SchedulerOptions{MaxWindows: f.Batch}, Routes: routes, AdapterMemory: int64(f.AdapterMemory),
-	})
+	options := asr.Options{SchedulerOptions: asr.SchedulerOptions{MaxWindows: f.Batch}, Routes: routes, AdapterMemory: int64(f.AdapterMemory)}
+	if f.Model != nanoName && (f.Adapters != "" || len(f.AdapterDir) > 0) { // nano is as fast by what other machines measured
+		if options.Strategies, err = strategyOptions(m, b, f.Batch); err != nil {
+			return nil, err
+		}
+	}
+	e, err := asr.New(m, b, adapters, nil, options)
 	if err != nil {
 		return nil, err
 	}

@@ -26,6 +26,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HF_ENDPOINT", hub.URL)
 			env.Setenv("HF_HUB_CACHE", filepath.Join(env.WorkDir, "hub"))
+			env.Setenv("XDG_CACHE_HOME", filepath.Join(env.WorkDir, "cache"))
 			return nil
 		},
 		Dir:                 filepath.Join("testdata", "script"),

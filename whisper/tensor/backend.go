@@ -32,7 +32,7 @@ type Backend interface {
 	// LayerNorm computes y[i] = gamma ∘ (x[i] - mean(x[i])) / sqrt(var(x[i]) + LayerNormEps) + beta.
 	LayerNorm(y, x, gamma, beta Mat)
 
-	// GELU computes y = x Φ(x), Φ the normal distribution function (the erf form).
+	// GELU computes y = x Φ(x), Φ the normal distribution function (the erf form). y may be x.
 	GELU(y, x Mat)
 
 	// LogSoftmax computes y[i] = x[i] - log Σ exp(x[i]). y may be x.

@@ -47,6 +47,7 @@ type Backend struct {
 	linears    freelist[linear]
 	packings   freelist[packing]
 	buffers    freelist[buffer]
+	mixings    freelist[mixing]
 	rowLoops   freelist[rowLoop]
 	attentions freelist[attention]
 	eachLoops  freelist[eachLoop]

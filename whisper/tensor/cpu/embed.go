@@ -59,10 +59,5 @@ func (b *Backend) EmbedBackward(dtable, dy tensor.Mat, id []int32) {
 	l := b.rowLoop()
 	defer l.release(b)
 	l.y, l.a, l.row = dtable, dy, id
-	l.eachCol(b, dy.Rows, dy.Cols, func(l *rowLoop, w *worker, from, to int) {
-		for i, id := range l.row {
-			y := l.y.Row(int(id))[from:to]
-			w.kernels.add(y, y, l.a.Row(i)[from:to])
-		}
-	})
+	l.eachCol(b, dy.Rows, dy.Cols, addRows)
 }

@@ -34,7 +34,18 @@ func emulated(t *testing.T, name string) (kernels, bool) {
 	for i, f := range k.formats {
 		format := *f
 		emulate(t, &format.panel, "panel_amd64.s", panels[i])
+		emulate(t, &format.outer, "panel_amd64.s", "panel"+suffix)
+		if format.unpack != nil {
+			emulate(t, &format.unpack, "mix_amd64.s", strings.Replace(panels[i], "panel", "unpack", 1))
+		}
+		if format.pack != nil {
+			emulate(t, &format.pack, "mix_amd64.s", strings.Replace(panels[i], "panel", "pack", 1))
+		}
 		k.formats[i] = &format
+	}
+	for i, name := range []string{"F32", "BF16"} {
+		emulate(t, &k.factors[i].shrink, "lowrank_amd64.s", "shrink"+name+suffix)
+		emulate(t, &k.factors[i].expand, "lowrank_amd64.s", "expand"+name+suffix)
 	}
 	emulate(t, &k.transpose, "transpose_amd64.s", "transposeAVX2")
 	const rows = "elementwise_amd64.s"
@@ -124,10 +135,34 @@ func TestEmulationIsExact(t *testing.T) {
 					b.Linear(y, x, f, tensor.Mat{})
 					e.Linear(z, x, g, tensor.Mat{})
 					requireBits(t, "emulated "+dtype.String(), y.Data, z.Data)
+					emulatedAdapters(t, r, b, e, f, g, x)
 				}
 			}
 		})
 	}
+}
+
+// emulatedAdapters compares linears of x under products of low rank, and under a mixed weight.
+func emulatedAdapters(t *testing.T, r *rand.Rand, b, e *Backend, f, g tensor.Packed, x tensor.Mat) {
+	const rank = 15 // of 8, 4, 2 and 1
+	nOut, nIn := f.Shape()
+	u, v, d := randomMat(r, nOut, rank), randomMat(r, rank, nIn), randomMat(r, 1, nOut)
+	change := tensor.Update{Base: true, A: randomMat(r, 2, nOut), B: randomMat(r, 2, nIn), U: u, V: v}
+	results := [2]tensor.Mat{}
+	for i, at := range []*Backend{b, e} {
+		w := []tensor.Packed{f, g}[i]
+		y := tensor.Zeros(2*x.Rows, nOut)
+		low := make([]*tensor.LowRank, x.Rows)
+		for i := range low {
+			low[i] = tensor.NewLowRank(at, u, v, d, f.DType())
+		}
+		at.LowRankLinear(y.Slice(0, x.Rows), x, w, tensor.Mat{}, tensor.Scales{}, low, false)
+		mixed := at.NewMixed(w)
+		at.Mix(mixed, w, at.PackUpdate(change, nOut, nIn))
+		at.Linear(y.Slice(x.Rows, y.Rows), x, mixed, tensor.Mat{})
+		results[i] = y
+	}
+	requireBits(t, "emulated adapters beside "+f.DType().String(), results[0].Data, results[1].Data)
 }
 
 // TestAVXVNNI holds the products of bytes of AVX-VNNI, emulated, to the bits of those of AVX2: no
@@ -153,6 +188,9 @@ func TestAVXVNNI(t *testing.T) {
 			at.Linear(out, x, f, tensor.Mat{})
 		}
 		requireBits(t, "AVX-VNNI", y.Data, z.Data)
+		f, _ := b.Pack(w, tensor.I8)
+		g, _ := e.Pack(w, tensor.I8)
+		emulatedAdapters(t, r, b, e, f, g, x)
 	}
 	const nKey, nCol, nHead = 21, 32, 2
 	keys, values, q := randomMat(r, nKey, nCol), randomMat(r, nKey, nCol), randomMat(r, 3, nCol)

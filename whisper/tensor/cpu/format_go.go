@@ -9,9 +9,9 @@ import (
 
 // goFormats are those of the pure Go path. They have the layout of AVX2's.
 var goFormats = [...]*format{
-	tensor.F32:  {dtype: tensor.F32, mr: 4, nr: 16, terms: 1, aSize: 4, bSize: 4, panel: panelGo, convert: convertF32, peak: peakGo, peakWidth: peakGoWidth},
-	tensor.BF16: {dtype: tensor.BF16, mr: 4, nr: 16, terms: 2, aSize: 8, bSize: 4, panel: panelBF16Go, convert: convertF32},
-	tensor.I8:   {dtype: tensor.I8, mr: 4, nr: 16, terms: 2, aSize: 4, bSize: 2, panel: panelI8Go, convert: convertI16},
+	tensor.F32:  {dtype: tensor.F32, mr: 4, nr: 16, terms: 1, aSize: 4, bSize: 4, panel: panelGo, outer: panelGo, convert: convertF32, peak: peakGo, peakWidth: peakGoWidth},
+	tensor.BF16: {dtype: tensor.BF16, mr: 4, nr: 16, terms: 2, aSize: 8, bSize: 4, panel: panelBF16Go, outer: panelGo, unpack: unpackBF16Go, convert: convertF32},
+	tensor.I8:   {dtype: tensor.I8, mr: 4, nr: 16, terms: 2, aSize: 4, bSize: 2, panel: panelI8Go, outer: panelGo, unpack: unpackI8Go, pack: packI8Go, convert: convertI16},
 }
 
 // convertF32 leaves activations as they are.

@@ -8,7 +8,8 @@ type kernels struct {
 	name string
 	gemmKernels
 	rowKernels
-	formats [3]*format // by tensor.DType
+	factors [2]factorFormat // float32 and bfloat16
+	formats [3]*format      // by tensor.DType
 }
 
 // format returns how products with weights of dtype are computed, nil where there is no kernel.
@@ -24,5 +25,6 @@ var goKernels = kernels{
 	name:        "go",
 	gemmKernels: gemmKernels{mr: 4, nr: 16, panel: panelGo, transpose: transposeGo},
 	rowKernels:  goRows,
+	factors:     goFactors,
 	formats:     goFormats,
 }

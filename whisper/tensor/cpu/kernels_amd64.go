@@ -12,6 +12,7 @@ var avx2Kernels = kernels{
 	name:        "avx2",
 	gemmKernels: gemmKernels{mr: 6, nr: 16, panel: panelAVX2, transpose: transposeAVX2},
 	rowKernels:  avx2Rows,
+	factors:     avx2Factors,
 	formats:     avx2Formats,
 }
 
@@ -19,6 +20,7 @@ var avx512Kernels = kernels{
 	name:        "avx512",
 	gemmKernels: gemmKernels{mr: 12, nr: 32, panel: panelAVX512, transpose: transposeAVX2},
 	rowKernels:  avx512Rows,
+	factors:     avx512Factors,
 	formats:     avx512Formats,
 }
 

@@ -21,6 +21,12 @@ type format struct {
 	// numbers. dst has room to the end of a cache line.
 	convert func(k *kernels, dst []byte, x []float32) (scale float32)
 
+	// outer is the panel kernel of float32 with the same nr. unpack writes the steps of a panel as rows of numbers of
+	// nr channels, and pack is its inverse, nil of bfloat16 where interleave is: see mix.go.
+	outer  func(p *panel)
+	unpack func(dst, src, scale *float32, steps int)
+	pack   func(dst, src, inverse *float32, sums *int32, steps int)
+
 	// offset is what is added to each activation of int8, for kernels that take it unsigned.
 	offset int32
 
@@ -64,6 +70,11 @@ type linear struct {
 	scale    tensor.Scales
 	lateBias []float32 // what is added after the scales; bias is nil then
 
+	low   []*tensor.LowRank // what is added to each row, nil: nothing
+	z     []float32         // x vᵀ of each row, zRow numbers apart
+	zRow  int
+	lower func(w *worker, i int) // p.shrinkTask
+
 	a      []byte    // all rows as the kernel wants them, where tasks are ranges of columns
 	scales []float32 // of the rows
 	rows   int       // of a task, 0: tasks are ranges of columns
@@ -74,27 +85,32 @@ type linear struct {
 
 // Linear computes y = x wᵀ + bias for a weight that [Backend.Pack] of the same backend made.
 func (b *Backend) Linear(y, x tensor.Mat, w tensor.Packed, bias tensor.Mat) {
-	b.multiplyLinear(y, x, w.(*weight), bias, tensor.Scales{}, false)
+	b.multiplyLinear(y, x, w.(*weight), bias, tensor.Scales{}, nil, false)
 }
 
 // LinearGELU computes y = GELU(x wᵀ + bias): rows of a task as soon as they are done, in its cache.
 func (b *Backend) LinearGELU(y, x tensor.Mat, w tensor.Packed, bias tensor.Mat) {
-	b.multiplyLinear(y, x, w.(*weight), bias, tensor.Scales{}, true)
+	b.multiplyLinear(y, x, w.(*weight), bias, tensor.Scales{}, nil, true)
 }
 
-// multiplyLinear computes y = x wᵀ + bias, between scales or not, or its GELU. An element is one chain over the inner
+// multiplyLinear computes y = x wᵀ + bias, between scales or not, with products of low rank or not, or its GELU. An element is one chain over the inner
 // dimension whatever the rows beside it, and each row has a scale of its own.
-func (b *Backend) multiplyLinear(y, x tensor.Mat, w *weight, bias tensor.Mat, s tensor.Scales, gelu bool) {
+func (b *Backend) multiplyLinear(y, x tensor.Mat, w *weight, bias tensor.Mat, s tensor.Scales, low []*tensor.LowRank, gelu bool) {
 	if x.Rows == 0 || w.nOut == 0 {
 		return
 	}
 	p := b.linears.get()
 	if p.task == nil {
-		p.task = p.runTask
+		p.task, p.lower = p.runTask, p.shrinkTask
 	}
 	p.w, p.x, p.y, p.bias, p.scale, p.gelu = w, x, y, bias.Data, s, gelu
 	if !s.Out.IsZero() {
 		p.bias, p.lateBias = nil, bias.Data
+	}
+	var z *buffer
+	if low != nil {
+		z = b.buffers.get()
+		b.shrink(p, z, low)
 	}
 	if x.Rows >= blockedRows {
 		blocks := (x.Rows*w.format.rowBytes(w.nIn) + blockBytes - 1) / blockBytes
@@ -116,7 +132,10 @@ func (b *Backend) multiplyLinear(y, x tensor.Mat, w *weight, bias tensor.Mat, s 
 		b.parallel((w.nOut+p.cols-1)/p.cols, p.task)
 		b.buffers.put(buf)
 	}
-	*p = linear{task: p.task}
+	if z != nil {
+		b.buffers.put(z)
+	}
+	*p = linear{task: p.task, lower: p.lower}
 	b.linears.put(p)
 }
 

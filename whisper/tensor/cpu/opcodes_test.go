@@ -105,13 +105,30 @@ var opcodes = map[string]func(m *machine, o []operand){
 	"VFNMADD231PS": multiplyAdd(func(x, y, z float32) float32 { return fma(-y, x, z) }),
 
 	"VPORD": eachLane(func(x, y uint32) uint32 { return x | y }),
-	"VPMOVZXWD": func(m *machine, o []operand) { // of registers
-		half := m.load(o[0], 8)
+	"VPMOVZXWD": func(m *machine, o []operand) {
+		half := m.load(o[0], o[1].lanes/2)
 		var v lanes
-		for i := range v {
+		for i := range o[1].lanes {
 			v[i] = half[i/2] >> (i % 2 * 16) & 0xffff
 		}
-		m.store(o[1], v, 16)
+		m.store(o[1], v, o[1].lanes)
+	},
+	"VPSRAD": func(m *machine, o []operand) {
+		v := m.load(o[1], o[1].lanes)
+		for i := range v {
+			v[i] = uint32(int32(v[i]) >> o[0].value)
+		}
+		m.store(o[2], v, o[2].lanes)
+	},
+	"VPACKUSDW": func(m *machine, o []operand) { // of X registers
+		low, high := m.load(o[1], 4), m.load(o[0], 4)
+		saturate := func(x uint32) uint32 { return uint32(max(min(int32(x), math.MaxUint16), 0)) }
+		var v lanes
+		for i := range 2 {
+			v[i] = saturate(low[2*i]) | saturate(low[2*i+1])<<16
+			v[2+i] = saturate(high[2*i]) | saturate(high[2*i+1])<<16
+		}
+		m.store(o[2], v, 4)
 	},
 	"VPADDD":  eachLane(func(x, y uint32) uint32 { return x + y }),
 	"VPSUBD":  eachLane(func(x, y uint32) uint32 { return x - y }),

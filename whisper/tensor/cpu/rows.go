@@ -18,6 +18,7 @@ const (
 type rowLoop struct {
 	y, a, b, c, d tensor.Mat
 	packed        *weight
+	low           []*tensor.LowRank
 	row           []int32
 	ySeg, xSeg    tensor.Segments
 	kernel        int

@@ -6,7 +6,7 @@ import "glossa/whisper/tensor"
 // scaled as it is converted for the kernel, and the product as soon as a task has done its part, in
 // its cache.
 func (b *Backend) ScaledLinear(y, x tensor.Mat, w tensor.Packed, bias tensor.Mat, s tensor.Scales, gelu bool) {
-	b.multiplyLinear(y, x, w.(*weight), bias, s, gelu)
+	b.multiplyLinear(y, x, w.(*weight), bias, s, nil, gelu)
 }
 
 // operand returns row i of x, scaled, and balanced as the columns of the weight are.
@@ -32,7 +32,7 @@ func (w *worker) scaled(x, s []float32) []float32 {
 // scales.
 func (p *linear) finish(w *worker, i0, i1, j0, j1 int) {
 	scaled := !p.scale.Out.IsZero()
-	if !scaled && !p.gelu {
+	if !scaled && p.low == nil && !p.gelu {
 		return
 	}
 	for i := i0; i < i1; i++ {
@@ -42,6 +42,9 @@ func (p *linear) finish(w *worker, i0, i1, j0, j1 int) {
 			if len(p.lateBias) > 0 {
 				w.kernels.add(row, row, p.lateBias[j0:j1])
 			}
+		}
+		if p.low != nil {
+			p.expand(w, row, i, j0, j1)
 		}
 		if p.gelu {
 			w.kernels.gelu(row, row)

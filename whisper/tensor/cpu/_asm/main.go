@@ -25,6 +25,8 @@ var generators = []struct {
 	{"transpose", transposes},
 	{"peak", peaks},
 	{"elementwise", elementwise},
+	{"lowrank", lowRanks},
+	{"mix", mixes},
 }
 
 func main() {

@@ -1,0 +1,197 @@
+package flora
+
+import (
+	"slices"
+	"sync"
+
+	"glossa/whisper"
+	"glossa/whisper/tensor"
+)
+
+// weights computes the rows of a linear that pass weights of their adapters'.
+type weights struct {
+	groups  []group     // of the linear at hand
+	task    func(i int) // computes one, made once
+	threads int         // that the backend computes with, 1 where it does not tell
+	merged  int64       // bytes
+
+	mu      sync.Mutex
+	scratch []*tensor.Weight // for mixed weights, those that are free
+}
+
+// group are the sequences under one adapter.
+type group struct {
+	*adapted
+	index int32
+	first int            // sequence
+	rows  int            // of all its sequences
+	own   *tensor.Weight // nil: to be mixed
+}
+
+func (t *weights) begin(b *Batch) {
+	t.threads = 1
+	if c, ok := b.backend.(interface{ Threads() int }); ok {
+		t.threads = c.Threads()
+	}
+	t.task = func(i int) { b.computeGroup(&t.groups[i]) }
+}
+
+// add lists the sequences under adapter k, of which the given one is the first.
+func (t *weights) add(b *Batch, a *adapted, k int32, first int) {
+	s := b.pass.s
+	g := group{adapted: a, index: k, first: first, own: b.kept(a)}
+	for i := first; i < s.Seg.Len(); i++ {
+		if from, to := s.Seg.Range(i); index(s, i) == k {
+			g.rows += to - from
+		}
+	}
+	t.groups = append(t.groups, g)
+}
+
+// compute computes the groups: as many at once as there are threads, each by one thread that no other waits for,
+// where they have as many rows; the others one after the other, each by all threads.
+func (t *weights) compute(b *Batch) {
+	together := len(t.groups) / t.threads * t.threads
+	if t.threads == 1 || !t.alike() {
+		together = 0
+	}
+	if together > 0 {
+		b.pass.s.Chooser().Each(together, t.task)
+	}
+	for i := together; i < len(t.groups); i++ {
+		t.task(i)
+	}
+	clear(t.groups)
+	t.groups = t.groups[:0]
+}
+
+// alike reports whether all groups have as many rows, and the backend makes their weights.
+func (t *weights) alike() bool {
+	for i := range t.groups {
+		if g := &t.groups[i]; g.rows != t.groups[0].rows || g.own == nil && g.update == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// computeGroup computes the rows of a group.
+func (b *Batch) computeGroup(g *group) {
+	p, w := &b.pass, g.own
+	if w == nil {
+		w = b.mixed(p.l, g.adapted)
+		defer b.weights.put(w)
+	}
+	bias := p.l.Bias
+	if !g.factors.D.IsZero() {
+		bias = g.bias
+	}
+	s := p.s
+	for from := g.first; from < s.Seg.Len(); {
+		to := from
+		for to < s.Seg.Len() && index(s, to) == g.index {
+			to++
+		}
+		if i, j := int(s.Seg[from]), int(s.Seg[to]); i < j {
+			s.LinearTo(p.y.Slice(i, j), p.x.Slice(i, j), w, bias, tensor.Scales{}, nil, p.gelu)
+		}
+		from = to + 1
+	}
+}
+
+// kept returns the merged weight of an adapter, nil where it has none, for which there is no room. It makes what is
+// missing.
+func (b *Batch) kept(a *adapted) *tensor.Weight {
+	t, l := &b.weights, b.pass.l
+	w := l.Weight.Packed
+	m, ok := b.backend.(tensor.Mixer)
+	if a.strategy != Merged || !ok || w == nil {
+		return nil
+	}
+	if a.kept.Packed != nil && a.base == w {
+		return &a.kept
+	}
+	t.drop(a)
+	size := tensor.PackedBytes(w)
+	if t.merged+size > b.options.Policy.MergedBytes {
+		return nil
+	}
+	t.merged += size
+	a.resident.merged.Add(size)
+	a.base, a.kept = w, tensor.Weight{Mat: l.Weight.Mat, Packed: m.NewMixed(w)}
+	m.Mix(a.kept.Packed, w, a.update)
+	return &a.kept
+}
+
+// mixed returns the weight of a linear under an adapter, which is to be put back.
+func (b *Batch) mixed(l *whisper.Linear, a *adapted) *tensor.Weight {
+	m, ok := b.backend.(tensor.Mixer)
+	if !ok || l.Weight.Packed == nil {
+		w := b.remade(l, a)
+		return &w
+	}
+	w := b.weights.take(m, l)
+	m.Mix(w.Packed, l.Weight.Packed, a.update)
+	return w
+}
+
+// take returns memory for an update of a linear's weight.
+func (t *weights) take(m tensor.Mixer, l *whisper.Linear) *tensor.Weight {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	packed := l.Weight.Packed
+	i := slices.IndexFunc(t.scratch, func(w *tensor.Weight) bool {
+		return w.Rows == l.Weight.Rows && w.Cols == l.Weight.Cols && w.Packed.DType() == packed.DType()
+	})
+	if i < 0 {
+		return &tensor.Weight{Mat: tensor.Mat{Rows: l.Weight.Rows, Cols: l.Weight.Cols}, Packed: m.NewMixed(packed)}
+	}
+	w := t.scratch[i]
+	t.scratch = slices.Delete(t.scratch, i, i+1)
+	return w
+}
+
+// put takes the memory of a mixed weight back.
+func (t *weights) put(w *tensor.Weight) {
+	if w.Packed == nil || !w.IsZero() {
+		return // it was remade, of plain numbers
+	}
+	t.mu.Lock()
+	t.scratch = append(t.scratch, w)
+	t.mu.Unlock()
+}
+
+// drop forgets a merged weight.
+func (t *weights) drop(a *adapted) {
+	if a.kept.Packed == nil {
+		return
+	}
+	size := tensor.PackedBytes(a.kept.Packed)
+	t.merged -= size
+	a.resident.merged.Add(-size)
+	a.kept, a.base = tensor.Weight{}, nil
+}
+
+// forget drops the merged weights of a resident.
+func (t *weights) forget(r *Resident) {
+	for _, a := range r.sites {
+		t.drop(a)
+	}
+}
+
+// remade returns the weight of a linear under an adapter, where the backend does not mix: made of the plain one.
+func (b *Batch) remade(l *whisper.Linear, a *adapted) tensor.Weight {
+	plain, ok := l.Weight.Plain(b.backend)
+	if !ok {
+		panic("flora: weights of " + l.Site.String() + " cannot be looked up")
+	}
+	u := a.factors.update()
+	w := tensor.Weight{Mat: u.Apply(plain)}
+	if p := l.Weight.Packed; p != nil {
+		var err error
+		if w.Packed, err = b.backend.Pack(w.Mat, p.DType()); err != nil {
+			panic("flora: " + err.Error()) // of a format that it packed before
+		}
+	}
+	return w
+}
