@@ -70,38 +70,39 @@ func (s *source) UnmarshalText(text []byte) error {
 // trainOptions are the options of package train that every kind of training has. Those that are
 // nil have a default value for each kind.
 type trainOptions struct {
-	Steps           *int     `placeholder:"N" help:"Updates of the parameters. (${each_Steps})"`
-	BatchFrames     int      `default:"${full_BatchFrames}" help:"Frames of 10 ms in a batch, at most."`
-	Accumulate      int      `default:"${full_Accumulate}" help:"Batches for each update."`
-	Seed            uint64   `default:"${full_Seed}" help:"Determines the order of examples and all that is random."`
-	Temperature     float64  `default:"${full_Temperature}" help:"Languages of n examples are drawn in proportion to n^(1/T)."`
-	Languages       []string `placeholder:"CODES" help:"Languages to train on. (all in the data)"`
-	IdentifyOnly    []string `placeholder:"CODES" help:"Languages to recognise and not to transcribe."`
-	LearningRate    *float64 `placeholder:"RATE" help:"The peak of the learning rate. (${rates})"`
-	Warmup          *int     `placeholder:"N" help:"Steps over which the rate rises from 0. (${each_Warmup})"`
-	Schedule        string   `enum:"cosine,linear" default:"${full_Schedule}" help:"How the rate falls. (${enum})"`
-	Floor           float64  `default:"${full_Floor}" help:"The fraction of the peak at which the rate ends."`
-	WeightDecay     *float64 `placeholder:"W" help:"Decoupled decay of matrices. (${each_WeightDecay})"`
-	Beta1           float64  `name:"beta1" default:"${full_Beta1}" help:"AdamW's decay of the mean of gradients."`
-	Beta2           float64  `name:"beta2" default:"${full_Beta2}" help:"AdamW's decay of the mean of their squares."`
-	Epsilon         float64  `default:"${full_Epsilon}" help:"AdamW's epsilon."`
-	ClipNorm        float64  `default:"${full_ClipNorm}" help:"The largest norm of a gradient."`
-	Precision       string   `enum:"auto,f32,bf16" default:"${full_Precision}" help:"What products round to: bf16 is twice as fast where the processor has it, which auto takes it for. (${enum})"`
-	LabelSmoothing  float64  `default:"${full_LabelSmoothing}" help:"Probability spread over all tokens."`
-	CTCWeight       *float64 `placeholder:"W" name:"ctc-weight" help:"Share of the CTC loss. (${each_CTCWeight})"`
-	EMA             *float64 `placeholder:"D" name:"ema" help:"Decay of the average of the weights that is saved; 0 saves the weights. (${each_EMA})"`
-	Timestamps      float64  `default:"${full_Timestamps}" help:"Probability that a text has timestamps."`
-	BPEDropout      float64  `name:"bpe-dropout" default:"${full_BPEDropout}" help:"Probability of leaving out a merge."`
-	NoSpeech        float64  `default:"${full_NoSpeech}" help:"Probability of an example of noise alone."`
-	DevLimit        int      `default:"${full_DevLimit}" help:"Utterances of each --dev data set, at most; 0 for all."`
-	EvaluateEvery   *int     `placeholder:"N" help:"Steps between evaluations, 0 for the last alone. (${each_EvaluateEvery})"`
-	Patience        *int     `placeholder:"N" help:"Evaluations without improvement after which training ends; the weights that did best on --dev are the result. 0: train to the last step and keep its weights. (${each_Patience})"`
-	CheckpointEvery int      `default:"${full_CheckpointEvery}" help:"Steps between checkpoints."`
-	Keep            int      `default:"${full_Keep}" help:"Checkpoints to keep."`
-	LogEvery        int      `default:"${full_LogEvery}" help:"Steps between lines of the log."`
-	MaxBadSteps     int      `default:"${full_MaxBadSteps}" help:"Steps in a row that may fail for a loss that is not finite."`
-	Ahead           int      `default:"${full_Ahead}" help:"Batches that are made while others train."`
-	CacheBytes      int64    `default:"${full_CacheBytes}" help:"Memory for decoded sound, in bytes."`
+	Steps           *int        `placeholder:"N" help:"Updates of the parameters. (${each_Steps})"`
+	BatchFrames     int         `default:"${full_BatchFrames}" help:"Frames of 10 ms in a batch, at most."`
+	Accumulate      int         `default:"${full_Accumulate}" help:"Batches for each update."`
+	Seed            uint64      `default:"${full_Seed}" help:"Determines the order of examples and all that is random."`
+	Temperature     float64     `default:"${full_Temperature}" help:"Languages of n examples are drawn in proportion to n^(1/T)."`
+	Languages       []string    `placeholder:"CODES" help:"Languages to train on. (all in the data)"`
+	IdentifyOnly    []string    `placeholder:"CODES" help:"Languages to recognise and not to transcribe."`
+	LearningRate    *float64    `placeholder:"RATE" help:"The peak of the learning rate. (${rates})"`
+	Warmup          *int        `placeholder:"N" help:"Steps over which the rate rises from 0. (${each_Warmup})"`
+	Schedule        string      `enum:"cosine,linear" default:"${full_Schedule}" help:"How the rate falls. (${enum})"`
+	Floor           float64     `default:"${full_Floor}" help:"The fraction of the peak at which the rate ends."`
+	WeightDecay     *float64    `placeholder:"W" help:"Decoupled decay of matrices. (${each_WeightDecay})"`
+	Beta1           float64     `name:"beta1" default:"${full_Beta1}" help:"AdamW's decay of the mean of gradients."`
+	Beta2           float64     `name:"beta2" default:"${full_Beta2}" help:"AdamW's decay of the mean of their squares."`
+	Epsilon         float64     `default:"${full_Epsilon}" help:"AdamW's epsilon."`
+	ClipNorm        float64     `default:"${full_ClipNorm}" help:"The largest norm of a gradient."`
+	Precision       string      `enum:"auto,f32,bf16" default:"${full_Precision}" help:"What products round to: bf16 is twice as fast where the processor has it, which auto takes it for. (${enum})"`
+	LabelSmoothing  float64     `default:"${full_LabelSmoothing}" help:"Probability spread over all tokens."`
+	CTCWeight       *float64    `placeholder:"W" name:"ctc-weight" help:"Share of the CTC loss. (${each_CTCWeight})"`
+	CTCUnits        train.Units `enum:"tokens,characters" default:"${full_CTCUnits}" name:"ctc-units" help:"What CTC spells texts in. (${enum})"`
+	EMA             *float64    `placeholder:"D" name:"ema" help:"Decay of the average of the weights that is saved; 0 saves the weights. (${each_EMA})"`
+	Timestamps      float64     `default:"${full_Timestamps}" help:"Probability that a text has timestamps."`
+	BPEDropout      float64     `name:"bpe-dropout" default:"${full_BPEDropout}" help:"Probability of leaving out a merge."`
+	NoSpeech        float64     `default:"${full_NoSpeech}" help:"Probability of an example of noise alone."`
+	DevLimit        int         `default:"${full_DevLimit}" help:"Utterances of each --dev data set, at most; 0 for all."`
+	EvaluateEvery   *int        `placeholder:"N" help:"Steps between evaluations, 0 for the last alone. (${each_EvaluateEvery})"`
+	Patience        *int        `placeholder:"N" help:"Evaluations without improvement after which training ends; the weights that did best on --dev are the result. 0: train to the last step and keep its weights. (${each_Patience})"`
+	CheckpointEvery int         `default:"${full_CheckpointEvery}" help:"Steps between checkpoints."`
+	Keep            int         `default:"${full_Keep}" help:"Checkpoints to keep."`
+	LogEvery        int         `default:"${full_LogEvery}" help:"Steps between lines of the log."`
+	MaxBadSteps     int         `default:"${full_MaxBadSteps}" help:"Steps in a row that may fail for a loss that is not finite."`
+	Ahead           int         `default:"${full_Ahead}" help:"Batches that are made while others train."`
+	CacheBytes      int64       `default:"${full_CacheBytes}" help:"Memory for decoded sound, in bytes."`
 }
 
 // augmentFlags are the fields of train.Augment.

@@ -134,7 +134,7 @@ func logAdd(a, b float64) float64 {
 }
 
 // ctcLoss returns scale · Σ -log P(text[i] | frames of sequence i) (1, 1), and that sum unscaled,
-// for logits (nRow, nText+1) packed by seg, the last class the blank. Texts that are not feasible
+// for logits (nRow, nUnit+1) packed by seg, the last class the blank. Texts that are not feasible
 // contribute nothing.
 func ctcLoss(o *tensor.Ops, logits tensor.Mat, seg tensor.Segments, text [][]int32, scale float32) (loss tensor.Mat, sum float64) {
 	logProb := o.LogSoftmax(logits)

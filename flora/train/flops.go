@@ -6,7 +6,7 @@ import "glossa/whisper"
 // batch, two for each multiplication and addition: for a linear of K by N on M rows 2MKN forward,
 // as much for the gradient of its input, and as much for that of its weight where that is
 // trained; for attention two products forward and four backward.
-func products(d whisper.Dims, b *batch, nText int, weights bool) float64 {
+func products(d whisper.Dims, b *batch, nUnit int, weights bool) float64 {
 	var frames, states, tokens, selfPairs, crossPairs, statePairs float64
 	for i, n := range b.states {
 		from, to := b.tokens.Range(i)
@@ -23,7 +23,7 @@ func products(d whisper.Dims, b *batch, nText int, weights bool) float64 {
 	linear := 2*taps*float64(d.NMels)*width*frames + 2*taps*width*width*states
 	linear += float64(d.NAudioLayer) * states * 2 * width * (4*width + 2*float64(d.AudioFFN()))
 	linear += float64(d.NTextLayer) * 2 * width * (tokens*(6*width+2*float64(d.TextFFN())) + states*2*width)
-	linear += 2 * width * (tokens*float64(d.NVocab) + states*float64(nText))
+	linear += 2 * width * (tokens*float64(d.NVocab) + states*float64(nUnit))
 	attention := 4 * width * (float64(d.NAudioLayer)*statePairs + float64(d.NTextLayer)*(selfPairs+crossPairs))
 	passes := 2.0
 	if weights {

@@ -18,24 +18,24 @@ type network struct {
 	smoothing float32
 }
 
-// ctcHead is the linear from the encoder's states to the text tokens and the blank. It lives in
+// ctcHead is the linear from the encoder's states to the units that CTC spells in and the blank. It lives in
 // the training alone. Zero where there is no CTC.
 type ctcHead struct {
-	weight tensor.Weight // (nText+1, nState)
-	bias   tensor.Mat    // (1, nText+1)
+	weight tensor.Weight // (nUnit+1, nState)
+	bias   tensor.Mat    // (1, nUnit+1)
 }
 
-// newCTCHead returns a head for nText tokens, initialised as the model's linears are.
-func newCTCHead(nText, nState int, seed uint64) ctcHead {
+// newCTCHead returns a head for nUnit units, initialised as the model's linears are.
+func newCTCHead(nUnit, nState int, seed uint64) ctcHead {
 	rng := rand.New(rand.NewPCG(seed, 0x637463))
-	weight := make([]float32, (nText+1)*nState)
-	limit := math.Sqrt(6 / float64(nText+1+nState))
+	weight := make([]float32, (nUnit+1)*nState)
+	limit := math.Sqrt(6 / float64(nUnit+1+nState))
 	for i := range weight {
 		weight[i] = float32((2*rng.Float64() - 1) * limit)
 	}
 	return ctcHead{
-		weight: tensor.Weight{Mat: tensor.NewParam(nText+1, nState, weight)},
-		bias:   tensor.NewParam(1, nText+1, make([]float32, nText+1)),
+		weight: tensor.Weight{Mat: tensor.NewParam(nUnit+1, nState, weight)},
+		bias:   tensor.NewParam(1, nUnit+1, make([]float32, nUnit+1)),
 	}
 }
 
@@ -56,7 +56,7 @@ func (h *ctcHead) params() []NamedParam {
 type losses struct {
 	entropy, tokens float64 // cross entropy (nats) and the tokens that it is over
 	right           float64 // of these tokens, those that are the likeliest
-	ctc, text       float64 // CTC loss (nats) and the text tokens that it is over
+	ctc, text       float64 // CTC loss (nats) and the units that it is over
 }
 
 func (l *losses) add(m losses) {
@@ -79,7 +79,7 @@ func ratio(a, b float64) float64 {
 //
 //	(1-λ)/tokens Σ cross entropy + λ/text Σ CTC
 //
-// (Kim et al. 2017, eq. 9), tokens and text the numbers of tokens of the whole update. It leaves
+// (Kim et al. 2017, eq. 9), tokens and text the numbers of tokens and of CTC's units of the whole update. It leaves
 // the results in the arena, until the next forward.
 func (n *network) forward(b *batch, tokens, text float64, training bool) (loss tensor.Mat, sums losses) {
 	n.ops.Reset()

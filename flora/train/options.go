@@ -129,6 +129,9 @@ type Options struct {
 	// 0.5 for a full training, 0 for an adapter.
 	CTCWeight float64
 
+	// CTCUnits are what CTC spells texts in, Tokens or Characters. The default value is Characters.
+	CTCUnits Units
+
 	// EMA is the decay a step of the average of the weights that is evaluated and saved; 0 keeps
 	// none, and the weights themselves are saved. The default value is 0.999 for a full training and 0.99
 	// for an adapter.
@@ -206,7 +209,7 @@ type Options struct {
 func DefaultOptions(kind Kind) Options {
 	o := Options{
 		Temperature: 3, Steps: 20000, BatchFrames: 8000, Accumulate: 1, Seed: 1,
-		Warmup: 500, Schedule: Cosine, Floor: 0.02,
+		Warmup: 500, Schedule: Cosine, Floor: 0.02, CTCUnits: Characters,
 		Beta1: 0.9, Beta2: 0.98, Epsilon: 1e-8, ClipNorm: 1, EMA: 0.999,
 		Precision: PrecisionAuto, Timestamps: 0.3, NoSpeech: 0.01, Augment: DefaultAugment(),
 		DevLimit: 100, EvaluateEvery: 1000, CheckpointEvery: 500, Keep: 2, LogEvery: 20,
@@ -276,6 +279,7 @@ func (o *Options) check() error {
 		{o.Precision == PrecisionAuto || o.Precision == PrecisionF32 || o.Precision == PrecisionBF16, "Precision", o.Precision},
 		{probability(o.LabelSmoothing), "LabelSmoothing", o.LabelSmoothing},
 		{probability(o.CTCWeight), "CTCWeight", o.CTCWeight},
+		{o.CTCUnits == Tokens || o.CTCUnits == Characters, "CTCUnits", o.CTCUnits},
 		{probability(o.EMA), "EMA", o.EMA},
 		{o.Timestamps >= 0 && o.Timestamps <= 1, "Timestamps", o.Timestamps},
 		{probability(o.BPEDropout), "BPEDropout", o.BPEDropout},
@@ -293,7 +297,7 @@ type Progress struct {
 	Step  int `json:"step"`
 	Steps int `json:"steps"`
 
-	// Loss is the cross entropy (nats a token) and CTC the CTC loss (nats a token) of the step, 0
+	// Loss is the cross entropy (nats a token) and CTC the CTC loss (nats a unit of it) of the step, 0
 	// where there is none. TokenAccuracy is the fraction of tokens that are the likeliest given
 	// the right ones before them. GradNorm is the norm of the gradient before clipping.
 	Loss          float64 `json:"loss"`

@@ -30,14 +30,10 @@ func (s *speedometer) start(step int) {
 
 func (s *speedometer) step(t *trainer, batches []*batch) {
 	_, isAdapter := t.options.Trainable.(*adapter)
-	nText := 0
-	if t.options.CTCWeight > 0 {
-		nText = t.nText()
-	}
 	for _, b := range batches {
 		s.examples += float64(b.examples)
 		s.audio += b.seconds
-		s.products += products(t.options.Model.Dims, b, nText, !isAdapter)
+		s.products += products(t.options.Model.Dims, b, t.speller.size(), !isAdapter)
 	}
 	s.at = append(s.at, moment{time.Now(), t.step, s.examples, s.audio, s.products})
 	if len(s.at) > speedWindow+1 {

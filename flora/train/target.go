@@ -30,6 +30,7 @@ type targeter struct {
 	tokenizer  *whisper.Tokenizer
 	timestamps float64 // probability of timestamps
 	dropout    float64 // of BPE merges
+	speller    speller // of what CTC is to find
 }
 
 // transcript returns the target of an utterance in language lang whose speech lasts from start to
@@ -47,7 +48,7 @@ func (g *targeter) transcript(text, lang string, start, end float64, rng *rand.R
 	if spoken != "" {
 		words = k.EncodeDropout(" "+spoken, g.dropout, rng)
 	}
-	t := target{text: words}
+	t := target{text: g.speller.spell(spoken, words)}
 	t.push(k.SOT(), language, 1)
 	t.push(language, k.Transcribe(), 0)
 	last := k.NoTimestamps()

@@ -26,6 +26,7 @@ type trainer struct {
 	network   *network
 	optimizer *adamW
 	loader    *loader
+	speller   speller // of what CTC is to find
 	dev       []*batch
 	log       *os.File
 
@@ -101,7 +102,8 @@ func newTrainer(o Options) (*trainer, error) {
 		ctcWeight: o.CTCWeight, smoothing: float32(o.LabelSmoothing),
 	}
 	if o.CTCWeight > 0 {
-		t.network.head = newCTCHead(t.nText(), o.Model.Dims.NAudioState, o.Seed)
+		t.speller = newSpeller(o.CTCUnits, data, int(o.Model.Tokenizer.EOT()))
+		t.network.head = newCTCHead(t.speller.size(), o.Model.Dims.NAudioState, o.Seed)
 	}
 	params := append(append([]NamedParam(nil), o.Trainable.Params()...), t.network.head.params()...)
 	if err := checkNames(params); err != nil {
@@ -112,14 +114,11 @@ func newTrainer(o Options) (*trainer, error) {
 		frames: o.BatchFrames, warn: o.Warn, at: data.start(),
 		maker: &maker{
 			dims: o.Model.Dims, data: data, clips: newClips(o.CacheBytes), augment: o.Augment, noSpeech: o.NoSpeech, seed: o.Seed,
-			target: targeter{tokenizer: o.Model.Tokenizer, timestamps: o.Timestamps, dropout: o.BPEDropout},
+			target: targeter{tokenizer: o.Model.Tokenizer, timestamps: o.Timestamps, dropout: o.BPEDropout, speller: t.speller},
 		},
 	}
 	return t, nil
 }
-
-// nText returns the number of text tokens: those before the special ones.
-func (t *trainer) nText() int { return int(t.options.Model.Tokenizer.EOT()) }
 
 // run takes the steps that are left.
 func (t *trainer) run(ctx context.Context, progress func(Progress)) error {
