@@ -70,6 +70,7 @@ type trainOptions struct {
 	Beta2           float64  `name:"beta2" default:"${full_Beta2}" help:"AdamW's decay of the mean of their squares."`
 	Epsilon         float64  `default:"${full_Epsilon}" help:"AdamW's epsilon."`
 	ClipNorm        float64  `default:"${full_ClipNorm}" help:"The largest norm of a gradient."`
+	Precision       string   `enum:"auto,f32,bf16" default:"${full_Precision}" help:"What products round to: bf16 is twice as fast where the processor has it, which auto takes it for. (${enum})"`
 	LabelSmoothing  float64  `default:"${full_LabelSmoothing}" help:"Probability spread over all tokens."`
 	CTCWeight       *float64 `name:"ctc-weight" help:"Share of the CTC loss. (full ${full_CTCWeight}, flora ${flora_CTCWeight}, lora ${lora_CTCWeight})"`
 	EMA             float64  `name:"ema" default:"${full_EMA}" help:"Decay of the average of the weights that is saved; 0 saves the weights."`

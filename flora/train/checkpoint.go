@@ -190,6 +190,9 @@ func (t *trainer) compare(r record) error {
 	if err := errors.Join(json.Unmarshal(r.Options, &before), json.Unmarshal(now, &after)); err != nil {
 		return err
 	}
+	if before["Precision"] == nil { // a checkpoint from before there was a choice
+		before["Precision"] = json.RawMessage(`"` + PrecisionF32 + `"`)
+	}
 	for _, name := range slices.Sorted(maps.Keys(after)) {
 		var was bytes.Buffer
 		if err := json.Compact(&was, before[name]); err != nil || !bytes.Equal(was.Bytes(), after[name]) {

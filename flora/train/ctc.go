@@ -41,14 +41,23 @@ func ctc(logProb tensor.Mat, text []int32) ctcPath {
 			label[s] = text[s/2]
 		}
 	}
-	nFrame, nState := logProb.Rows, len(label)
+	p := ctcPath{label: label, posterior: make([]float32, logProb.Rows*len(label))}
+	if !p.scaled(logProb) {
+		p.logarithmic(logProb)
+	}
+	return p
+}
+
+// logarithmic sets posterior and loss by log probabilities, of any size.
+func (p *ctcPath) logarithmic(logProb tensor.Mat) {
+	label, nFrame, nState := p.label, logProb.Rows, len(p.label)
 	forward := make([]float64, nFrame*nState)
 	backward := make([]float64, nFrame*nState)
 	ctcForward(forward, logProb, label)
 	ctcBackward(backward, logProb, label)
 	last := forward[(nFrame-1)*nState:]
 	total := logAdd(last[nState-1], last[nState-2])
-	p := ctcPath{label: label, posterior: make([]float32, nFrame*nState), loss: -total}
+	p.loss = -total
 	for t := range nFrame {
 		row := logProb.Row(t)
 		for s, k := range label {
@@ -57,7 +66,6 @@ func ctc(logProb tensor.Mat, text []int32) ctcPath {
 			p.posterior[i] = float32(math.Exp(forward[i] + backward[i] - float64(row[k]) - total))
 		}
 	}
-	return p
 }
 
 // ctcForward sets a[t][s] = log α_t(s): of all paths from the start to state s at frame t.
@@ -141,11 +149,15 @@ func ctcLoss(o *tensor.Ops, logits tensor.Mat, seg tensor.Segments, text [][]int
 	}
 	loss = o.Upload(1, 1, []float32{scale * float32(sum)})
 	o.Record(&loss, func() {
-		d, g := o.Grad(logits), scale*o.Grad(loss).Data[0]
+		d, fresh := o.FreshGrad(logits)
+		g := scale * o.Grad(loss).Data[0]
 		parallel(len(paths), func(i int) {
+			d := d.Slice(seg.Range(i))
+			if fresh {
+				clear(d.Data)
+			}
 			if p := &paths[i]; p.label != nil {
-				from, to := seg.Range(i)
-				p.addGradient(d.Slice(from, to), logProb.Slice(from, to), g)
+				p.addGradient(o.Chooser(), d, logProb.Slice(seg.Range(i)), g)
 			}
 		})
 	}, logits)
@@ -154,33 +166,16 @@ func ctcLoss(o *tensor.Ops, logits tensor.Mat, seg tensor.Segments, text [][]int
 
 // addGradient adds scale · ∂loss/∂logits to d: softmax(logits) less the posterior of each label
 // (Graves et al. 2006, eq. 16).
-func (p *ctcPath) addGradient(d, logProb tensor.Mat, scale float32) {
-	n := len(p.label)
+func (p *ctcPath) addGradient(c tensor.Chooser, d, logProb tensor.Mat, scale float32) {
+	n, prob := len(p.label), make([]float32, d.Cols)
 	for t := range d.Rows {
 		row := d.Row(t)
-		addExp(row, logProb.Row(t), scale)
+		c.Exp(prob, logProb.Row(t), 0, 1)
+		for j, y := range prob {
+			row[j] += scale * y
+		}
 		for s, k := range p.label {
 			row[k] -= scale * p.posterior[t*n+s]
 		}
 	}
-}
-
-// addExp computes y += scale exp(x) for x ≤ 0, to a relative error of 1e-7.
-func addExp(y, x []float32, scale float32) {
-	y = y[:len(x)]
-	for i, v := range x {
-		y[i] += scale * exp32(v)
-	}
-}
-
-// exp32 returns exp(x) for x ≤ 0, 0 below -87: 2^n exp(r) with |r| ≤ log(2)/2, the second factor
-// by its Taylor series.
-func exp32(x float32) float32 {
-	const magic = 1.5 * (1 << 23) // added to a small number, leaves its nearest integer in the low bits
-	x = max(x, -87)
-	shifted := x*(1/math.Ln2) + magic
-	n := shifted - magic
-	r := x - n*0.693359375 + n*2.12194440e-4
-	p := 1 + r*(1+r*(1.0/2+r*(1.0/6+r*(1.0/24+r*(1.0/120+r*(1.0/720))))))
-	return p * math.Float32frombits((math.Float32bits(shifted)-math.Float32bits(magic)+127)<<23)
 }

@@ -79,6 +79,45 @@ func TestCTCIsTheSumOverAllPaths(t *testing.T) {
 	}
 }
 
+// TestCTCScaledIsLogarithmic compares the two ways to the lattice, also where probabilities are as small as
+// those of a network that says blank and little else.
+func TestCTCScaledIsLogarithmic(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 3))
+	o := tensor.NewOps(ref.New())
+	for _, c := range []struct {
+		frames, tokens int
+		blank          float32 // what its logit has more
+		scaled         bool    // it is to succeed
+	}{
+		{1, 1, 0, true}, {40, 1, 0, true}, {40, 20, 0, true}, {100, 20, 10, true}, {300, 40, 20, true}, {60, 60, 30, false}, {400, 200, -30, true},
+	} {
+		logits := randomMat(rng, c.frames, 50)
+		for i := range logits.Rows {
+			logits.Row(i)[49] += c.blank
+		}
+		text := make([]int32, c.tokens)
+		for i := range text {
+			text[i] = int32(i * 7 % 49)
+		}
+		logProb := o.LogSoftmax(logits)
+		got := ctc(logProb, text)
+		want := ctcPath{label: got.label, posterior: make([]float32, len(got.posterior))}
+		want.logarithmic(logProb)
+		if again := want; again.scaled(logProb) != c.scaled {
+			t.Errorf("%+v: scaled %v", c, !c.scaled)
+		}
+		want.logarithmic(logProb)
+		if math.Abs(got.loss-want.loss) > 1e-6*(1+math.Abs(want.loss)) {
+			t.Errorf("%+v: loss %v, by logarithms %v", c, got.loss, want.loss)
+		}
+		for i, p := range got.posterior {
+			if math.Abs(float64(p-want.posterior[i])) > 1e-5 {
+				t.Fatalf("%+v: posterior of state %d at frame %d is %v, by logarithms %v", c, i%len(got.label), i/len(got.label), p, want.posterior[i])
+			}
+		}
+	}
+}
+
 func TestCTCFeasible(t *testing.T) {
 	for _, c := range []struct {
 		text   []int32
@@ -122,17 +161,5 @@ func TestCTCGradientIsTheFiniteDifference(t *testing.T) {
 		if row := i / nClass; row == 6 && gradient[i] != 0 {
 			t.Errorf("an infeasible text has the gradient %v", gradient[i])
 		}
-	}
-}
-
-func TestExp32(t *testing.T) {
-	for x := float32(0); x > -87; x -= 0.0137 {
-		got, want := float64(exp32(x)), math.Exp(float64(x))
-		if math.Abs(got-want) > 3e-7*want {
-			t.Fatalf("exp32(%v) = %v, want %v", x, got, want)
-		}
-	}
-	if got := exp32(float32(math.Inf(-1))); got > 1e-37 {
-		t.Errorf("exp32(-Inf) = %v", got)
 	}
 }

@@ -103,6 +103,11 @@ type Options struct {
 	// ClipNorm is the largest global norm of the gradient. The default value is 1.
 	ClipNorm float64
 
+	// Precision is PrecisionAuto, PrecisionF32 or PrecisionBF16. Like every option that the result depends
+	// on it is kept in checkpoints, Auto as what it stood for, and a training is resumed in no other. The
+	// default value is PrecisionAuto.
+	Precision string
+
 	// LabelSmoothing is the ε of Szegedy et al. 2016, §7. The default value is 0.
 	LabelSmoothing float64
 
@@ -175,7 +180,7 @@ func DefaultOptions(kind Kind) Options {
 		Temperature: 3, Steps: 20000, BatchFrames: 8000, Accumulate: 1, Seed: 1,
 		LearningRate: 1e-3, Warmup: 500, Schedule: Cosine, Floor: 0.02,
 		Beta1: 0.9, Beta2: 0.98, Epsilon: 1e-8, ClipNorm: 1, EMA: 0.999,
-		Timestamps: 0.3, NoSpeech: 0.01, Augment: DefaultAugment(),
+		Precision: PrecisionAuto, Timestamps: 0.3, NoSpeech: 0.01, Augment: DefaultAugment(),
 		DevLimit: 100, EvaluateEvery: 1000, CheckpointEvery: 500, Keep: 2, LogEvery: 20,
 		MaxBadSteps: 20, Ahead: 2, CacheBytes: 2 << 30,
 	}
@@ -216,6 +221,7 @@ func (o *Options) check() error {
 		{probability(o.Beta2), "Beta2", o.Beta2},
 		{o.Epsilon > 0, "Epsilon", o.Epsilon},
 		{o.ClipNorm > 0, "ClipNorm", o.ClipNorm},
+		{o.Precision == PrecisionAuto || o.Precision == PrecisionF32 || o.Precision == PrecisionBF16, "Precision", o.Precision},
 		{probability(o.LabelSmoothing), "LabelSmoothing", o.LabelSmoothing},
 		{probability(o.CTCWeight), "CTCWeight", o.CTCWeight},
 		{probability(o.EMA), "EMA", o.EMA},

@@ -78,9 +78,13 @@ func newTrainer(o Options) (*trainer, error) {
 	if err != nil {
 		return nil, err
 	}
+	backend, err := o.choosePrecision()
+	if err != nil {
+		return nil, err
+	}
 	t := &trainer{options: o, at: data.start()}
 	t.network = &network{
-		ops: tensor.NewOps(o.Backend), model: o.Model, adapter: o.Trainable.Adapter(),
+		ops: tensor.NewOps(backend), model: o.Model, adapter: o.Trainable.Adapter(),
 		ctcWeight: o.CTCWeight, smoothing: float32(o.LabelSmoothing),
 	}
 	if o.CTCWeight > 0 {

@@ -25,10 +25,21 @@ func gemmRate(b tensor.Backend) float64 {
 }
 
 // BenchmarkStep is one update of a model of the embedded one's geometry on 40 utterances of 2 s.
-// gemm% is its rate over that of a large product.
+// gemm% is its rate over that of a large product of float32.
 func BenchmarkStep(b *testing.B) {
+	for _, precision := range []string{PrecisionF32, PrecisionBF16} {
+		b.Run(precision, func(b *testing.B) { benchmarkStep(b, precision) })
+	}
+}
+
+func benchmarkStep(b *testing.B, precision string) {
 	const nUtterance, seconds, nToken = 40, 2, 20
-	backend := newBackend(b)
+	o := DefaultOptions(Full)
+	o.Backend, o.Precision = newBackend(b), precision
+	backend, err := o.choosePrecision()
+	if err != nil {
+		b.Skipf("SKIP: %v", err)
+	}
 	tokenizer := newTokenizer(b)
 	m := whisper.New(whisper.Dims{
 		NMels: 80, NAudioCtx: 500, NAudioState: 192, NAudioHead: 6, NAudioLayer: 6,
@@ -49,7 +60,6 @@ func BenchmarkStep(b *testing.B) {
 		examples = append(examples, x)
 	}
 	const nText = 1280
-	o := DefaultOptions(Full)
 	n := &network{ops: tensor.NewOps(backend), model: m, ctcWeight: o.CTCWeight}
 	params := NewFull(m).Params()
 	n.head = newCTCHead(nText, m.Dims.NAudioState, 1)
@@ -64,7 +74,7 @@ func BenchmarkStep(b *testing.B) {
 		t.optimizer.step(1e-4, t.optimizer.norm())
 	}
 	step() // the arena grows
-	rate := gemmRate(backend)
+	rate := gemmRate(o.Backend)
 	work := products(m.Dims, x, nText, true)
 	for b.Loop() {
 		step()

@@ -80,6 +80,15 @@ type Gradients interface {
 	UnfoldBackward(dx, dy Mat, ySeg, xSeg Segments, kernel, stride int)
 }
 
+// Rounder is implemented by a backend that multiplies numbers of a narrower format than float32 faster.
+type Rounder interface {
+	// Rounded returns a backend of the same device, for the same packed weights, whose MatMul, Attention
+	// and AttentionBackward round both factors of each product to dtype, to nearest even, and add in
+	// float32: the arithmetic of mixed precision (Micikevicius et al. 2018, §3). It is nil where the
+	// device does not multiply numbers of dtype as they are.
+	Rounded(dtype DType) Backend
+}
+
 // Packed is a weight in the layout of the backend that packed it.
 type Packed interface {
 	// Shape returns the shape (nOut, nIn) of the weight.

@@ -136,11 +136,11 @@ func (o *Ops) Linear(x Mat, w *Weight, bias Mat) Mat {
 	m := w.Mat
 	return o.record(y, func(y Mat) {
 		dy := o.grad(y)
-		if dx := o.grad(x); !dx.IsZero() {
-			o.backend.MatMul(dx, dy, m, NoTrans, true)
+		if dx, fresh := o.FreshGrad(x); !dx.IsZero() {
+			o.backend.MatMul(dx, dy, m, NoTrans, !fresh)
 		}
-		if dw := o.grad(m); !dw.IsZero() {
-			o.backend.MatMul(dw, dy, x, TransA, true)
+		if dw, fresh := o.FreshGrad(m); !dw.IsZero() {
+			o.backend.MatMul(dw, dy, x, TransA, !fresh)
 		}
 		if db := o.grad(bias); !db.IsZero() {
 			o.gradients.SumRows(db, dy)
@@ -211,12 +211,8 @@ func (o *Ops) Sum(a, b Mat) Mat {
 		return y
 	}
 	return o.record(y, func(y Mat) {
-		dy := o.grad(y)
-		for _, x := range []Mat{a, b} {
-			if dx := o.grad(x); !dx.IsZero() {
-				o.backend.Add(dx, dx, dy)
-			}
-		}
+		o.addGrad(a, o.grad(y))
+		o.addGrad(b, o.grad(y))
 	}, a, b)
 }
 
@@ -225,11 +221,7 @@ func (o *Ops) AddTo(y *Mat, x Mat) {
 	checkShape("term added in place", x, y.Rows, y.Cols)
 	o.backend.Add(*y, *y, x)
 	if o.recording {
-		*y = o.record(*y, func(y Mat) {
-			if dx := o.grad(x); !dx.IsZero() {
-				o.backend.Add(dx, dx, o.grad(y))
-			}
-		}, x)
+		*y = o.record(*y, func(y Mat) { o.addGrad(x, o.grad(y)) }, x)
 	}
 }
 
@@ -254,9 +246,7 @@ func (o *Ops) AddBias(x, bias Mat) Mat {
 		return y
 	}
 	return o.record(y, func(y Mat) {
-		if dx := o.grad(x); !dx.IsZero() {
-			o.backend.Add(dx, dx, o.grad(y))
-		}
+		o.addGrad(x, o.grad(y))
 		if db := o.grad(bias); !db.IsZero() {
 			o.gradients.SumRows(db, o.grad(y))
 		}

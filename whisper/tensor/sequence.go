@@ -1,7 +1,5 @@
 package tensor
 
-import "math"
-
 // Attention returns softmax(q kᵀ / sqrt(nCol/nHead)) v for each sequence and head (Vaswani et al.
 // 2017, eq. 1): q and the result (nRow, nCol) packed by seg, kv[i] the keys and values (nKey,
 // nCol) of sequence i. With causal, query i of nQuery sees the keys 0 … nKey-nQuery+i.
@@ -151,18 +149,34 @@ func (o *Ops) CrossEntropy(logits Mat, target []int32, weight []float32, smoothi
 	}
 	loss = o.Upload(1, 1, []float32{float32(sum)})
 	o.Record(&loss, func() {
-		d, scale := o.grad(logits), o.grad(loss).Data[0]
-		for i, t := range target {
-			w := weight[i] * scale
-			if w == 0 {
-				continue
+		d, fresh := o.FreshGrad(logits)
+		scale := o.grad(loss).Data[0]
+		o.chooser.Each(len(target), func(i int) {
+			dRow, w := d.Row(i), weight[i]*scale
+			switch {
+			case w == 0 && fresh:
+				clear(dRow)
+			case w != 0:
+				o.softmaxGrad(dRow, logProb.Row(i), w, rest, fresh)
+				dRow[target[i]] -= w * (1 - smoothing)
 			}
-			row, dRow := logProb.Row(i), d.Row(i)
-			for j, l := range row {
-				dRow[j] += w * (float32(math.Exp(float64(l))) - rest)
-			}
-			dRow[t] -= w * (1 - smoothing)
-		}
+		})
 	}, logits)
 	return loss, logProb
+}
+
+// softmaxGrad adds w (p - rest) to d, or writes it there where d is fresh, for the log probabilities log p.
+func (o *Ops) softmaxGrad(d, logProb []float32, w, rest float32, fresh bool) {
+	if fresh {
+		o.chooser.Exp(d, logProb, 0, 1)
+		for j, p := range d {
+			d[j] = w * (p - rest)
+		}
+		return
+	}
+	p := make([]float32, len(d))
+	o.chooser.Exp(p, logProb, 0, 1)
+	for j, p := range p {
+		d[j] += w * (p - rest)
+	}
 }

@@ -9,13 +9,13 @@ type gradient struct {
 	data   []float32
 }
 
+// buffer returns the numbers of g, from alloc, which returns zeros, at its first use.
 func (g *gradient) buffer(alloc func(int) []float32) []float32 {
 	if g.parent != nil {
 		return g.parent.buffer(alloc)[g.offset : g.offset+g.size : g.offset+g.size]
 	}
 	if g.data == nil {
 		g.data = alloc(g.size)
-		clear(g.data)
 	}
 	return g.data
 }
@@ -104,5 +104,45 @@ func (o *Ops) grad(m Mat) Mat {
 	if m.grad == nil {
 		return Mat{}
 	}
-	return Mat{Rows: m.Rows, Cols: m.Cols, Data: m.grad.buffer(o.arena.take)}
+	return Mat{Rows: m.Rows, Cols: m.Cols, Data: m.grad.buffer(o.zeros)}
+}
+
+// FreshGrad is [Ops.Grad] for a backward function that writes every element where fresh: nothing was
+// added to the gradient yet, and its numbers are unspecified.
+func (o *Ops) FreshGrad(m Mat) (d Mat, fresh bool) {
+	if m.grad == nil || m.grad.parent != nil || m.grad.data != nil {
+		return o.grad(m), false
+	}
+	m.grad.data = o.arena.take(m.grad.size)
+	return o.grad(m), true
+}
+
+// addGrad adds dy to the gradient of x where one flows to it.
+func (o *Ops) addGrad(x, dy Mat) {
+	switch dx, fresh := o.FreshGrad(x); {
+	case dx.IsZero():
+	case fresh:
+		o.eachChunk(len(dx.Data), func(from, to int) { copy(dx.Data[from:to], dy.Data[from:to]) })
+	default:
+		o.backend.Add(dx, dx, dy)
+	}
+}
+
+// zeros returns n zeros from the arena.
+func (o *Ops) zeros(n int) []float32 {
+	x := o.arena.take(n)
+	o.eachChunk(n, func(from, to int) { clear(x[from:to]) })
+	return x
+}
+
+// chunkSize is the number of elements that one task clears or copies: 256 KiB.
+const chunkSize = 1 << 16
+
+// eachChunk calls f for ranges that make up 0 … n-1, several at once where the backend does.
+func (o *Ops) eachChunk(n int, f func(from, to int)) {
+	if n <= chunkSize {
+		f(0, n)
+		return
+	}
+	o.chooser.Each((n+chunkSize-1)/chunkSize, func(i int) { f(i*chunkSize, min((i+1)*chunkSize, n)) })
 }

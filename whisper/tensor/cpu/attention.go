@@ -33,6 +33,8 @@ type attention struct {
 	scale  float32
 	causal bool
 
+	operands *format // what products round their operands to
+
 	tiles  int  // of queries, in the longest sequence
 	shared bool // sequences share rows of dkv
 	step   int  // heads, or tiles of queries, of a task
@@ -47,7 +49,7 @@ func (b *Backend) attention(q tensor.Mat, seg tensor.Segments, kv []tensor.KeyVa
 	if a.forward == nil {
 		a.forward, a.backward = a.runForward, a.runBackward
 	}
-	a.q, a.seg, a.kv, a.nHead, a.causal = q, seg, kv, nHead, causal
+	a.q, a.seg, a.kv, a.nHead, a.causal, a.operands = q, seg, kv, nHead, causal, b.operands
 	a.nCol, a.size = q.Cols, q.Cols/nHead
 	a.scale = float32(1 / math.Sqrt(float64(a.size)))
 	return a
@@ -120,7 +122,7 @@ func (a *attention) runForward(w *worker, task int) {
 // isDirect reports whether the products of sequence s are computed as dot products.
 func (a *attention) isDirect(s int) bool {
 	from, to := a.seg.Range(s)
-	return to-from <= directRows && a.size%dotRows == 0 && a.visible(s, from) >= dotRows
+	return a.operands.dtype == tensor.F32 && to-from <= directRows && a.size%dotRows == 0 && a.visible(s, from) >= dotRows
 }
 
 // visible returns the number of keys that row i of the queries, of sequence s, attends to.
@@ -159,7 +161,7 @@ func (a *attention) tileForward(w *worker, s, head, from, to int) {
 	sums := w.floats(scratchRows, m)
 	a.weights(w, s, head, from, to, p, sums)
 	v := a.at(a.kv[s].V, 0, head)
-	w.gemm(m, a.size, n, p, n, false, v, a.nCol, false, a.at(a.y, from, head), a.nCol, false)
+	w.gemm(a.operands, m, a.size, n, p, n, false, v, a.nCol, false, a.at(a.y, from, head), a.nCol, false)
 	finite := a.isFinite(w, s, head, a.visible(s, from), n)
 	for i, sum := range sums {
 		y := a.at(a.y, from+i, head)[:a.size]
@@ -186,7 +188,7 @@ func (a *attention) isFinite(w *worker, s, head, from, to int) bool {
 // of sequence s, zero where a query does not see the key, and sums to the sums of its rows.
 func (a *attention) weights(w *worker, s, head, from, to int, p, sums []float32) {
 	m, n := to-from, a.visible(s, to-1)
-	w.gemm(m, n, a.size, a.at(a.q, from, head), a.nCol, false, a.at(a.kv[s].K, 0, head), a.nCol, true, p, n, false)
+	w.gemm(a.operands, m, n, a.size, a.at(a.q, from, head), a.nCol, false, a.at(a.kv[s].K, 0, head), a.nCol, true, p, n, false)
 	for i := range m {
 		seen := a.visible(s, from+i)
 		row := p[i*n : i*n+seen]

@@ -80,21 +80,21 @@ func (a *attention) tileBackward(w *worker, s, head, from, to int) {
 		w.kernels.rowKernels.scale(row, row, 1/sum)
 	}
 	if !dkv.V.IsZero() {
-		w.gemm(n, size, m, p, n, true, dy, nCol, false, a.at(dkv.V, 0, head), nCol, true)
+		w.gemm(a.operands, n, size, m, p, n, true, dy, nCol, false, a.at(dkv.V, 0, head), nCol, true)
 	}
 	if a.dq.IsZero() && dkv.K.IsZero() {
 		return
 	}
 	ds := w.floats(scratchRows2, m*n)
-	w.gemm(m, n, size, dy, nCol, false, a.at(kv.V, 0, head), nCol, true, ds, n, false)
+	w.gemm(a.operands, m, n, size, dy, nCol, false, a.at(kv.V, 0, head), nCol, true, ds, n, false)
 	for i := range m {
 		p, ds := p[i*n:(i+1)*n], ds[i*n:(i+1)*n]
 		w.kernels.softmaxBackward(ds, p, ds, w.kernels.dot(p, ds), a.scale)
 	}
 	if !a.dq.IsZero() {
-		w.gemm(m, size, n, ds, n, false, a.at(kv.K, 0, head), nCol, false, a.at(a.dq, from, head), nCol, true)
+		w.gemm(a.operands, m, size, n, ds, n, false, a.at(kv.K, 0, head), nCol, false, a.at(a.dq, from, head), nCol, true)
 	}
 	if !dkv.K.IsZero() {
-		w.gemm(n, size, m, ds, n, true, q, nCol, false, a.at(dkv.K, 0, head), nCol, true)
+		w.gemm(a.operands, n, size, m, ds, n, true, q, nCol, false, a.at(dkv.K, 0, head), nCol, true)
 	}
 }

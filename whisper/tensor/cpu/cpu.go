@@ -14,6 +14,8 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+
+	"glossa/whisper/tensor"
 )
 
 // ErrISA is returned by [New] for an instruction set that the machine or the build lacks.
@@ -39,6 +41,8 @@ type Options struct {
 type Backend struct {
 	*pool
 	kernels
+	operands   *format  // what matrix products and attention round their operands to
+	exact      *Backend // of a backend that [Backend.Rounded] made: the one that it shares the workers of
 	products   freelist[product]
 	linears    freelist[linear]
 	packings   freelist[packing]
@@ -68,13 +72,31 @@ func New(options Options) (*Backend, error) {
 }
 
 func newBackend(threads int, k kernels) *Backend {
-	b := &Backend{pool: newPool(threads, k), kernels: k}
+	b := &Backend{pool: newPool(threads, k), kernels: k, operands: k.format(tensor.F32)}
 	runtime.AddCleanup(b, (*pool).close, b.pool)
 	return b
+}
+
+// Rounded returns a backend with the same workers whose matrix products and attention, with their
+// gradients, round what they multiply to dtype, and add in float32. It is nil where [Backend.Native]
+// is false.
+func (b *Backend) Rounded(dtype tensor.DType) tensor.Backend {
+	switch {
+	case dtype == tensor.F32:
+		return b
+	case dtype != tensor.BF16 || !b.Native(dtype):
+		return nil
+	}
+	return &Backend{pool: b.pool, kernels: b.kernels, operands: b.format(dtype), exact: b}
 }
 
 // Close ends the workers. A backend that is not closed ends them when it is collected.
 func (b *Backend) Close() { b.pool.close() }
 
-// Name returns "cpu/" and the instruction set.
-func (b *Backend) Name() string { return "cpu/" + b.name }
+// Name returns "cpu/" and the instruction set, and what products round to where they do.
+func (b *Backend) Name() string {
+	if b.operands.dtype != tensor.F32 {
+		return "cpu/" + b.name + "/" + b.operands.dtype.String()
+	}
+	return "cpu/" + b.name
+}

@@ -5,7 +5,7 @@ import "glossa/whisper/tensor"
 // Blocking (Goto & van de Geijn 2008): a panel of nr columns and blockK rows of the second factor
 // stays in the first-level cache while blockM rows of the first pass by, which stay in the second.
 const (
-	blockK = 256
+	blockK = 256 // steps
 	blockM = 192
 
 	// serialWork is the number of multiply-adds below which one goroutine computes alone:
@@ -19,6 +19,7 @@ const (
 // product is one matrix product c (m, n) = op(a) op(b), or c += op(a) op(b), divided into
 // tasks: ranges of rows and columns. It is kept for reuse with its bound methods.
 type product struct {
+	operands       *format // what a and b are rounded to
 	m, n, k        int
 	a, b, c        []float32
 	lda, ldb, ldc  int
@@ -38,6 +39,7 @@ type product struct {
 func (b *Backend) MatMul(c, a, bb tensor.Mat, t tensor.Transpose, accumulate bool) {
 	p := b.product()
 	defer b.release(p)
+	p.operands = b.operands
 	p.m, p.n, p.k = c.Rows, c.Cols, a.Cols
 	p.transA, p.transB = t&tensor.TransA != 0, t&tensor.TransB != 0
 	if p.transA {
@@ -56,7 +58,7 @@ func (b *Backend) MatMul(c, a, bb tensor.Mat, t tensor.Transpose, accumulate boo
 	for from := 0; from < p.n; from += cols {
 		to := min(from+cols, p.n)
 		nPanel := (to - from + b.nr - 1) / b.nr
-		p.packed, p.packedFrom, p.from = buf.floats(nPanel*b.nr*p.k), from, from
+		p.packed, p.packedFrom, p.from = buf.floats(nPanel*b.nr*p.operands.steps(p.k)), from, from
 		b.parallel(nPanel, p.pack)
 		b.multiply(p, from, to)
 	}
@@ -126,9 +128,8 @@ func (p *product) divide(threads, mr, nr int) int {
 func roundUp(n, multiple int) int { return (n + multiple - 1) / multiple * multiple }
 
 func (p *product) packPanel(w *worker, i int) {
-	nr := w.kernels.nr
-	j := p.packedFrom + i*nr
-	w.packColumns(p.packed[i*p.k*nr:(i+1)*p.k*nr], p.b, p.ldb, p.transB, j, min(nr, p.n-j), 0, p.k)
+	size := p.operands.steps(p.k) * w.kernels.nr
+	w.packColumns(p, p.packed[i*size:(i+1)*size], p.packedFrom+i*w.kernels.nr, 0, p.k)
 }
 
 // runTask computes task i: row blocks vary fastest, so that workers share the columns in cache.

@@ -1,13 +1,15 @@
 package cpu
 
-// gemm computes c (m, n) = op(a) op(b), or c += op(a) op(b), on the calling goroutine: each chain
-// of additions then begins with the element of c. a, b and c may be parts of larger matrices: row
+import "glossa/whisper/tensor"
+
+// gemm computes c (m, n) = op(a) op(b), or c += op(a) op(b), with operands rounded to a format, on the
+// calling goroutine: each chain of additions then begins with the element of c. a, b and c may be parts of larger matrices: row
 // i of one begins at i*ld. op(a) is (m, k): with transA, a is (k, m); with transB, b is (n, k). It
 // uses the scratch buffers A, B and C of w.
-func (w *worker) gemm(m, n, k int, a []float32, lda int, transA bool, b []float32, ldb int, transB bool, c []float32, ldc int, accumulate bool) {
+func (w *worker) gemm(f *format, m, n, k int, a []float32, lda int, transA bool, b []float32, ldb int, transB bool, c []float32, ldc int, accumulate bool) {
 	p := &w.product
 	*p = product{
-		m: m, n: n, k: k, a: a, b: b, c: c, lda: lda, ldb: ldb, ldc: ldc,
+		operands: f, m: m, n: n, k: k, a: a, b: b, c: c, lda: lda, ldb: ldb, ldc: ldc,
 		transA: transA, transB: transB, accumulate: accumulate,
 	}
 	for i := 0; i < m; i += blockM {
@@ -40,7 +42,7 @@ func (w *worker) block(p *product, i0, i1, j0, j1 int) {
 			}
 			_ = p.c[(i1-1)*p.ldc+j+nr-1]
 			w.panel.c, w.panel.cRow = &p.c[i0*p.ldc+j], int64(4*p.ldc)
-			w.kernels.panel(&w.panel)
+			p.operands.panel(&w.panel)
 		}
 	}
 	w.panel = panel{}
@@ -52,13 +54,19 @@ func (p *product) depth(rows, mr int) int {
 	if rows <= 4*mr {
 		return p.k
 	}
-	n := (p.k + blockK - 1) / blockK
+	block := blockK * p.operands.terms
+	n := (p.k + block - 1) / block
 	return roundUp((p.k+n-1)/n, transposeWidth)
 }
 
 // first points the kernel at op(a)[i0:i1, k0:k1], transposed now where a is (k, m).
 func (w *worker) first(p *product, i0, i1, k0, k1 int) {
-	w.panel.m, w.panel.k = int64(i1-i0), int64(k1-k0)
+	f := p.operands
+	w.panel.m, w.panel.k = int64(i1-i0), int64(f.steps(k1-k0))
+	if f.dtype != tensor.F32 {
+		w.firstRounded(p, i0, i1, k0, k1)
+		return
+	}
 	if p.transA {
 		ld := roundUp(k1-k0, transposeWidth)
 		a := w.floats(scratchA, (i1-i0)*ld)
@@ -78,18 +86,41 @@ func (w *worker) second(p *product, j, k0, k1, rows int) {
 	nr := w.kernels.nr
 	w.panel.bRow = int64(4 * nr)
 	if p.packed != nil {
-		_ = p.packed[(j-p.packedFrom)*p.k+k1*nr-1]
-		w.panel.b = &p.packed[(j-p.packedFrom)*p.k+k0*nr]
+		f := p.operands
+		panel := p.packed[(j-p.packedFrom)*f.steps(p.k)+k0/f.terms*nr:]
+		_ = panel[f.steps(k1-k0)*nr-1]
+		w.panel.b = &panel[0]
 		return
 	}
-	if !p.transB && rows <= 2*w.kernels.mr && j+nr <= p.n {
+	if p.operands.dtype == tensor.F32 && !p.transB && rows <= 2*w.kernels.mr && j+nr <= p.n {
 		_ = p.b[(k1-1)*p.ldb+j+nr-1]
 		w.panel.b, w.panel.bRow = &p.b[k0*p.ldb+j], int64(4*p.ldb)
 		return
 	}
-	b := w.floats(scratchB, (k1-k0)*nr)
-	w.packColumns(b, p.b, p.ldb, p.transB, j, min(nr, p.n-j), k0, k1-k0)
+	b := w.floats(scratchB, p.operands.steps(k1-k0)*nr)
+	w.packColumns(p, b, j, k0, k1)
 	w.panel.b = &b[0]
+}
+
+// firstRounded is first for operands that are rounded to bfloat16: rows of pairs of terms, or, where a is
+// (k, m), pairs of rows.
+func (w *worker) firstRounded(p *product, i0, i1, k0, k1 int) {
+	f, rows := p.operands, i1-i0
+	if p.transA {
+		ld := roundUp(rows, cacheLine)
+		a := w.floats(scratchA, f.steps(k1-k0)*ld)
+		f.pairRows(w, a, ld, p.a[k0*p.lda+i0:], p.lda, k1-k0, rows)
+		w.panel.a = &a[0]
+		w.panel.aRow, w.panel.aCol = int64(f.aSize), int64(f.aSize*ld)
+		return
+	}
+	size := f.rowBytes(k1 - k0)
+	a := w.floats(scratchA, rows*size/4)
+	for i := range rows {
+		f.convert(w.kernels, bytesOf(a[i*size/4:(i+1)*size/4]), p.a[(i0+i)*p.lda+k0:][:k1-k0])
+	}
+	w.panel.a = &a[0]
+	w.panel.aRow, w.panel.aCol = int64(size), int64(f.aSize)
 }
 
 // lastColumns computes the panel of the columns j:j1, fewer than nr, beside the matrix.
@@ -102,7 +133,7 @@ func (w *worker) lastColumns(p *product, i0, j, j1 int) {
 		}
 	}
 	w.panel.c, w.panel.cRow = &tile[0], int64(4*nr)
-	w.kernels.panel(&w.panel)
+	p.operands.panel(&w.panel)
 	for i := range m {
 		copy(p.c[(i0+i)*p.ldc+j:(i0+i)*p.ldc+j1], tile[i*nr:])
 	}

@@ -273,7 +273,7 @@ func TestGemmStrides(t *testing.T) {
 					c.Data[i] = guard
 				}
 				w := b.worker()
-				w.gemm(m, n, k, wideX, x.Cols+pad, tr&tensor.TransA != 0, wideY, y.Cols+pad, tr&tensor.TransB != 0, c.Data, n+pad, false)
+				w.gemm(b.operands, m, n, k, wideX, x.Cols+pad, tr&tensor.TransA != 0, wideY, y.Cols+pad, tr&tensor.TransB != 0, c.Data, n+pad, false)
 				b.workers.put(w)
 				check(t)
 				part := tensor.NewMat(m, n, make([]float32, m*n))

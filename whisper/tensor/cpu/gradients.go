@@ -4,16 +4,18 @@ import "glossa/whisper/tensor"
 
 var _ tensor.Gradients = (*Backend)(nil)
 
-// SumRows adds Σ_i x[i] to y: each column is one chain over i in order.
+// SumRows adds Σ_i x[i] to y: each column is one chain over i in order, which then is added to y.
 func (b *Backend) SumRows(y, x tensor.Mat) {
 	l := b.rowLoop()
 	defer l.release(b)
 	l.y, l.a = y, x
 	l.eachCol(b, x.Rows, x.Cols, func(l *rowLoop, w *worker, from, to int) {
-		y := l.y.Data[from:to]
-		for i := range l.a.Rows {
-			w.kernels.add(y, y, l.a.Row(i)[from:to])
+		if l.a.Rows == 0 {
+			return
 		}
+		sum := w.floats(scratchRows, to-from)
+		w.kernels.combine(sum, w.ones(l.a.Rows), l.a.Data[from:], l.a.Cols)
+		w.kernels.add(l.y.Data[from:to], l.y.Data[from:to], sum)
 	})
 }
 

@@ -9,18 +9,27 @@ import (
 // cacheLine is the alignment of scratch memory and packed weights in float32.
 const cacheLine = 64 / 4
 
-// packColumns writes a panel of nr columns of op(b), rows from to from+k of it:
+// packColumns writes a panel of nr columns of op(b), rows from to to of it:
 //
 //	dst[p*nr+i] = op(b)[from+p, j+i]
 //
-// and zeros where i ≥ n. op(b) is b, of row stride ldb, or with trans its transpose.
-func (w *worker) packColumns(dst, b []float32, ldb int, trans bool, j, n, from, k int) {
-	nr := w.kernels.nr
+// or such pairs of rows as words of bfloat16, and zeros past the columns of op(b).
+func (w *worker) packColumns(p *product, dst []float32, j, from, to int) {
+	nr, b, ldb, k := w.kernels.nr, p.b, p.ldb, to-from
+	n := min(nr, p.n-j)
+	if p.operands.dtype != tensor.F32 {
+		if p.transB {
+			p.operands.packRows(w, dst, b[j*ldb+from:], ldb, n, k)
+		} else {
+			p.operands.packCols(w, dst, b[from*ldb+j:], ldb, k, n)
+		}
+		return
+	}
 	if n < nr {
 		clear(dst[:k*nr])
 	}
 	switch {
-	case trans:
+	case p.transB:
 		w.transpose(dst, nr, b[j*ldb+from:], ldb, n, k)
 	case n == 16 && nr == 16:
 		for p := range k {

@@ -49,6 +49,7 @@ type worker struct {
 const (
 	scratchA      = iota // packed rows of the first factor
 	scratchB             // packed columns of the second factor
+	scratchWords         // rows of the second factor, rounded
 	scratchC             // a tile of the product that the matrix does not hold whole
 	scratchScores        // attention
 	scratchRows          // attention, element-wise kernels

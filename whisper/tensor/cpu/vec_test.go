@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"glossa/whisper/tensor"
 )
 
 // rowLengths are around the vectors and unrolled loops of every instruction set.
@@ -153,8 +155,8 @@ func TestProductsOfRows(t *testing.T) {
 				k.dots(s, q, m, stride)
 				k.combine(y, s, m, stride)
 				wantS, wantY := make([]float32, n), make([]float32, size)
-				w.gemm(1, n, size, q, size, false, m, stride, true, wantS, n, false)
-				w.gemm(1, size, n, s, n, false, m, stride, false, wantY, size, false)
+				w.gemm(w.kernels.format(tensor.F32), 1, n, size, q, size, false, m, stride, true, wantS, n, false)
+				w.gemm(w.kernels.format(tensor.F32), 1, size, n, s, n, false, m, stride, false, wantY, size, false)
 				if !slices.Equal(s, wantS) || !slices.Equal(y, wantY) {
 					t.Fatalf("%s: dots or combine of (%d, %d) differ from the matrix product", k.name, n, size)
 				}

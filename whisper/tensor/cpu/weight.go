@@ -109,7 +109,7 @@ func (f *format) packRows(w *worker, dst, x []float32, ld, n, size int) {
 			w.transpose(panel, f.nr, x[j*ld:], ld, rows, size)
 			continue
 		}
-		words := w.floats(scratchA, f.nr*room)
+		words := w.floats(scratchWords, f.nr*room)
 		for i := range rows {
 			w.kernels.toBF16(halves(words[i*room:(i+1)*room]), x[(j+i)*ld:][:size])
 		}
@@ -127,18 +127,25 @@ func (f *format) packCols(w *worker, dst, x []float32, ld, n, size int) {
 		if cols < f.nr {
 			clear(panel)
 		}
-		row := func(i int) []float32 { return x[i*ld+c:][:cols] }
-		for p := range steps {
-			step := panel[p*f.nr:][:cols]
-			switch {
-			case f.dtype == tensor.F32:
-				copy(step, row(p))
-			case 2*p+1 < n:
-				w.kernels.interleave(step, row(2*p), row(2*p+1))
-			default:
-				w.kernels.interleave(step, row(2*p), w.zeros(cols))
+		if f.dtype == tensor.F32 {
+			for p := range n {
+				copy(panel[p*f.nr:][:cols], x[p*ld+c:][:cols])
 			}
+			continue
 		}
+		f.pairRows(w, panel, f.nr, x[c:], ld, n, cols)
+	}
+}
+
+// pairRows rounds the rows of x (n, size), of which row i begins at x[i*ld], to bfloat16, and writes each
+// pair as a row of words to dst, of which row i begins at dst[i*ldDst]. Zeros follow an odd last row.
+func (f *format) pairRows(w *worker, dst []float32, ldDst int, x []float32, ld, n, size int) {
+	for p := 0; p < n; p += 2 {
+		second := w.zeros(size)
+		if p+1 < n {
+			second = x[(p+1)*ld:][:size]
+		}
+		w.kernels.interleave(dst[p/2*ldDst:][:size], x[p*ld:][:size], second)
 	}
 }
 
