@@ -35,6 +35,7 @@ RESERVED = 64  # sentences of templates that training never has
 HALF_TEST, HALF_DEV = 12, 20  # held-out utterances of templates, and as many open ones
 WORD_SAMPLE, WORD_COUNT = 5000, 4  # a word of theirs is in so many of so many sentences of templates
 OPEN_WORDS, OPEN_WORD_COUNT = 3, 12  # an open one has so many words, each in so many open sentences
+TEST_LETTERS = 44
 TEMPLATES = 0.35  # share of them in training
 OPEN_ROUND = 5000  # the open sentences that a round may take before it repeats those of the next
 TEST_RECORDED = 0.2
@@ -71,6 +72,7 @@ class Texts:
                 if len(text.split()) >= OPEN_WORDS and not package.startswith("fortune")
                 and text not in self.reserved and min(words[w] for w in text.split()) >= OPEN_WORD_COUNT]
         free = self.rng("open").sample(free, HALF_TEST + HALF_DEV)
+        free.sort(key=lambda text: len(text) > TEST_LETTERS)  # long ones go to dev: the test set is to be small
         assert len(closed) >= HALF_TEST + HALF_DEV, f"corpus: {self.lang}: only {len(closed)} sentences to hold out"
         self.reserved |= set(free)
         return {"test": closed[:HALF_TEST] + free[:HALF_TEST],
