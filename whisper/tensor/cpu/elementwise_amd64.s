@@ -4419,37 +4419,70 @@ end1:
 	RET
 
 // func toBF16AVX512(dst []uint16, x []float32)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·toBF16AVX512(SB), NOSPLIT, $0-48
 	MOVQ x_base+24(FP), AX
 	MOVQ dst_base+0(FP), CX
 	MOVQ x_len+32(FP), DX
 	XORQ BX, BX
+	SUBQ $0x00000040, DX
+	JLT  done4x1
+
+loop4x1:
+	PREFETCHT0 2048(AX)(BX*1)
+	VMOVUPS    (AX)(BX*1), Z0
+	LONG       $0x487ef262
+	WORD       $0xc072
+	VMOVUPS    Y0, (CX)
+	PREFETCHT0 2112(AX)(BX*1)
+	VMOVUPS    64(AX)(BX*1), Z0
+	LONG       $0x487ef262
+	WORD       $0xc072
+	VMOVUPS    Y0, 32(CX)
+	PREFETCHT0 2176(AX)(BX*1)
+	VMOVUPS    128(AX)(BX*1), Z0
+	LONG       $0x487ef262
+	WORD       $0xc072
+	VMOVUPS    Y0, 64(CX)
+	PREFETCHT0 2240(AX)(BX*1)
+	VMOVUPS    192(AX)(BX*1), Z0
+	LONG       $0x487ef262
+	WORD       $0xc072
+	VMOVUPS    Y0, 96(CX)
+	ADDQ       $0x00000080, CX
+	ADDQ       $0x00000100, BX
+	SUBQ       $0x00000040, DX
+	JGE        loop4x1
+
+done4x1:
+	ADDQ $0x00000040, DX
 	SUBQ $0x00000010, DX
 	JLT  done1x1
 
 loop1x1:
-	VMOVUPS (AX)(BX*1), Z0
-	LONG    $0x487ef262
-	WORD    $0xc072
-	VMOVUPS Y0, (CX)
-	ADDQ    $0x00000020, CX
-	ADDQ    $0x00000040, BX
-	SUBQ    $0x00000010, DX
-	JGE     loop1x1
+	PREFETCHT0 2048(AX)(BX*1)
+	VMOVUPS    (AX)(BX*1), Z0
+	LONG       $0x487ef262
+	WORD       $0xc072
+	VMOVUPS    Y0, (CX)
+	ADDQ       $0x00000020, CX
+	ADDQ       $0x00000040, BX
+	SUBQ       $0x00000010, DX
+	JGE        loop1x1
 
 done1x1:
-	ADDQ      $0x00000010, DX
-	TESTQ     DX, DX
-	JEQ       end1
-	MOVQ      $-1, SI
-	BZHIQ     DX, SI, SI
-	KMOVW     SI, K1
-	VMOVUPS.Z (AX)(BX*1), K1, Z0
-	LONG      $0x487ef262
-	WORD      $0xc072
-	VMOVUPS   Y0, (CX)
-	ADDQ      $0x00000020, CX
+	ADDQ       $0x00000010, DX
+	TESTQ      DX, DX
+	JEQ        end1
+	MOVQ       $-1, SI
+	BZHIQ      DX, SI, SI
+	KMOVW      SI, K1
+	PREFETCHT0 2048(AX)(BX*1)
+	VMOVUPS.Z  (AX)(BX*1), K1, Z0
+	LONG       $0x487ef262
+	WORD       $0xc072
+	VMOVUPS    Y0, (CX)
+	ADDQ       $0x00000020, CX
 
 end1:
 	VZEROUPPER
@@ -4593,7 +4626,7 @@ end1:
 	RET
 
 // func interleaveAVX512(y []float32, a []float32, b []float32)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·interleaveAVX512(SB), NOSPLIT, $0-72
 	MOVQ y_base+0(FP), AX
 	MOVQ a_base+24(FP), CX
@@ -4604,31 +4637,35 @@ TEXT ·interleaveAVX512(SB), NOSPLIT, $0-72
 	JLT  done2x1
 
 loop2x1:
-	VMOVUPS   (CX)(SI*1), Z0
-	LONG      $0x487ef262
-	WORD      $0xc072
-	VPMOVZXWD Y0, Z0
-	VMOVUPS   (DX)(SI*1), Z1
-	LONG      $0x487ef262
-	WORD      $0xc972
-	VPMOVZXWD Y1, Z1
-	VPSLLD    $0x10, Z1, Z1
-	VPORD     Z0, Z1, Z1
-	VMOVUPS   Z1, (AX)(SI*1)
-	VMOVUPS   64(CX)(SI*1), Z0
-	LONG      $0x487ef262
-	WORD      $0xc072
-	VPMOVZXWD Y0, Z0
-	VMOVUPS   64(DX)(SI*1), Z1
-	LONG      $0x487ef262
-	WORD      $0xc972
-	VPMOVZXWD Y1, Z1
-	VPSLLD    $0x10, Z1, Z1
-	VPORD     Z0, Z1, Z1
-	VMOVUPS   Z1, 64(AX)(SI*1)
-	ADDQ      $0x00000080, SI
-	SUBQ      $0x00000020, BX
-	JGE       loop2x1
+	PREFETCHT0 2048(CX)(SI*1)
+	PREFETCHT0 2048(DX)(SI*1)
+	VMOVUPS    (CX)(SI*1), Z0
+	LONG       $0x487ef262
+	WORD       $0xc072
+	VPMOVZXWD  Y0, Z0
+	VMOVUPS    (DX)(SI*1), Z1
+	LONG       $0x487ef262
+	WORD       $0xc972
+	VPMOVZXWD  Y1, Z1
+	VPSLLD     $0x10, Z1, Z1
+	VPORD      Z0, Z1, Z1
+	VMOVUPS    Z1, (AX)(SI*1)
+	PREFETCHT0 2112(CX)(SI*1)
+	PREFETCHT0 2112(DX)(SI*1)
+	VMOVUPS    64(CX)(SI*1), Z0
+	LONG       $0x487ef262
+	WORD       $0xc072
+	VPMOVZXWD  Y0, Z0
+	VMOVUPS    64(DX)(SI*1), Z1
+	LONG       $0x487ef262
+	WORD       $0xc972
+	VPMOVZXWD  Y1, Z1
+	VPSLLD     $0x10, Z1, Z1
+	VPORD      Z0, Z1, Z1
+	VMOVUPS    Z1, 64(AX)(SI*1)
+	ADDQ       $0x00000080, SI
+	SUBQ       $0x00000020, BX
+	JGE        loop2x1
 
 done2x1:
 	ADDQ $0x00000020, BX
@@ -4636,39 +4673,43 @@ done2x1:
 	JLT  done1x1
 
 loop1x1:
-	VMOVUPS   (CX)(SI*1), Z0
-	LONG      $0x487ef262
-	WORD      $0xc072
-	VPMOVZXWD Y0, Z0
-	VMOVUPS   (DX)(SI*1), Z1
-	LONG      $0x487ef262
-	WORD      $0xc972
-	VPMOVZXWD Y1, Z1
-	VPSLLD    $0x10, Z1, Z1
-	VPORD     Z0, Z1, Z1
-	VMOVUPS   Z1, (AX)(SI*1)
-	ADDQ      $0x00000040, SI
-	SUBQ      $0x00000010, BX
-	JGE       loop1x1
+	PREFETCHT0 2048(CX)(SI*1)
+	PREFETCHT0 2048(DX)(SI*1)
+	VMOVUPS    (CX)(SI*1), Z0
+	LONG       $0x487ef262
+	WORD       $0xc072
+	VPMOVZXWD  Y0, Z0
+	VMOVUPS    (DX)(SI*1), Z1
+	LONG       $0x487ef262
+	WORD       $0xc972
+	VPMOVZXWD  Y1, Z1
+	VPSLLD     $0x10, Z1, Z1
+	VPORD      Z0, Z1, Z1
+	VMOVUPS    Z1, (AX)(SI*1)
+	ADDQ       $0x00000040, SI
+	SUBQ       $0x00000010, BX
+	JGE        loop1x1
 
 done1x1:
-	ADDQ      $0x00000010, BX
-	TESTQ     BX, BX
-	JEQ       end1
-	MOVQ      $-1, DI
-	BZHIQ     BX, DI, DI
-	KMOVW     DI, K1
-	VMOVUPS.Z (CX)(SI*1), K1, Z0
-	LONG      $0x487ef262
-	WORD      $0xc072
-	VPMOVZXWD Y0, Z0
-	VMOVUPS.Z (DX)(SI*1), K1, Z1
-	LONG      $0x487ef262
-	WORD      $0xc972
-	VPMOVZXWD Y1, Z1
-	VPSLLD    $0x10, Z1, Z1
-	VPORD     Z0, Z1, Z1
-	VMOVUPS   Z1, K1, (AX)(SI*1)
+	ADDQ       $0x00000010, BX
+	TESTQ      BX, BX
+	JEQ        end1
+	MOVQ       $-1, DI
+	BZHIQ      BX, DI, DI
+	KMOVW      DI, K1
+	PREFETCHT0 2048(CX)(SI*1)
+	PREFETCHT0 2048(DX)(SI*1)
+	VMOVUPS.Z  (CX)(SI*1), K1, Z0
+	LONG       $0x487ef262
+	WORD       $0xc072
+	VPMOVZXWD  Y0, Z0
+	VMOVUPS.Z  (DX)(SI*1), K1, Z1
+	LONG       $0x487ef262
+	WORD       $0xc972
+	VPMOVZXWD  Y1, Z1
+	VPSLLD     $0x10, Z1, Z1
+	VPORD      Z0, Z1, Z1
+	VMOVUPS    Z1, K1, (AX)(SI*1)
 
 end1:
 	VZEROUPPER
@@ -5005,5 +5046,55 @@ columns8:
 
 done8:
 	ADDQ $0x08, CX
+	VZEROUPPER
+	RET
+
+// func pairRowsAVX512(dst *float32, ldDst int, src *float32, ldSrc int, n int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·pairRowsAVX512(SB), NOSPLIT, $0-40
+	MOVQ   dst+0(FP), AX
+	MOVQ   ldDst+8(FP), CX
+	MOVQ   src+16(FP), DX
+	MOVQ   ldSrc+24(FP), BX
+	MOVQ   n+32(FP), SI
+	SHLQ   $0x02, CX
+	SHLQ   $0x02, BX
+	MOVQ   BX, R8
+	IMUL3Q $0x10, R8, R8
+	ADDQ   DX, R8
+
+pair:
+	LEAQ       (DX)(BX*1), DI
+	PREFETCHT0 (R8)
+	PREFETCHT0 (R8)(BX*1)
+	VMOVUPS    (DX), Z0
+	LONG       $0x487ef262
+	WORD       $0xc072
+	VPMOVZXWD  Y0, Z0
+	VMOVUPS    (DI), Z1
+	LONG       $0x487ef262
+	WORD       $0xc972
+	VPMOVZXWD  Y1, Z1
+	VPSLLD     $0x10, Z1, Z1
+	VPORD      Z0, Z1, Z1
+	VMOVUPS    Z1, (AX)
+	PREFETCHT0 64(R8)
+	PREFETCHT0 64(R8)(BX*1)
+	VMOVUPS    64(DX), Z0
+	LONG       $0x487ef262
+	WORD       $0xc072
+	VPMOVZXWD  Y0, Z0
+	VMOVUPS    64(DI), Z1
+	LONG       $0x487ef262
+	WORD       $0xc972
+	VPMOVZXWD  Y1, Z1
+	VPSLLD     $0x10, Z1, Z1
+	VPORD      Z0, Z1, Z1
+	VMOVUPS    Z1, 64(AX)
+	ADDQ       CX, AX
+	LEAQ       (DX)(BX*2), DX
+	LEAQ       (R8)(BX*2), R8
+	DECQ       SI
+	JNE        pair
 	VZEROUPPER
 	RET

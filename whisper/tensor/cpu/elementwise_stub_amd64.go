@@ -517,3 +517,14 @@ func splitU8AVX512(high []uint8, low []uint8, x []float32, inverse float32, digi
 //
 //go:noescape
 func dotsAVX2(s *float32, n int, q *float32, size int, k *float32, stride int)
+
+// pairRowsAVX512 computes, for n > 0,
+//
+//	for p := range n {
+//		for i := range 32 {
+//			dst[p*ldDst+i] = bfloat16(src[2*p*ldSrc+i]) | bfloat16(src[(2*p+1)*ldSrc+i])<<16
+//		}
+//	}
+//
+//go:noescape
+func pairRowsAVX512(dst *float32, ldDst int, src *float32, ldSrc int, n int)

@@ -5,7 +5,7 @@ import "glossa/whisper/tensor"
 // Blocking (Goto & van de Geijn 2008): a panel of nr columns and blockK rows of the second factor
 // stays in the first-level cache while blockM rows of the first pass by, which stay in the second.
 const (
-	blockK = 256 // steps
+	blockK = 256
 	blockM = 192
 
 	// serialWork is the number of multiply-adds below which one goroutine computes alone:
@@ -110,7 +110,11 @@ const tasksPerThread = 4
 
 // divide chooses the tasks and returns their number.
 func (p *product) divide(threads, mr, nr int) int {
-	nRow := (p.m + blockM - 1) / blockM
+	most := blockM
+	if p.rounded() && !p.transA {
+		most = max(min(most, blockBytes/p.operands.rowBytes(p.k)/mr*mr), 4*mr)
+	}
+	nRow := (p.m + most - 1) / most
 	if nRow > threads {
 		nRow = roundUp(nRow, threads)
 	}

@@ -39,25 +39,35 @@ func BenchmarkMatMul(b *testing.B) {
 		m, n, k int
 		t       tensor.Transpose
 	}{
+		{"forward", 4000, 192, 192, tensor.TransB},
 		{"forward", 4000, 768, 192, tensor.TransB},
 		{"forward", 4000, 192, 768, tensor.TransB},
+		{"forward", 4000, 1281, 192, tensor.TransB},
+		{"input", 4000, 192, 192, tensor.NoTrans},
 		{"input", 4000, 768, 192, tensor.NoTrans},
 		{"input", 4000, 192, 768, tensor.NoTrans},
 		{"weight", 192, 768, 4000, tensor.TransA},
 		{"weight", 768, 192, 4000, tensor.TransA},
 		{"weight", 192, 192, 4000, tensor.TransA},
+		{"weight", 1281, 192, 4000, tensor.TransA},
 	}
 	eachISABenchmark(b, func(b *testing.B, c *Backend) {
-		for _, s := range shapes {
-			b.Run(fmt.Sprintf("%s/m=%d/n=%d/k=%d", s.name, s.m, s.n, s.k), func(b *testing.B) {
-				r := rand.New(rand.NewPCG(1, 2))
-				x, y := operands(r, s.m, s.n, s.k, s.t)
-				out := randomMat(r, s.m, s.n)
-				for b.Loop() {
-					c.MatMul(out, x, y, s.t, false)
-				}
-				reportGFLOPS(b, c, s.m, s.n, s.k, tensor.F32)
-			})
+		for _, dtype := range []tensor.DType{tensor.F32, tensor.BF16} {
+			rounded := c.Rounded(dtype)
+			if rounded == nil {
+				continue
+			}
+			for _, s := range shapes {
+				b.Run(fmt.Sprintf("%s/%s/m=%d/n=%d/k=%d", dtype, s.name, s.m, s.n, s.k), func(b *testing.B) {
+					r := rand.New(rand.NewPCG(1, 2))
+					x, y := operands(r, s.m, s.n, s.k, s.t)
+					out := randomMat(r, s.m, s.n)
+					for b.Loop() {
+						rounded.MatMul(out, x, y, s.t, false)
+					}
+					reportGFLOPS(b, c, s.m, s.n, s.k, dtype)
+				})
+			}
 		}
 	})
 }

@@ -27,6 +27,9 @@ func (w *worker) block(p *product, i0, i1, j0, j1 int) {
 	nr := w.kernels.nr
 	w.panel.ahead = fetchAhead
 	kc := p.depth(i1-i0, w.kernels.mr)
+	if p.rounded() && p.packed != nil && kc == p.k {
+		w.panel.ahead = aheadOf(i1-i0, w.kernels.mr, p.operands.steps(p.k)*4*nr)
+	}
 	for k0 := 0; k0 < p.k; k0 += kc {
 		k1 := min(k0+kc, p.k)
 		w.first(p, i0, i1, k0, k1)
@@ -48,14 +51,16 @@ func (w *worker) block(p *product, i0, i1, j0, j1 int) {
 	w.panel = panel{}
 }
 
+// rounded reports whether the operands are rounded to bfloat16.
+func (p *product) rounded() bool { return p.operands.dtype == tensor.BF16 }
+
 // depth returns how many terms of the inner dimension are added at a time. A few rows take all of
 // it, so that the second factor is read as one stream.
 func (p *product) depth(rows, mr int) int {
-	if rows <= 4*mr {
+	if rows <= 4*mr || p.rounded() && !p.transA && rows*p.operands.rowBytes(p.k) <= blockBytes {
 		return p.k
 	}
-	block := blockK * p.operands.terms
-	n := (p.k + block - 1) / block
+	n := (p.k + blockK - 1) / blockK
 	return roundUp((p.k+n-1)/n, transposeWidth)
 }
 
@@ -63,7 +68,7 @@ func (p *product) depth(rows, mr int) int {
 func (w *worker) first(p *product, i0, i1, k0, k1 int) {
 	f := p.operands
 	w.panel.m, w.panel.k = int64(i1-i0), int64(f.steps(k1-k0))
-	if f.dtype != tensor.F32 {
+	if p.rounded() {
 		w.firstRounded(p, i0, i1, k0, k1)
 		return
 	}
@@ -92,7 +97,7 @@ func (w *worker) second(p *product, j, k0, k1, rows int) {
 		w.panel.b = &panel[0]
 		return
 	}
-	if p.operands.dtype == tensor.F32 && !p.transB && rows <= 2*w.kernels.mr && j+nr <= p.n {
+	if !p.rounded() && !p.transB && rows <= 2*w.kernels.mr && j+nr <= p.n {
 		_ = p.b[(k1-1)*p.ldb+j+nr-1]
 		w.panel.b, w.panel.bRow = &p.b[k0*p.ldb+j], int64(4*p.ldb)
 		return

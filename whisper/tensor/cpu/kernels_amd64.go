@@ -30,7 +30,7 @@ func available() []kernels {
 		best := avx512Kernels
 		if !cpu.X86.HasAVX512BF16 {
 			best.formats[tensor.BF16] = avx2Formats[tensor.BF16]
-			best.toBF16, best.interleave, best.exp2SumBF16 = toBF16Go, interleaveGo, nil
+			best.toBF16, best.interleave, best.exp2SumBF16, best.pairRows = toBF16Go, interleaveGo, nil, nil
 		}
 		if !cpu.X86.HasAVX512VNNI {
 			best.formats[tensor.I8] = avx2Formats[tensor.I8]

@@ -17,7 +17,7 @@ const cacheLine = 64 / 4
 func (w *worker) packColumns(p *product, dst []float32, j, from, to int) {
 	nr, b, ldb, k := w.kernels.nr, p.b, p.ldb, to-from
 	n := min(nr, p.n-j)
-	if p.operands.dtype != tensor.F32 {
+	if p.rounded() {
 		if p.transB {
 			p.operands.packRows(w, dst, b[j*ldb+from:], ldb, n, k)
 		} else {

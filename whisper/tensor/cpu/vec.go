@@ -40,6 +40,10 @@ type rowKernels struct {
 	// interleave computes y[i] = bfloat16(a[i]) in the lower half and bfloat16(b[i]) in the upper.
 	interleave func(y, a, b []float32)
 
+	// pairRows is interleave of rows 2p and 2p+1 of src, of which row i begins at src[i*ldSrc], to
+	// dst[p*ldDst], for n pairs of pairCols columns. Nil without a product of bfloat16.
+	pairRows func(dst *float32, ldDst int, src *float32, ldSrc, n int)
+
 	// exp2SumBF16 computes y = bfloat16(2^(scale x - shift)), and Σ y before it is rounded. Nil without a product of bfloat16.
 	exp2SumBF16 func(y []uint16, x []float32, scale, shift float32) float32
 
@@ -57,6 +61,9 @@ type rowKernels struct {
 	splitU8  func(high, low []uint8, x []float32, inverse, digit float32)
 	splitI16 func(high, low []int16, x []float32, inverse, digit float32)
 }
+
+// pairCols is the number of columns of pairRows.
+const pairCols = 32
 
 // goRows run on every machine.
 var goRows = rowKernels{

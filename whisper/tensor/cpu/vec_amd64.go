@@ -22,7 +22,7 @@ var avx512Rows = rowKernels{
 	moments: momentsAVX512, normalise: normaliseAVX512,
 	normSums: normSumsAVX512, normBackward: normBackwardAVX512, normAffine: normAffineAVX512,
 	dots: dotsBlocks, combine: combineAVX512,
-	exp2SumBF16: exp2SumBF16AVX512, interleave: interleaveAVX512, toBF16: toBF16AVX512, quantiseU8: quantiseU8AVX512, quantiseI16: quantiseI16AVX2,
+	exp2SumBF16: exp2SumBF16AVX512, interleave: interleaveAVX512, pairRows: pairRowsAVX512, toBF16: toBF16AVX512, quantiseU8: quantiseU8AVX512, quantiseI16: quantiseI16AVX2,
 	absMaxTo: absMaxToAVX512, digits: digitsAVX512, splitU8: splitU8AVX512, splitI16: splitI16AVX2,
 }
 

@@ -140,12 +140,23 @@ func (f *format) packCols(w *worker, dst, x []float32, ld, n, size int) {
 // pairRows rounds the rows of x (n, size), of which row i begins at x[i*ld], to bfloat16, and writes each
 // pair as a row of words to dst, of which row i begins at dst[i*ldDst]. Zeros follow an odd last row.
 func (f *format) pairRows(w *worker, dst []float32, ldDst int, x []float32, ld, n, size int) {
+	whole := 0 // columns that pairRows of the instruction set has done, of all pairs
+	if w.kernels.pairRows != nil && n > 1 {
+		for ; whole+pairCols <= size; whole += pairCols {
+			_, _ = dst[(n/2-1)*ldDst+whole+pairCols-1], x[(n/2*2-1)*ld+whole+pairCols-1]
+			w.kernels.pairRows(&dst[whole], ldDst, &x[whole], ld, n/2)
+		}
+	}
 	for p := 0; p < n; p += 2 {
-		second := w.zeros(size)
+		from, second := whole, w.zeros(size)
 		if p+1 < n {
 			second = x[(p+1)*ld:][:size]
+		} else {
+			from = 0
 		}
-		w.kernels.interleave(dst[p/2*ldDst:][:size], x[p*ld:][:size], second)
+		if from < size {
+			w.kernels.interleave(dst[p/2*ldDst+from:][:size-from], x[p*ld+from:][:size-from], second[from:])
+		}
 	}
 }
 

@@ -23,6 +23,7 @@ func elementwise(c *build.Context) {
 		conversions(c, s, t)
 	}
 	dots(c)
+	pairRows(c)
 }
 
 // tables are the constants in memory, each a vector of copies of one number: the AVX2 kernels
@@ -213,6 +214,17 @@ func (l lane) loadFrom(m operand.Mem) reg.VecVirtual {
 		f.VMASKMOVPS(m, f.tailYMM, r)
 	}
 	return r
+}
+
+// fetchAhead is the distance in bytes that rows to convert are fetched ahead: they often come from memory,
+// one behind the other, and what the processor fetches by itself ends with each page.
+const fetchAhead = 2048
+
+// prefetch fetches what lies ahead of the lane in a slice, and perhaps behind its end.
+func (l lane) prefetch(slice string) {
+	m := l.mem(slice)
+	m.Disp += fetchAhead
+	l.f.PREFETCHT0(m)
 }
 
 // store writes r to the lane of a slice.

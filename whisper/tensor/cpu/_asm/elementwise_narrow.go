@@ -116,6 +116,8 @@ func interleave(c *build.Context, s isa, t *tables) {
 	)
 	f.each(2, func(lanes []lane) {
 		for _, l := range lanes {
+			l.prefetch("a")
+			l.prefetch("b")
 			low, high := f.bf16Lanes(l.load("a")), f.bf16Lanes(l.load("b"))
 			f.VPSLLD(operand.U8(16), high, high)
 			f.VPORD(low, high, high)
@@ -123,6 +125,57 @@ func interleave(c *build.Context, s isa, t *tables) {
 		}
 	})
 	f.end()
+}
+
+// pairRows generates interleave of many pairs of rows, of the columns of one panel. Rows lie far apart, so
+// that the processor does not fetch them by itself.
+func pairRows(c *build.Context) {
+	const ahead = 8 // pairs
+	c.Function("pairRowsAVX512")
+	c.Attributes(build.NOSPLIT)
+	c.SignatureExpr("func(dst *float32, ldDst int, src *float32, ldSrc, n int)")
+	c.Pragma("noescape")
+	c.Doc(
+		"pairRowsAVX512 computes, for n > 0,",
+		"",
+		"\tfor p := range n {",
+		"\t\tfor i := range 32 {",
+		"\t\t\tdst[p*ldDst+i] = bfloat16(src[2*p*ldSrc+i]) | bfloat16(src[(2*p+1)*ldSrc+i])<<16",
+		"\t\t}",
+		"\t}",
+	)
+	dst, ldDst := c.Load(c.Param("dst"), c.GP64()), c.Load(c.Param("ldDst"), c.GP64())
+	src, ldSrc := c.Load(c.Param("src"), c.GP64()), c.Load(c.Param("ldSrc"), c.GP64())
+	n, next, fetch := c.Load(c.Param("n"), c.GP64()), c.GP64(), c.GP64()
+	c.SHLQ(operand.U8(2), ldDst)
+	c.SHLQ(operand.U8(2), ldSrc)
+	c.MOVQ(ldSrc, fetch)
+	c.IMUL3Q(operand.U8(2*ahead), fetch, fetch)
+	c.ADDQ(src, fetch)
+	c.Label("pair")
+	c.LEAQ(indexed(src, ldSrc, 1), next)
+	for v := range nVec {
+		c.PREFETCHT0(at(fetch, v*avx512.bytes))
+		c.PREFETCHT0(operand.Mem{Base: fetch, Index: ldSrc, Scale: 1, Disp: v * avx512.bytes})
+		words := [2]reg.VecVirtual{}
+		for i, row := range []reg.Register{src, next} {
+			half := c.YMM()
+			words[i] = c.ZMM()
+			c.VMOVUPS(at(row, v*avx512.bytes), words[i])
+			convert(c, "VCVTNEPS2BF16", words[i], half)
+			c.VPMOVZXWD(half, words[i])
+		}
+		c.VPSLLD(operand.U8(16), words[1], words[1])
+		c.VPORD(words[0], words[1], words[1])
+		c.VMOVUPS(words[1], at(dst, v*avx512.bytes))
+	}
+	c.ADDQ(ldDst, dst)
+	c.LEAQ(indexed(src, ldSrc, 2), src)
+	c.LEAQ(indexed(fetch, ldSrc, 2), fetch)
+	c.DECQ(n)
+	c.JNE(operand.LabelRef("pair"))
+	c.VZEROUPPER()
+	c.RET()
 }
 
 // bf16Lanes returns the lanes of x as bfloat16, in the lower half of each.
@@ -140,11 +193,14 @@ func toBF16(c *build.Context, s isa, t *tables) {
 		"\t\tdst[i] = bfloat16(v) // to nearest even; what is below the normal numbers is zero",
 		"\t}",
 	)
-	f.eachBlock([]int{1}, func(lanes []lane) {
-		half := f.YMM()
-		convert(f.Context, "VCVTNEPS2BF16", lanes[0].load("x"), half)
-		f.VMOVUPS(half, at(f.base["dst"], 0))
-		f.ADDQ(operand.U32(32), f.base["dst"])
+	f.each(4, func(lanes []lane) {
+		for i, l := range lanes {
+			l.prefetch("x")
+			half := f.YMM()
+			convert(f.Context, "VCVTNEPS2BF16", l.load("x"), half)
+			f.VMOVUPS(half, at(f.base["dst"], 32*i))
+		}
+		f.ADDQ(operand.U32(32*len(lanes)), f.base["dst"])
 	})
 	f.end()
 }
