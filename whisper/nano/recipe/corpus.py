@@ -72,7 +72,8 @@ class Texts:
                 if len(text.split()) >= OPEN_WORDS and not package.startswith("fortune")
                 and text not in self.reserved and min(words[w] for w in text.split()) >= OPEN_WORD_COUNT]
         free = self.rng("open").sample(free, HALF_TEST + HALF_DEV)
-        free.sort(key=lambda text: len(text) > TEST_LETTERS)  # long ones go to dev: the test set is to be small
+        # Long ones and those of rarer words go to dev: the test set is to be small, its words heard in training.
+        free.sort(key=lambda text: (len(text) > TEST_LETTERS, -min(words[w] for w in text.split())))
         assert len(closed) >= HALF_TEST + HALF_DEV, f"corpus: {self.lang}: only {len(closed)} sentences to hold out"
         self.reserved |= set(free)
         return {"test": closed[:HALF_TEST] + free[:HALF_TEST],
