@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Makes the speech corpus of the nano model with the synthesisers of Debian packages.
 
+    corpus.py reserve --out DIR              draws the open sentences that are held out, once
     corpus.py held-out --out DIR             dev and test utterances of all languages
     corpus.py train --out DIR --round K --count N [--languages en,de] [--recorded 0.2] [--invented 0.8]
     corpus.py test --data DIR --out DIR      the test set as FLAC with its manifest
@@ -31,6 +32,9 @@ import speak
 import texts
 
 CHUNK = 100
+# Open sentences that are held out, "LANG<tab>sentence" a line. They were drawn once (the step reserve), and stay the
+# same when packages change.
+HELD_OUT = texts.FOLDER / "held-out.tsv"
 RESERVED = 64  # sentences of templates that training never has
 HALF_TEST, HALF_DEV = 12, 20  # held-out utterances of templates, and as many open ones
 WORD_SAMPLE, WORD_COUNT = 5000, 4  # a word of theirs is in so many of so many sentences of templates
@@ -61,23 +65,26 @@ class Texts:
             text = self.language.sentence(rng)
             if len(text.split()) >= 2:
                 reserved[text] = True
-        self.reserved = set(reserved)
         # A sentence counts only if each of its words is common in the other sentences: reserving a sentence
         # without slots can take the only place of a word out of training.
-        rng = self.rng("words")
+        self.reserved, rng = set(reserved), self.rng("words")
         words = count_words(self.template(rng) for _ in range(WORD_SAMPLE))
         closed = [text for text in reserved if min(words[w] for w in text.split()) >= WORD_COUNT]
+        assert len(closed) >= HALF_TEST + HALF_DEV, f"corpus: {self.lang}: only {len(closed)} sentences to hold out"
+        free = [line.split("\t")[1] for line in HELD_OUT.read_text().splitlines() if line.startswith(f"{self.lang}\t")]
+        self.reserved |= set(free)
+        return {"test": closed[:HALF_TEST] + free[:HALF_TEST],
+                "dev": closed[HALF_TEST : HALF_TEST + HALF_DEV] + free[HALF_TEST:]}
+
+    def draw_held_out(self):
+        """Open sentences for HELD_OUT, those for the test set first."""
         words = count_words(self.packages)
         free = [text for text, package in sorted(self.packages.items())
                 if len(text.split()) >= OPEN_WORDS and not package.startswith("fortune")
                 and text not in self.reserved and min(words[w] for w in text.split()) >= OPEN_WORD_COUNT]
         free = self.rng("open").sample(free, HALF_TEST + HALF_DEV)
         # Long ones and those of rarer words go to dev: the test set is to be small, its words heard in training.
-        free.sort(key=lambda text: (len(text) > TEST_LETTERS, -min(words[w] for w in text.split())))
-        assert len(closed) >= HALF_TEST + HALF_DEV, f"corpus: {self.lang}: only {len(closed)} sentences to hold out"
-        self.reserved |= set(free)
-        return {"test": closed[:HALF_TEST] + free[:HALF_TEST],
-                "dev": closed[HALF_TEST : HALF_TEST + HALF_DEV] + free[HALF_TEST:]}
+        return sorted(free, key=lambda text: (len(text) > TEST_LETTERS, -min(words[w] for w in text.split())))
 
     def template(self, rng):
         """A random sentence of the templates that is not reserved."""
@@ -161,6 +168,13 @@ def make_jobs(out, part, lang, shares, seed, prefix, sentences):
     pathlib.Path(out, part, lang).mkdir(parents=True, exist_ok=True)
     pairs = [(f"{part}/{lang}/{prefix}{i:05d}.wav", text) for i, text in enumerate(sentences)]
     return [(out, part, lang, shares, seed, pairs[i : i + CHUNK]) for i in range(0, len(pairs), CHUNK)]
+
+
+def reserve(args):
+    """Draws HELD_OUT anew: only for a new corpus."""
+    HELD_OUT.write_text("")
+    lines = [f"{lang}\t{text}\n" for lang in args.languages for text in Texts(lang, args.seed, args.out).draw_held_out()]
+    HELD_OUT.write_text("".join(lines))
 
 
 def held_out(args):
@@ -267,7 +281,7 @@ def check_audio(name, line, problems):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=("held-out", "train", "test", "summary"))
+    parser.add_argument("step", choices=("reserve", "held-out", "train", "test", "summary"))
     parser.add_argument("--out", required=True, help="folder to write (summary: to read)")
     parser.add_argument("--data", help="folder of the corpus that the test set is taken from")
     parser.add_argument("--seed", type=int, default=1)
@@ -279,7 +293,7 @@ def main():
     parser.add_argument("--every", type=int, default=10, help="summary reads one in so many training files")
     parser.add_argument("--languages", type=lambda s: s.split(","), default=list(texts.LANGUAGES))
     args = parser.parse_args()
-    {"held-out": held_out, "train": train, "test": test, "summary": summary}[args.step](args)
+    {"reserve": reserve, "held-out": held_out, "train": train, "test": test, "summary": summary}[args.step](args)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,9 @@ LETTERS = {
     "en": "", "de": "äöüß", "es": "áéíóúüñ", "fr": "àâæçèéêëîïôœùûüÿ", "pl": "ąćęłńóśźż", "ca": "àçèéíïòóúü",
     "cs": "áčďéěíňóřšťúůýž", "fi": "äöåšž", "it": "àèéìíòóùú", "ru": "абвгдежзийклмнопрстуфхцчшщъыьэюяё",
 }
+# A word without one of these is an abbreviation or a sigh, which are spoken in many ways.
+VOWELS = {"cs": "aeiouyáéěíóúůýlr", "ru": "аеёиоуыэюя"}
+LATIN_VOWELS = "aeiouyáàâäãåąæéèêëęíìîïóòôöœúùûüÿ"
 APOSTROPHE = ("en", "fr", "ca", "it")
 # A word of these apostrophes is whole: c'est, l'eau, don't. A clipped one ('em, runnin') is not taken.
 _WORD_APOSTROPHE = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)+")
@@ -78,7 +81,13 @@ def fit(w, lang, word):
         return all(word.fullmatch(part) for part in w.split("'"))
     if lang in texts.DEVANAGARI and unicodedata.category(w[0]) != "Lo":
         return False
+    if lang not in texts.DEVANAGARI and len(w) > 1 and not set(w) & set(VOWELS.get(lang, LATIN_VOWELS)):
+        return False
     return len(w) <= MAX_WORD and bool(word.fullmatch(w)) and len(set(w)) > (len(w) - 1) // 4
+
+
+# Fortunes that are offensive, and so enciphered, and Slovak ones among the Czech.
+_APART = re.compile(r"/fortunes/(?:\w+/)?off/|/fortunes/\w+/\w+-sk$")
 
 
 def members(deb):
@@ -86,6 +95,8 @@ def members(deb):
     with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE) as p:
         with tarfile.open(fileobj=p.stdout, mode="r|") as tar:
             for member in tar:
+                if _APART.search(member.name):
+                    continue
                 if member.isfile() and re.search(r"\.(mo|page|x?html|json)$|/games/fortunes/|/fortunes/", member.name):
                     yield member.name, tar.extractfile(member).read()
 
