@@ -15,8 +15,10 @@ const (
 	// cache between the two products of a tile of queries.
 	scoreElements = 96 << 10
 
-	// tileRows is the most queries in a tile, a multiple of the rows of every kernel's tile.
-	tileRows = 96
+	// tileRows is the most queries in a tile, a multiple of the rows of every kernel's tile, and plainRows
+	// that where the keys are not packed: each tile packs them.
+	tileRows  = 96
+	plainRows = 192
 )
 
 // attention is one call of Attention or AttentionBackward, divided into tasks. It is kept for
@@ -92,6 +94,12 @@ func (a *attention) run(b *Backend, n int, f func(w *worker, i int)) {
 // tile returns the number of queries of sequence s that are computed at a time.
 func (a *attention) tile(s int) int {
 	rows := scoreElements / max(a.kv[s].Rows(), 1)
+	if a.kv[s].Packed.Data == nil {
+		from, to := a.seg.Range(s)
+		rows = max(min(rows, plainRows)/12*12, 12)
+		tiles := max((to-from+rows-1)/rows, 1)
+		return max(roundUp((to-from+tiles-1)/tiles, 12), 12) // about the same each
+	}
 	if a.kv[s].Packed.DType == tensor.I8 {
 		rows = rows/2 - 1 // of two digits, and one of offsets
 	}

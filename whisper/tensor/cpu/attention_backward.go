@@ -75,21 +75,21 @@ func (a *attention) tileBackward(w *worker, s, head, from, to int) {
 	p := w.floats(scratchScores, m*n)
 	sums := w.floats(scratchRows, m)
 	a.weights(w, s, head, from, to, p, sums)
-	for i, sum := range sums {
-		row := p[i*n : (i+1)*n]
-		w.kernels.rowKernels.scale(row, row, 1/sum)
-	}
 	if !dkv.V.IsZero() {
-		w.gemm(a.operands, n, size, m, p, n, true, dy, nCol, false, a.at(dkv.V, 0, head), nCol, true)
+		part := w.floats(scratchRows3, m*size) // dy over the sums, which p lacks
+		for i, sum := range sums {
+			w.kernels.rowKernels.scale(part[i*size:(i+1)*size], dy[i*nCol:][:size], 1/sum)
+		}
+		w.gemm(a.operands, n, size, m, p, n, true, part, size, false, a.at(dkv.V, 0, head), nCol, true)
 	}
 	if a.dq.IsZero() && dkv.K.IsZero() {
 		return
 	}
 	ds := w.floats(scratchRows2, m*n)
 	w.gemm(a.operands, m, n, size, dy, nCol, false, a.at(kv.V, 0, head), nCol, true, ds, n, false)
-	for i := range m {
+	for i, sum := range sums {
 		p, ds := p[i*n:(i+1)*n], ds[i*n:(i+1)*n]
-		w.kernels.softmaxBackward(ds, p, ds, w.kernels.dot(p, ds), a.scale)
+		w.kernels.softmaxBackward(ds, p, ds, w.kernels.dot(p, ds)/sum, a.scale/sum)
 	}
 	if !a.dq.IsZero() {
 		w.gemm(a.operands, m, size, n, ds, n, false, a.at(kv.K, 0, head), nCol, false, a.at(a.dq, from, head), nCol, true)
