@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Remakes the embedded model from nothing: sentences out of Debian's packages, their speech by
 # synthesisers, the base model, an adapter for each further language, and the test set. It takes the
-# packages of recipe/packages.txt, 30 GB in DATA, and about eight hours on two cores. Stages that are
+# packages of recipe/packages.txt, 25 GB in DATA, and about eight hours on two cores. Stages that are
 # done are passed over, and a training that was stopped goes on from its last checkpoint, when the
 # script is run again. Given stages, it runs those alone.
 #
