@@ -26,23 +26,22 @@ train_base() {
 	# The adapters' languages are 15% of what the base model hears, as a large Whisper has heard a
 	# little of most languages; their texts have their part in the tokenizer.
 	#
-	# At first it learns to listen, which takes speech of few voices, hardly varied, and CTC.
+	# At first it learns to listen, which takes speech of few voices, hardly varied, and CTC over characters.
 	manifests=()
 	manifest 1 0 "${base[@]}"
 	manifest 0.22 0 "${adapted[@]}"
 	full base-1 --width 192 --heads 6 --encoder-layers 6 --decoder-layers 3 --merges 1000 --language-tokens 99 \
-		--steps 3500 --batch-frames 2600 --learning-rate 2e-3 --floor 0.4 --warmup 300 --ctc-weight 0.5 --bpe-dropout 0.02 \
+		--steps 4000 --batch-frames 2600 --learning-rate 2e-3 --floor 0.5 --warmup 300 --ctc-weight 0.7 --bpe-dropout 0.02 \
 		--augment-speed 0.05 --augment-gain 3 --augment-warp 0.02 --augment-tilt 0 --augment-freq-masks 0 --augment-time-masks 0
-	# Then most voices are invented ones, and sentences are heard once or twice. Its rate is lower: at that
-	# of base-1, small batches kept the loss 0.3 above that of the averaged weights.
+	# Then most voices are invented ones, and sentences are heard a few times.
 	manifests=()
 	for r in 0 1 2 3 4 5; do manifest 1 $r "${base[@]}"; done
 	manifest 0.5 6 en
 	for r in 0 1 2; do manifest 0.22 $r "${adapted[@]}"; done
-	full base-2 --model "$data/base-1/model" --steps 12000 --batch-frames 2600 --learning-rate 1.2e-3 --floor 0.08 --warmup 100 \
-		--ctc-weight 0.45 --bpe-dropout 0.02 --augment-gain 5 --augment-warp 0.05 --augment-freq-masks 0 --augment-time-masks 0
+	full base-2 --model "$data/base-1/model" --steps 24000 --batch-frames 4000 --learning-rate 1.5e-3 --floor 0.05 --warmup 200 \
+		--ctc-weight 0.5 --bpe-dropout 0.02 --augment-gain 5 --augment-warp 0.05 --augment-freq-masks 0 --augment-time-masks 0
 	# At last the decoder alone is taught, at a small rate, by sound that is varied more.
-	full base --model "$data/base-2/model" --steps 2500 --batch-frames 3200 --learning-rate 3e-4 --floor 0.01 --warmup 100 \
+	full base --model "$data/base-2/model" --steps 2500 --batch-frames 4000 --learning-rate 3e-4 --floor 0.01 --warmup 100 \
 		--ctc-weight 0 --augment-gain 5 --augment-warp 0.06 --augment-freq-mask 0.12 --augment-time-mask 0.04
 }
 
