@@ -1,12 +1,13 @@
 #!/usr/bin/python3
 """Makes the speech corpus of the nano model with the synthesisers of Debian packages.
 
+    corpus.py reserve --out DIR              draws the open sentences that are held out, once
     corpus.py held-out --out DIR             dev and test utterances of all languages
     corpus.py train --out DIR --round K --count N [--languages en,de] [--recorded 0.2] [--invented 0.8]
-    corpus.py texts --out DIR                the training texts of the base languages, one a line
     corpus.py test --data DIR --out DIR      the test set as FLAC with its manifest
     corpus.py summary --out DIR              a table of what DIR holds, with checks of the audio
 
+Sentences are those of templates (texts.py) and of DIR/open (sentences.py).
 The Debian packages that it needs stand in packages.txt: apt-get install $(cat packages.txt).
 A manifest line is {"audio_filepath", "duration", "text", "lang", "voice"}. The test sentences and
 voices never occur in training: training draws around them, and the steps train, test and summary
@@ -31,49 +32,84 @@ import speak
 import texts
 
 CHUNK = 100
-RESERVED, TEST = 64, 24
-WORD_SAMPLE, WORD_COUNT = 5000, 4
+# Open sentences that are held out, "LANG<tab>sentence" a line. They were drawn once (the step reserve), and stay the
+# same when packages change.
+HELD_OUT = texts.FOLDER / "held-out.tsv"
+RESERVED = 64  # sentences of templates that training never has
+HALF_TEST, HALF_DEV = 12, 20  # held-out utterances of templates, and as many open ones
+WORD_SAMPLE, WORD_COUNT = 5000, 4  # a word of theirs is in so many of so many sentences of templates
+OPEN_WORDS, OPEN_WORD_COUNT = 3, 12  # an open one has so many words, each in so many open sentences
+TEST_LETTERS = 44
+TEMPLATES = 0.35  # share of them in training
+OPEN_ROUND = 5000  # the open sentences that a round may take before it repeats those of the next
 TEST_RECORDED = 0.2
-MIN_SECONDS, MAX_SECONDS = 0.3, 7.0
+MIN_SECONDS, MAX_SECONDS = 0.3, 8.5
 
 
-def reserved_texts(lang, seed):
-    """RESERVED different sentences of at least two words, which training never draws."""
-    rng, language, chosen = random.Random(f"{seed}/{lang}/held-out"), texts.Language(lang), {}
-    while len(chosen) < RESERVED:
-        text = language.sentence(rng)
-        if len(text.split()) >= 2:
-            chosen[text] = True
-    return list(chosen)
+class Texts:
+    """The sentences of one language: those of templates, and the open ones of DIR/open (sentences.py)."""
+
+    def __init__(self, lang, seed, out):
+        self.lang, self.seed, self.language = lang, seed, texts.Language(lang)
+        lines = pathlib.Path(out, "open", f"{lang}.tsv").read_text().splitlines()
+        self.packages = dict(line.split("\t") for line in lines)
+        self.held_out = self._held_out()
+
+    def rng(self, *purpose):
+        return random.Random("/".join(map(str, (self.seed, self.lang) + purpose)))
+
+    def _held_out(self):
+        """{"test": sentences, "dev": sentences}, half of each from templates, half of them open."""
+        reserved, rng = {}, self.rng("held-out")
+        while len(reserved) < RESERVED:
+            text = self.language.sentence(rng)
+            if len(text.split()) >= 2:
+                reserved[text] = True
+        # A sentence counts only if each of its words is common in the other sentences: reserving a sentence
+        # without slots can take the only place of a word out of training.
+        self.reserved, rng = set(reserved), self.rng("words")
+        words = count_words(self.template(rng) for _ in range(WORD_SAMPLE))
+        closed = [text for text in reserved if min(words[w] for w in text.split()) >= WORD_COUNT]
+        assert len(closed) >= HALF_TEST + HALF_DEV, f"corpus: {self.lang}: only {len(closed)} sentences to hold out"
+        free = [line.split("\t")[1] for line in HELD_OUT.read_text().splitlines() if line.startswith(f"{self.lang}\t")]
+        self.reserved |= set(free)
+        return {"test": closed[:HALF_TEST] + free[:HALF_TEST],
+                "dev": closed[HALF_TEST : HALF_TEST + HALF_DEV] + free[HALF_TEST:]}
+
+    def draw_held_out(self):
+        """Open sentences for HELD_OUT, those for the test set first."""
+        words = count_words(self.packages)
+        free = [text for text, package in sorted(self.packages.items())
+                if len(text.split()) >= OPEN_WORDS and not package.startswith("fortune")
+                and text not in self.reserved and min(words[w] for w in text.split()) >= OPEN_WORD_COUNT]
+        free = self.rng("open").sample(free, HALF_TEST + HALF_DEV)
+        # Long ones and those of rarer words go to dev: the test set is to be small, its words heard in training.
+        return sorted(free, key=lambda text: (len(text) > TEST_LETTERS, -min(words[w] for w in text.split())))
+
+    def template(self, rng):
+        """A random sentence of the templates that is not reserved."""
+        while True:
+            text = self.language.sentence(rng)
+            if text not in self.reserved:
+                return text
+
+    def train(self, round_, count):
+        """count sentences for a round of training. Rounds go through the open sentences in turn."""
+        rng = self.rng("train", round_)
+        free = sorted(text for text in self.packages if text not in self.reserved)
+        self.rng("order").shuffle(free)
+        at, chosen = round_ * OPEN_ROUND, []
+        for _ in range(count):
+            if rng.random() < TEMPLATES:
+                chosen.append(self.template(rng))
+            else:
+                chosen.append(free[at % len(free)])
+                at += 1
+        return chosen
 
 
-def held_out_texts(lang, seed):
-    """{"test": TEST sentences, "dev": the others} of the reserved ones.
-
-    A sentence counts only if each of its words is common in the other sentences: reserving a sentence
-    without slots can take the only place of a word out of training.
-    """
-    reserved = reserved_texts(lang, seed)
-    sample = draw_texts(lang, random.Random(f"{seed}/{lang}/words"), set(reserved), WORD_SAMPLE)
-    words = collections.Counter(w for text in sample for w in text.split())
-    fit = [text for text in reserved if all(words[w] >= WORD_COUNT for w in text.split())]
-    assert len(fit) >= 2 * TEST, f"corpus: {lang}: only {len(fit)} sentences to hold out"
-    return {"test": fit[:TEST], "dev": fit[TEST:]}
-
-
-def train_texts(lang, seed, round_, count):
-    """count sentences for a round of training, none of them reserved."""
-    return draw_texts(lang, random.Random(f"{seed}/{lang}/train/{round_}"), set(reserved_texts(lang, seed)), count)
-
-
-def draw_texts(lang, rng, forbidden, count):
-    """count random sentences that are not forbidden."""
-    language, chosen = texts.Language(lang), []
-    while len(chosen) < count:
-        text = language.sentence(rng)
-        if text not in forbidden:
-            chosen.append(text)
-    return chosen
+def count_words(sentences):
+    return collections.Counter(w for text in sentences for w in text.split())
 
 
 _espeak = None
@@ -89,9 +125,9 @@ def speak_chunk(job):
     voices = [speak.choose_voice(text, lang, part, shares, rng) for (_, text), rng in zip(pairs, rngs)]
     raw = [None] * len(pairs)
     recorded = collections.defaultdict(list)
-    for i, (_, program, variant, _) in enumerate(voices):
+    for i, (_, program, voice, _) in enumerate(voices):
         if program == "espeak-ng":
-            raw[i] = _espeak.speak(pairs[i][1], lang, variant, rngs[i]), _espeak.rate
+            raw[i] = _espeak.speak(pairs[i][1], voice, rngs[i]), _espeak.rate
         else:
             recorded[voices[i]].append(i)
     for (_, program, voice, encoding), which in recorded.items():
@@ -134,12 +170,19 @@ def make_jobs(out, part, lang, shares, seed, prefix, sentences):
     return [(out, part, lang, shares, seed, pairs[i : i + CHUNK]) for i in range(0, len(pairs), CHUNK)]
 
 
+def reserve(args):
+    """Draws HELD_OUT anew: only for a new corpus."""
+    HELD_OUT.write_text("")
+    lines = [f"{lang}\t{text}\n" for lang in args.languages for text in Texts(lang, args.seed, args.out).draw_held_out()]
+    HELD_OUT.write_text("".join(lines))
+
+
 def held_out(args):
     """Makes the dev and the test part."""
     for part in ("dev", "test"):
         jobs = []
         for lang in args.languages:
-            sentences = held_out_texts(lang, args.seed)[part]
+            sentences = Texts(lang, args.seed, args.out).held_out[part]
             jobs += make_jobs(args.out, part, lang, (TEST_RECORDED, 0), args.seed, "", sentences)
         synthesise(dict.fromkeys(args.languages, pathlib.Path(args.out, f"{part}.jsonl")), jobs, args.processes)
 
@@ -147,7 +190,7 @@ def held_out(args):
 def train(args):
     """Makes one round of training data."""
     by_language = [make_jobs(args.out, "train", lang, (args.recorded, args.invented), args.seed, f"r{args.round}-",
-                             train_texts(lang, args.seed, args.round, args.count)) for lang in args.languages]
+                             Texts(lang, args.seed, args.out).train(args.round, args.count)) for lang in args.languages]
     jobs = [job for same in zip(*by_language) for job in same]
     manifests = {lang: pathlib.Path(args.out, f"train.{lang}.r{args.round}.jsonl") for lang in args.languages}
     synthesise(manifests, jobs, args.processes)
@@ -168,12 +211,6 @@ def read_part(out, part):
     """The manifest lines of a part, of all languages and rounds that are complete."""
     return [json.loads(line) for name in sorted(pathlib.Path(out).glob(f"{part}*.jsonl"))
             for line in name.read_text().splitlines()]
-
-
-def base_texts(args):
-    """Writes the training texts of the base languages, for training a tokenizer."""
-    lines = [line["text"] for line in read_part(args.out, "train") if line["lang"] in texts.BASE]
-    pathlib.Path(args.out, "texts.BASE.txt").write_text("\n".join(lines) + "\n")
 
 
 def test(args):
@@ -244,7 +281,7 @@ def check_audio(name, line, problems):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=("held-out", "train", "texts", "test", "summary"))
+    parser.add_argument("step", choices=("reserve", "held-out", "train", "test", "summary"))
     parser.add_argument("--out", required=True, help="folder to write (summary: to read)")
     parser.add_argument("--data", help="folder of the corpus that the test set is taken from")
     parser.add_argument("--seed", type=int, default=1)
@@ -256,7 +293,7 @@ def main():
     parser.add_argument("--every", type=int, default=10, help="summary reads one in so many training files")
     parser.add_argument("--languages", type=lambda s: s.split(","), default=list(texts.LANGUAGES))
     args = parser.parse_args()
-    {"held-out": held_out, "train": train, "texts": base_texts, "test": test, "summary": summary}[args.step](args)
+    {"reserve": reserve, "held-out": held_out, "train": train, "test": test, "summary": summary}[args.step](args)
 
 
 if __name__ == "__main__":

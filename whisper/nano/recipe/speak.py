@@ -27,13 +27,15 @@ ESPEAK = {
 }
 # A variant that is drawn anew for each utterance. It stands for training's wealth of voices alone.
 INVENTED = "invented"
-# eSpeak NG's name of a language where it is not the code.
+# eSpeak NG's name of a language where it is not the code, and the accents that training hears besides.
 ESPEAK_LANGUAGE = {"en": "en-us"}
+ACCENTS = {"en": ["en-us", "en-us", "en", "en-gb-x-rp"], "es": ["es", "es-419"], "fr": ["fr", "fr", "fr-be", "fr-ch"]}
 
 # Other synthesisers: language -> part -> [(voice, program, program's voice, encoding)].
 RECORDED = {
     "en": {"train": [("flite slt", "flite", "slt", "ascii"), ("flite awb", "flite", "awb", "ascii"),
                      ("flite kal16", "flite", "kal16", "ascii"), ("festival ked", "festival", "ked_diphone", "ascii"),
+                     ("festival kal", "festival", "kal_diphone", "ascii"),
                      ("festival slt hts", "festival", "cmu_us_slt_arctic_hts", "ascii")],
            "test": [("flite rms", "flite", "rms", "ascii")]},
     "cs": {"train": [("festival dita", "festival", "czech_dita", "iso-8859-2"),
@@ -44,6 +46,9 @@ RECORDED = {
                      ("festival mv", "festival", "hy_fi_mv_diphone", "iso-8859-1")]},
     "ca": {"train": [("festival ona hts", "festival", "upc_ca_ona_hts", "iso-8859-1")]},
     "hi": {"train": [("festival hi nsk", "festival", "hindi_NSK_diphone", "utf-8")]},
+    "it": {"train": [("festival pc", "festival", "pc_diphone", "iso-8859-1"),
+                     ("festival lp", "festival", "lp_diphone", "iso-8859-1")]},
+    "ru": {"train": [("festival nsh", "festival", "msu_ru_nsh_clunits", "utf-8")]},
     "mr": {"train": [("festival mr nsk", "festival", "marathi_NSK_diphone", "utf-8")]},
 }
 
@@ -91,12 +96,12 @@ class Espeak:
             self._chunks.append(ctypes.string_at(samples, 2 * count))
         return 0
 
-    def speak(self, text, lang, variant, rng):
+    def speak(self, text, voice, rng):
         """Samples in [-1, 1] at self.rate; pace, pitch and its range are drawn from rng, and so is INVENTED."""
-        voice = ESPEAK_LANGUAGE.get(lang, lang) + (f"+{variant}" if variant else "")
-        if variant == INVENTED:
+        invented = voice.endswith(f"+{INVENTED}")
+        if invented:
             self._invented.write_text(invent_variant(rng))
-        if voice != self._voice or variant == INVENTED:
+        if voice != self._voice or invented:
             if self._lib.espeak_SetVoiceByName(voice.encode()) != 0:
                 raise RuntimeError(f"speak: eSpeak NG has no voice {voice}")
             self._voice = voice
@@ -255,5 +260,6 @@ def choose_voice(text, lang, part, shares, rng):
         if text.encode(voice[3], "ignore").decode(voice[3]) == text:
             return voice
     variant = INVENTED if shares[1] and rng.random() < shares[1] else rng.choice(ESPEAK[part])
-    name = ESPEAK_LANGUAGE.get(lang, lang) + (f"+{variant}" if variant else "")
-    return f"espeak-ng {name}", "espeak-ng", variant, "utf-8"
+    name = rng.choice(ACCENTS[lang]) if part == "train" and lang in ACCENTS else ESPEAK_LANGUAGE.get(lang, lang)
+    name += f"+{variant}" if variant else ""
+    return f"espeak-ng {name}", "espeak-ng", name, "utf-8"

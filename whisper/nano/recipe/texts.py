@@ -1,4 +1,4 @@
-"""Random sentences of ten languages for the nano model's corpus.
+"""Random sentences of twelve languages for the nano model's corpus.
 
 A language is one file texts/<code>.json: sentence templates by kind, slots (alternatives
 separated by "|"), and, where num2words lacks the language, its number words. Country and
@@ -20,15 +20,16 @@ ISO_CODES = pathlib.Path("/usr/share/iso-codes/json")
 LOCALES = "/usr/share/locale"
 
 BASE = ("en", "de", "es", "fr", "pl", "hi")
-ADAPTED = ("ca", "cs", "fi", "mr")
+ADAPTED = ("ca", "cs", "fi", "it", "mr", "ru")
 LANGUAGES = BASE + ADAPTED
 DEVANAGARI = ("hi", "mr")
+CYRILLIC = ("ru",)
 
 # Share of each kind of sentence; "short" are utterances of one or two words.
 KINDS = {"command": 0.40, "number": 0.13, "digits": 0.07, "date": 0.10, "time": 0.08,
          "name": 0.10, "short": 0.12}
 MAX_WORDS = 9
-# Amounts after which the counted noun has one form in all ten languages.
+# Amounts after which the counted noun has one form in every language.
 FEW = list(range(5, 21)) + [25, 30, 35, 40, 45, 50]
 MINUTES = list(range(10, 21)) + [25, 30, 35, 40, 45, 50, 55]
 
@@ -43,11 +44,16 @@ def normalise(text):
     return " ".join("".join(kept).split())
 
 
+def script(lang):
+    """The script of a language, as the names of its characters begin."""
+    return "DEVANAGARI" if lang in DEVANAGARI else "CYRILLIC" if lang in CYRILLIC else "LATIN"
+
+
 def check(text, lang):
     """Raises ValueError unless text is speakable: letters of the language's script only."""
     for c in text.replace("'", "").replace(" ", ""):
         name = unicodedata.name(c, "")
-        if not name.startswith("DEVANAGARI" if lang in DEVANAGARI else "LATIN") or "DIGIT" in name:
+        if not name.startswith(script(lang)) or "DIGIT" in name:
             raise ValueError(f"texts: {lang}: {c!r} in {text!r}")
     if text != normalise(text) or not text:
         raise ValueError(f"texts: {lang}: {text!r} is not normalised")
