@@ -47,6 +47,7 @@ type Series struct {
 	Error []float64 // half the height of each point's error bar; nil for none
 	Color int       // of the theme's palette, by number
 	Style Style
+	Shape int // of the markers, by number; the line of any but the first is broken
 }
 
 // Style is how a series is drawn.

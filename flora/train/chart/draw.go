@@ -105,13 +105,19 @@ func drawKey(c draw.Canvas, t Theme, s Series, x, y vg.Length) vg.Length {
 	return x + keyWidth + label.Width(s.Name)
 }
 
+// shapes are those of markers.
+var shapes = []draw.GlyphDrawer{draw.CircleGlyph{}, draw.TriangleGlyph{}, draw.SquareGlyph{}}
+
 // look returns the style of a series' line and of its points, of no width or shape where there is none.
 func (s Series) look(t Theme) (line draw.LineStyle, glyph draw.GlyphStyle) {
 	c := t.color(s.Color)
 	line = draw.LineStyle{Color: c, Width: 1.6}
 	switch s.Style {
 	case Marked:
-		glyph = draw.GlyphStyle{Color: c, Radius: 2.4, Shape: draw.CircleGlyph{}}
+		glyph = draw.GlyphStyle{Color: c, Radius: 2.4, Shape: shapes[s.Shape%len(shapes)]}
+		if s.Shape > 0 {
+			glyph.Radius, line.Dashes = 3, []vg.Length{vg.Length(7 - 2*(s.Shape%len(shapes))), 2.5}
+		}
 	case Faint:
 		line = draw.LineStyle{Color: pale(c, 0.35), Width: 0.8}
 	case Dashed:

@@ -176,7 +176,7 @@ func WriteSpeed(out string, timings []Timing) error {
 		return fmt.Errorf("experiment: %w", err)
 	}
 	table := breakEvenTable(timings)
-	text := "# What adapters cost\n\n" + aboutSpeed + "\n\n" + table.Markdown()
+	text := "# What adapters cost\n\n" + aboutSpeed + "\n\n" + table.Markdown() + overBaseTables(timings)
 	if err := os.WriteFile(filepath.Join(out, "speed.md"), []byte(text), 0o666); err != nil {
 		return fmt.Errorf("experiment: %w", err)
 	}
@@ -253,6 +253,17 @@ func speedDrawings(timings []Timing) []drawing {
 	return drawings
 }
 
+// shape returns the markers of a strategy: those by rows share the first.
+func shape(strategy string) int {
+	switch flora.Strategy(strategy) {
+	case flora.Mix:
+		return 1
+	case flora.Merged:
+		return 2
+	}
+	return 0
+}
+
 // speedPanel returns the lines of kinds and strategies against rank.
 func speedPanel(timings []Timing, title, unit string, value func(Timing) float64) chart.Panel {
 	p := chart.Panel{Title: title, X: "rank", Y: unit, LogX: true, Zero: true}
@@ -268,7 +279,7 @@ func speedPanel(timings []Timing, title, unit string, value func(Timing) float64
 		s := byName[name]
 		if s == nil {
 			names = append(names, name)
-			s = &chart.Series{Name: name, Color: len(names) - 1, Style: chart.Marked}
+			s = &chart.Series{Name: name, Color: color(t.Kind), Style: chart.Marked, Shape: shape(t.Strategy)}
 			byName[name] = s
 		}
 		x, y := float64(t.Rank), value(t)
