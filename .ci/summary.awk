@@ -21,6 +21,10 @@
 		failed = 1
 		for (i = (n > 300 ? n - 300 : 1); i <= n; i++)
 			print lines[i]
+		for (i = 1; i <= n - 300; i++) # what it said before, of the tests that failed
+			if (lines[i] ~ /^ *--- FAIL: |^panic: |^fatal error: |WARNING: DATA RACE/)
+				for (j = (i > 20 ? i - 20 : 1); j <= i; j++)
+					print lines[j]
 	}
 	n = 0
 	delete said

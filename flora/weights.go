@@ -56,6 +56,7 @@ func (t *weights) compute(b *Batch) {
 		together = 0
 	}
 	if together > 0 {
+		b.reserve(min(together, t.threads))
 		b.pass.s.Chooser().Each(together, t.task)
 	}
 	for i := together; i < len(t.groups); i++ {
@@ -135,16 +136,41 @@ func (b *Batch) mixed(l *whisper.Linear, a *adapted) *tensor.Weight {
 	return w
 }
 
-// take returns memory for an update of a linear's weight.
+// reserve makes memory for n mixed weights of the linear at hand, so that it does not depend on how many
+// threads come to mix at once when more is made.
+func (b *Batch) reserve(n int) {
+	t, l := &b.weights, b.pass.l
+	m, ok := b.backend.(tensor.Mixer)
+	if !ok || l.Weight.Packed == nil {
+		return
+	}
+	for i := range t.scratch {
+		if like(t.scratch[i], &l.Weight) {
+			n--
+		}
+	}
+	for range n {
+		t.scratch = append(t.scratch, newMixed(m, l))
+	}
+}
+
+// like reports whether w has the shape and format of another packed weight.
+func like(w, other *tensor.Weight) bool {
+	return w.Rows == other.Rows && w.Cols == other.Cols && w.Packed.DType() == other.Packed.DType()
+}
+
+// newMixed returns memory for an update of a linear's weight.
+func newMixed(m tensor.Mixer, l *whisper.Linear) *tensor.Weight {
+	return &tensor.Weight{Mat: tensor.Mat{Rows: l.Weight.Rows, Cols: l.Weight.Cols}, Packed: m.NewMixed(l.Weight.Packed)}
+}
+
+// take returns memory for an update of a linear's weight, that of others if there is some.
 func (t *weights) take(m tensor.Mixer, l *whisper.Linear) *tensor.Weight {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	packed := l.Weight.Packed
-	i := slices.IndexFunc(t.scratch, func(w *tensor.Weight) bool {
-		return w.Rows == l.Weight.Rows && w.Cols == l.Weight.Cols && w.Packed.DType() == packed.DType()
-	})
+	i := slices.IndexFunc(t.scratch, func(w *tensor.Weight) bool { return like(w, &l.Weight) })
 	if i < 0 {
-		return &tensor.Weight{Mat: tensor.Mat{Rows: l.Weight.Rows, Cols: l.Weight.Cols}, Packed: m.NewMixed(packed)}
+		return newMixed(m, l)
 	}
 	w := t.scratch[i]
 	t.scratch = slices.Delete(t.scratch, i, i+1)

@@ -71,7 +71,7 @@ func (s searchBed) checkSteadySteps(t *testing.T, dtype tensor.DType, mixed *flo
 	for _, o := range []whisper.DecodeOptions{{}, {BeamSize: 3}, {Temperature: 0.7, BestOf: 3}} {
 		for _, adapter := range []whisper.Adapter{nil, mixed} {
 			// Only the end is suppressed, so that no window is done too soon.
-			o.Language, o.WithoutTimestamps, o.SampleLen, o.Suppress = "en", true, 4*steps, []int32{s.model.Tokenizer.EOT()}
+			o.Language, o.WithoutTimestamps, o.SampleLen, o.Suppress = "en", true, 5*steps, []int32{s.model.Tokenizer.EOT()}
 			b := s.model.NewBatch(s.ops, adapter)
 			add := func() {
 				for i, c := range s.cross {
@@ -94,7 +94,12 @@ func (s searchBed) checkSteadySteps(t *testing.T, dtype tensor.DType, mixed *flo
 				for range 4 {
 					step()
 				}
-				if n := testing.AllocsPerRun(steps, step); n != 0 {
+				// Memory that is made as threads come to work side by side is made once, maybe late.
+				n := testing.AllocsPerRun(steps, step)
+				for try := 0; n != 0 && try < 2; try++ {
+					n = testing.AllocsPerRun(steps, step)
+				}
+				if n != 0 {
 					t.Errorf("%v, beams %d, temperature %v, adapters %v: %v allocations a step, want 0", dtype, o.BeamSize, o.Temperature, adapter != nil, n)
 				}
 				for ticket := range 2 * len(s.cross) {
