@@ -84,16 +84,12 @@ func (f *Factors) withoutOnes() (*Factors, error) {
 	switch {
 	case !f.D.IsZero():
 		return nil, fmt.Errorf("%w: it adds to the bias, which HiRA's files do not hold", ErrUnsupported)
-	case !allOnes(f.A.Row(0)) || !allOnes(f.B.Row(0)):
+	case !all(f.A.Slice(0, 1), 1) || !all(f.B.Slice(0, 1), 1):
 		return nil, fmt.Errorf("%w: the first term is not ones, as W in W ∘ (1 + B A) is", ErrUnsupported)
 	case f.terms() < 2:
 		return nil, fmt.Errorf("%w: it is of rank 1 and changes nothing", ErrUnsupported)
 	}
 	return &Factors{Base: true, A: f.A.Slice(1, f.A.Rows), B: f.B.Slice(1, f.B.Rows)}, nil
-}
-
-func allOnes(x []float32) bool {
-	return !slices.ContainsFunc(x, func(v float32) bool { return v != 1 })
 }
 
 // linearOf is what IA3's factors are of: a linear's bias, zero where it has none, and sizes.
@@ -120,14 +116,5 @@ func (a *Adapter) biases(m *whisper.Model) (map[whisper.Site]linearOf, error) {
 // termOf returns fLoRA's factors of IA3's.
 func (f *Factors) termOf(l linearOf) *Factors {
 	g := f.withBias(l.bias)
-	t := &Factors{A: g.A, B: g.B, D: g.D}
-	if t.A.IsZero() {
-		t.A = tensor.Zeros(1, l.nOut)
-		setOnes(t.A.Data)
-	}
-	if t.B.IsZero() {
-		t.B = tensor.Zeros(1, l.nIn)
-		setOnes(t.B.Data)
-	}
-	return t
+	return &Factors{A: withRows(g.A, 1, l.nOut), B: withRows(g.B, 1, l.nIn), D: g.D}
 }

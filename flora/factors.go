@@ -109,9 +109,7 @@ func (f *Factors) norms(w tensor.Mat) []float32 {
 	for i := range norms {
 		copy(sum, w.Row(i))
 		for k, u := range f.U.Row(i) {
-			for j, v := range f.V.Row(k) {
-				sum[j] += u * v
-			}
+			addScaled(sum, u, f.V.Row(k))
 		}
 		var square float64
 		for _, v := range sum {

@@ -15,6 +15,8 @@ type pass struct {
 	x, y tensor.Mat
 	gelu bool
 
+	adapters []int32 // of each row of x
+
 	row []int32           // of the scales, for each row of the pass
 	low []*tensor.LowRank // for each row
 
@@ -33,13 +35,13 @@ const stackRows = 4096
 
 // byRows computes rows from:to of y.
 func (p *pass) byRows(from, to int) {
-	adapters := p.s.AdapterRows()
+	p.adapters = p.s.AdapterRows()
 	copies := 0
-	for _, k := range adapters[from:to] {
+	for _, k := range p.adapters[from:to] {
 		copies = max(copies, len(p.at.of[k].further))
 	}
 	if copies == 0 {
-		p.direct(adapters, from, to)
+		p.direct(from, to)
 		return
 	}
 	size := max(stackRows/(1+copies), 1)
@@ -49,21 +51,25 @@ func (p *pass) byRows(from, to int) {
 	}
 }
 
-// direct computes rows that have no further terms.
-func (p *pass) direct(adapters []int32, from, to int) {
+// list sets the scales of the first term and the product of low rank of each row under adapters. It reports
+// whether any has either.
+func (p *pass) list(adapters []int32) (scaled, lowRank bool) {
 	p.row, p.low = p.row[:0], p.low[:0]
-	scaled, lowRank := false, false
-	for _, k := range adapters[from:to] {
+	for _, k := range adapters {
 		a := &p.at.of[k]
-		p.row = append(p.row, a.first)
-		scaled = scaled || a.first > 0
 		var l *tensor.LowRank
 		if a.adapted != nil {
 			l = a.low
 		}
-		p.low = append(p.low, l)
-		lowRank = lowRank || l != nil
+		p.row, p.low = append(p.row, a.first), append(p.low, l)
+		scaled, lowRank = scaled || a.first > 0, lowRank || l != nil
 	}
+	return scaled, lowRank
+}
+
+// direct computes rows that have no further terms.
+func (p *pass) direct(from, to int) {
+	scaled, lowRank := p.list(p.adapters[from:to])
 	scales, low := tensor.Scales{}, []*tensor.LowRank(nil)
 	if scaled {
 		scales = tensor.Scales{In: p.at.in, Out: p.at.out, Row: p.row}
@@ -78,7 +84,7 @@ func (p *pass) direct(adapters []int32, from, to int) {
 // row, scaled otherwise. It returns nothing.
 func (p *pass) computeStacked() tensor.Mat {
 	n := p.to - p.from
-	lowRank := p.stack(p.s.AdapterRows()[p.from:p.to])
+	lowRank := p.stack(p.adapters[p.from:p.to])
 	l := p.l
 	all := p.s.New(len(p.row), l.Weight.Rows)
 	x := p.s.Embed(p.x, p.source)
@@ -100,16 +106,10 @@ func (p *pass) computeStacked() tensor.Mat {
 
 // stack lists rows under adapters, and then their copies. It reports whether any has a product of low rank.
 func (p *pass) stack(adapters []int32) (lowRank bool) {
-	p.row, p.low, p.source, p.sum = p.row[:0], p.low[:0], p.source[:0], p.sum[:0]
-	for i, k := range adapters {
-		a := &p.at.of[k]
-		p.row, p.source = append(p.row, a.first), append(p.source, int32(p.from+i))
-		var l *tensor.LowRank
-		if a.adapted != nil {
-			l = a.low
-		}
-		p.low = append(p.low, l)
-		lowRank = lowRank || l != nil
+	_, lowRank = p.list(adapters)
+	p.source, p.sum = p.source[:0], p.sum[:0]
+	for i := range adapters {
+		p.source = append(p.source, int32(p.from+i))
 	}
 	for i, k := range adapters {
 		for _, row := range p.at.of[k].further {
