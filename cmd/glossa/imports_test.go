@@ -15,6 +15,10 @@ import (
 // all. The tests of a package may import more. A new arrow is a decision: make it here.
 const arrows = `
 	asr                     -> whisper whisper/tensor flora audio
+	asr/httpapi             -> asr audio flora whisper
+	asr/metrics             -> asr
+	asr/web                 -> asr
+	asr/ws                  -> asr audio
 	audio                   ->
 	cmd/glossa              -> *
 	eval                    ->
@@ -45,11 +49,13 @@ const libraries = `
 	github.com/alecthomas/kong        <- cmd/glossa
 	github.com/go-audio/audio         <- audio
 	github.com/go-audio/wav           <- audio
+	github.com/gorilla/websocket      <- asr/ws
 	github.com/hajimehoshi/go-mp3     <- audio
 	github.com/jfreymuth/vorbis       <- audio
 	github.com/mewkiz/flac            <- audio
 	github.com/mjibson/go-dsp         <- audio
 	github.com/pion/opus              <- audio
+	github.com/prometheus/client_golang <- asr/metrics
 	github.com/rogpeppe/go-internal   <- whisper/hub
 	github.com/schollz/progressbar/v3 <- cmd/glossa
 	golang.org/x/image                <- flora/train/chart
