@@ -15,15 +15,15 @@ var byteUnits = []struct {
 	name  string
 	bytes float64
 }{
-	{"kib", 1 << 10}, {"mib", 1 << 20}, {"gib", 1 << 30}, {"tib", 1 << 40},
-	{"kb", 1e3}, {"mb", 1e6}, {"gb", 1e9}, {"tb", 1e12}, {"k", 1e3}, {"m", 1e6}, {"g", 1e9}, {"t", 1e12}, {"b", 1},
+	{"TiB", 1 << 40}, {"TB", 1e12}, {"GiB", 1 << 30}, {"GB", 1e9}, {"MiB", 1 << 20}, {"MB", 1e6}, {"KiB", 1 << 10}, {"kB", 1e3},
+	{"k", 1e3}, {"m", 1e6}, {"g", 1e9}, {"t", 1e12}, {"B", 1},
 }
 
 // UnmarshalText reads a size such as 500MB, 1.5 GiB or 4096.
 func (b *byteSize) UnmarshalText(text []byte) error {
 	number, scale := strings.ToLower(strings.TrimSpace(string(text))), 1.0
 	for _, u := range byteUnits {
-		if n, ok := strings.CutSuffix(number, u.name); ok {
+		if n, ok := strings.CutSuffix(number, strings.ToLower(u.name)); ok {
 			number, scale = strings.TrimSpace(n), u.bytes
 			break
 		}
@@ -34,4 +34,14 @@ func (b *byteSize) UnmarshalText(text []byte) error {
 	}
 	*b = byteSize(x * scale)
 	return nil
+}
+
+// String returns the size in the greatest unit of which it is a whole number.
+func (b byteSize) String() string {
+	for _, u := range byteUnits {
+		if n := float64(b) / u.bytes; n >= 1 && n == math.Trunc(n) {
+			return strconv.FormatFloat(n, 'f', -1, 64) + u.name
+		}
+	}
+	return "0B"
 }

@@ -52,6 +52,18 @@ func (c *console) print(text string) error {
 	return err
 }
 
+// stderr returns a writer to err that keeps clear of the bar. Each write should end a line.
+func (c *console) stderr() io.Writer { return stderrWriter{c} }
+
+type stderrWriter struct{ *console }
+
+func (w stderrWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.clear()
+	return w.err.Write(p)
+}
+
 // barWidth is the width of the bar proper, in columns.
 const barWidth = 24
 

@@ -49,6 +49,7 @@ const libraries = `
 	github.com/alecthomas/kong        <- cmd/glossa
 	github.com/go-audio/audio         <- audio
 	github.com/go-audio/wav           <- audio
+	github.com/goccy/go-yaml          <- cmd/glossa
 	github.com/gorilla/websocket      <- asr/ws
 	github.com/hajimehoshi/go-mp3     <- audio
 	github.com/jfreymuth/vorbis       <- audio
@@ -56,6 +57,7 @@ const libraries = `
 	github.com/mjibson/go-dsp         <- audio
 	github.com/pion/opus              <- audio
 	github.com/prometheus/client_golang <- asr/metrics
+	github.com/rivo/uniseg            <- cmd/glossa
 	github.com/rogpeppe/go-internal   <- whisper/hub
 	github.com/schollz/progressbar/v3 <- cmd/glossa
 	golang.org/x/image                <- flora/train/chart

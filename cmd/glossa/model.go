@@ -25,6 +25,8 @@ type modelFlags struct {
 	AdapterMemory byteSize `placeholder:"SIZE" help:"The most memory that adapters may take, such as 500MB; those of --adapters that were not used lately then are opened again when they are needed. (no limit)"`
 	routeFlags
 	threadsFlag
+
+	watched bool // Adapters is for somebody else to open
 }
 
 // nanoName is the name of the embedded model.
@@ -171,7 +173,7 @@ func (f *modelFlags) openAdapters(e *asr.Engine) error {
 
 // subfolders returns the folders in --adapters that hold an adapter.
 func (f *modelFlags) subfolders() ([]string, error) {
-	if f.Adapters == "" {
+	if f.Adapters == "" || f.watched {
 		return nil, nil
 	}
 	entries, err := os.ReadDir(f.Adapters)

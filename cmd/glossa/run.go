@@ -22,15 +22,19 @@ var errReported = errors.New("some of the work failed")
 
 // commands are the command line of glossa.
 type commands struct {
+	Serve      serveCommand      `cmd:"" help:"Serve transcription over HTTP and websockets, and a page to speak into."`
 	Transcribe transcribeCommand `cmd:"" help:"Turn sound files into text."`
+	Listen     listenCommand     `cmd:"" help:"Stream a sound file, or sound from the standard input, to a server and print its text live."`
 	Eval       evalCommand       `cmd:"" help:"Measure word and character error rates on a manifest."`
-	Bench      benchCommand      `cmd:"" help:"Measure the speed of a model of a given size on this machine."`
+	Bench      benchCommands     `cmd:"" help:"Measure the speed of models, and of live sessions, on this machine."`
 	Train      trainCommand      `cmd:"" help:"Train a model, or an adapter over a frozen one."`
 	Experiment experimentCommand `cmd:"" help:"Compare kinds and ranks of adapters."`
 	Pull       pullCommand       `cmd:"" help:"Download models and adapters from the Hugging Face hub."`
 	Models     modelsCommand     `cmd:"" help:"List the models and adapters that are here."`
 	Adapters   adaptersCommand   `cmd:"" help:"List, check, convert and merge adapters."`
 	VAD        vadCommand        `cmd:"" name:"vad" help:"Find where sound files hold speech."`
+	Config     configCommand     `cmd:"" help:"Print the settings of the server that are in force."`
+	Health     healthCommand     `cmd:"" help:"Ask whether a server is ready."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
 	Help       helpCommand       `cmd:"" help:"Print help on a command."`
 }
@@ -39,6 +43,7 @@ const description = `Multilingual speech recognition with Whisper models and low
 
 Examples:
 
+    glossa serve
     glossa transcribe talk.wav interview.flac
     glossa pull small
     glossa transcribe --model small --language cs --format srt --output-dir out *.flac
@@ -61,18 +66,25 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status i
 			panic(r)
 		}
 	}()
+	var set settings
 	parser := kong.Must(&commands{},
 		kong.Name("glossa"),
 		kong.Description(description),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { panic(exit(code)) }),
 		kong.PostBuild(trainDefaults),
+		kong.PostBuild(serverDefaults),
+		kong.Resolvers(&set),
+		kong.Bind(&set),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
 	)
 	c := newConsole(stdout, stderr)
 	parsed, err := parser.Parse(args)
 	if err != nil {
+		if wrong := (*settingsError)(nil); errors.As(err, &wrong) {
+			err = wrong
+		}
 		c.report(err)
 		fmt.Fprintln(stderr, `Run "glossa help" for help.`)
 		return statusUsage

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"syscall"
+)
+
+// remoteFlags name a server.
+type remoteFlags struct {
+	Server string `env:"GLOSSA_SERVER" default:"http://127.0.0.1:8080" placeholder:"URL" help:"The server. (${default})"`
+	serverKey
+}
+
+// serverKey is the flag of the key that a server knows its client by.
+type serverKey struct {
+	Key string `name:"api-key" env:"GLOSSA_API_KEY" placeholder:"KEY" help:"The key that the server knows this client by."`
+}
+
+// header returns what authorizes requests.
+func (k serverKey) header() http.Header {
+	h := make(http.Header)
+	if k.Key != "" {
+		h.Set("Authorization", "Bearer "+k.Key)
+	}
+	return h
+}
+
+// checkServer returns the address of a server without a slash at its end.
+func checkServer(server string) (string, error) {
+	u, err := url.Parse(server)
+	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.Scheme != "http" && u.Scheme != "https" {
+		return "", fmt.Errorf("--server %s: want an address such as http://127.0.0.1:8080", server)
+	}
+	return strings.TrimRight(server, "/"), nil
+}
+
+// temporary reports whether what was wrong with a connection may be right soon.
+func temporary(err error) bool {
+	var e net.Error
+	return errors.As(err, &e) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNREFUSED)
+}

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"glossa/asr"
+)
+
+// remoteClient sends recordings to a server's /v1/audio/transcriptions. It is safe for concurrent use.
+type remoteClient struct {
+	server string
+	header http.Header
+	client *http.Client
+}
+
+func newRemoteClient(server string, key serverKey) *remoteClient {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = bulkRequests
+	return &remoteClient{server, key.header(), &http.Client{Transport: transport}}
+}
+
+// remoteRequest is one recording.
+type remoteRequest struct {
+	name      string
+	open      func() (io.ReadCloser, error) // may be called again
+	translate bool
+	fields    url.Values // beside file and response_format
+}
+
+// remoteResult is the answer to a request for verbose_json.
+type remoteResult struct {
+	asr.Result
+	Words []asr.Word `json:"words"` // where those of segments are not with them
+}
+
+// errServer is the error of a server that refused a request.
+var errServer = errors.New("the server refused")
+
+// Retries of requests that a server has no room for.
+const (
+	maxTries     = 8
+	maxRetryWait = 30 * time.Second
+)
+
+// transcribe returns the text of a recording. Where the server is busy or restarts, it tries again after the time that
+// the server says.
+func (r *remoteClient) transcribe(ctx context.Context, q remoteRequest) (*asr.Result, error) {
+	for try := 1; ; try++ {
+		result, again, err := r.try(ctx, q)
+		if err == nil || again == 0 || try == maxTries || ctx.Err() != nil {
+			return result, err
+		}
+		if err := sleep(ctx, min(again, maxRetryWait)); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// try sends a request. Where it may succeed later, again is how long to wait.
+func (r *remoteClient) try(ctx context.Context, q remoteRequest) (result *asr.Result, again time.Duration, err error) {
+	file, err := q.open()
+	if err != nil {
+		return nil, 0, reason(err)
+	}
+	defer file.Close()
+	body, contentType := multipartBody(file, q)
+	defer body.Close()
+	path := "/v1/audio/transcriptions"
+	if q.translate {
+		path = "/v1/audio/translations"
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, r.server+path, body)
+	if err != nil {
+		return nil, 0, err
+	}
+	request.Header = r.header.Clone()
+	request.Header.Set("Content-Type", contentType)
+	response, err := r.client.Do(request)
+	if err != nil {
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return nil, 0, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return nil, retryAfter(response), refusal(response)
+	}
+	var answer remoteResult
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
+		return nil, 0, fmt.Errorf("%s: its answer is no verbose_json: %w", r.server, err)
+	}
+	return answer.result(), 0, nil
+}
+
+// multipartBody returns a form of a file and fields, written while it is read.
+func multipartBody(file io.Reader, q remoteRequest) (body io.ReadCloser, contentType string) {
+	read, write := io.Pipe()
+	form := multipart.NewWriter(write)
+	go func() {
+		err := func() error {
+			for name, values := range q.fields {
+				for _, v := range values {
+					if err := form.WriteField(name, v); err != nil {
+						return err
+					}
+				}
+			}
+			if err := form.WriteField("response_format", "verbose_json"); err != nil {
+				return err
+			}
+			part, err := form.CreateFormFile("file", filepath.Base(q.name))
+			if err != nil {
+				return err
+			}
+			if _, err := io.Copy(part, file); err != nil {
+				return err
+			}
+			return form.Close()
+		}()
+		write.CloseWithError(err) // nil is io.EOF
+	}()
+	return read, form.FormDataContentType()
+}
+
+// retryAfter returns how long to wait before a request is sent again, 0 where it would be refused again.
+func retryAfter(r *http.Response) time.Duration {
+	if r.StatusCode != http.StatusTooManyRequests && r.StatusCode != http.StatusServiceUnavailable {
+		return 0
+	}
+	if s, err := strconv.Atoi(r.Header.Get("Retry-After")); err == nil && s > 0 {
+		return time.Duration(s) * time.Second
+	}
+	return time.Second
+}
+
+// refusal returns what a server says of a request that it refused, in OpenAI's shape.
+func refusal(r *http.Response) error {
+	const most = 64 << 10
+	text, err := io.ReadAll(io.LimitReader(r.Body, most))
+	if err != nil {
+		return err
+	}
+	var answer struct {
+		Error struct {
+			Message string `json:"message"`
+		} `json:"error"`
+	}
+	message := strings.TrimSpace(string(text))
+	if json.Unmarshal(text, &answer) == nil && answer.Error.Message != "" {
+		message = answer.Error.Message
+	}
+	return fmt.Errorf("%w: %s: %s", errServer, r.Status, message)
+}
+
+// result returns the result, with the words of each segment.
+func (a *remoteResult) result() *asr.Result {
+	r := a.Result
+	next := 0
+	for i := range r.Segments {
+		s := &r.Segments[i]
+		for s.Words == nil && next < len(a.Words) && (a.Words[next].Start < s.End || i == len(r.Segments)-1) {
+			to := next
+			for to < len(a.Words) && (a.Words[to].Start < s.End || i == len(r.Segments)-1) {
+				to++
+			}
+			s.Words, next = a.Words[next:to], to
+		}
+	}
+	return &r
+}
