@@ -249,3 +249,11 @@ func (e *Engine) snapshot() Load {
 	}
 	return l
 }
+
+// Err returns why the engine is of no more use, nil while it is: ErrCancelled where it was closed, ErrInternal after a fault of the
+// device. It does not wait.
+func (e *Engine) Err() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.stopped
+}

@@ -40,7 +40,7 @@ func TestObserverIsToldOfTheWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var seen observation
 		e, _ := newFakeEngine(t, Options{Observer: seen.observer(), SchedulerOptions: SchedulerOptions{MaxEncoderFrames: 1}})
-		if l := e.Load(); l.Requests != 0 || len(l.Windows) != 0 || l.Stopped {
+		if l := e.Load(); e.Err() != nil || l.Requests != 0 || len(l.Windows) != 0 || l.Stopped {
 			t.Errorf("an idle engine's load is %+v", l)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -62,7 +62,7 @@ func TestObserverIsToldOfTheWork(t *testing.T) {
 		cancel()
 		synctest.Wait()
 		e.Close()
-		if l := e.Load(); !l.Stopped {
+		if l := e.Load(); !l.Stopped || !errors.Is(e.Err(), ErrCancelled) {
 			t.Errorf("a closed engine's load is %+v", l)
 		}
 		// The second waits for the first's encoding and one step.
