@@ -178,3 +178,6 @@ func (j *job) unpin() {
 	}
 	j.pins = nil
 }
+
+// Allows reports whether the requests of a client may name an adapter, be it there or not: see [Routes].
+func (e *Engine) Allows(client, adapter string) bool { return e.routes.mayName(client, adapter) }

@@ -32,6 +32,9 @@ type device interface {
 	remove(ticket int)
 	step() ([]whisper.Finished, error)
 
+	// rows returns the number of hypotheses in the batch.
+	rows() int
+
 	// align times the words of windows in one batch.
 	align(items []whisper.Alignment) ([]whisper.Aligned, error)
 }
@@ -109,6 +112,8 @@ func (d *modelDevice) add(u whisper.Utterance) (int, error) { return d.batch.Add
 func (d *modelDevice) remove(ticket int) { d.batch.Remove(ticket) }
 
 func (d *modelDevice) step() ([]whisper.Finished, error) { return d.batch.Step() }
+
+func (d *modelDevice) rows() int { return d.batch.Rows() }
 
 func (d *modelDevice) align(items []whisper.Alignment) ([]whisper.Aligned, error) {
 	return d.model.AlignWords(d.ops, d.adapters, items)

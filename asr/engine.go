@@ -31,6 +31,9 @@ type Options struct {
 	// KeepAdapters are the names of adapters that stay in memory. The default value is nil.
 	KeepAdapters []string
 
+	// Observer is told what the engine does. The default value is nil: nobody is.
+	Observer *Observer
+
 	// Strategies say how linears are computed under adapters. The default value is the zero value, that
 	// of [flora.NewBatch].
 	Strategies flora.Options

@@ -126,6 +126,8 @@ func (d *fakeDevice) step() (finished []whisper.Finished, err error) {
 	return finished, nil
 }
 
+func (d *fakeDevice) rows() int { return len(d.windows) }
+
 func (d *fakeDevice) align(items []whisper.Alignment) ([]whisper.Aligned, error) {
 	return make([]whisper.Aligned, len(items)), nil
 }

@@ -18,6 +18,7 @@ type job struct {
 	ended    bool
 	pins     map[string]*flora.Pin // versions of adapters, by what the request or its routes call them
 	done     func(r *Result)
+	observed observed
 }
 
 // submit checks a request and sends it on its way. done is called once, unless it is cancelled before.
@@ -27,7 +28,7 @@ func (e *Engine) submit(q Request, taken bool, done func(r *Result)) (*job, erro
 	if err != nil {
 		return nil, err
 	}
-	j.taken, j.done = taken, done
+	j.taken, j.done = taken, e.observedFrom(j, done)
 	now := time.Since(e.start)
 	if j.deadline = now + q.Priority.Target(); !q.Deadline.IsZero() {
 		j.deadline = q.Deadline.Sub(e.start)
@@ -79,7 +80,10 @@ func (e *Engine) leaves(r *recording) {
 
 // cancel ends a job without a result.
 func (e *Engine) cancel(j *job) {
-	j.ended = true
+	if !j.ended {
+		j.ended = true
+		e.observeFinished(j, &Result{Err: ErrCancelled})
+	}
 	for _, r := range j.parts {
 		e.scheduler.Cancel(r.task)
 	}
@@ -124,6 +128,7 @@ func (e *Engine) read(r *recording) {
 		e.scheduler.Apply(Outcome{Task: r.task, Next: Nothing})
 		return
 	}
+	j.observed.sound = r.soundSeconds()
 	if p := j.parallel; p != nil && r == j.checked && r.result.Err == nil {
 		if len(p.parts) == 0 {
 			e.leaves(r)
@@ -170,7 +175,8 @@ func (e *Engine) end(r *recording) Outcome {
 			}
 		}
 	default:
-		if r.forget(); p.finish() {
+		r.forget()
+		if last := p.finish(r); last {
 			j.end(p.result())
 		}
 	}

@@ -16,6 +16,9 @@ type parallel struct {
 	windows  []speechWindow
 	parts    []*recording // of the windows
 	finished int
+	ended    []bool // of the windows
+	told     int    // windows, from the first on, whose segments Request.Segment was told
+	segments int    // in them
 }
 
 // newParallel finds the speech in the samples of a recording that has not been loaded. There may be none.
@@ -26,6 +29,7 @@ func newParallel(r *recording, pcm []float32) (*parallel, error) {
 	}
 	spans = slices.DeleteFunc(slices.Clone(spans), func(s audio.Span) bool { return s.Len() < audio.HopLength })
 	p := &parallel{checked: r, samples: pcm, windows: packSpeech(spans, r.model.Dims.WindowFrames()*audio.HopLength)}
+	p.ended = make([]bool, len(p.windows))
 	for i := range p.windows {
 		part := *r
 		part.prompt.tokens = slices.Clone(r.prompt.tokens) // which the window's text is added to
@@ -38,10 +42,32 @@ func newParallel(r *recording, pcm []float32) (*parallel, error) {
 // pcm returns the samples of a window.
 func (p *parallel) pcm(r *recording) []float32 { return p.windows[r.part].pcm(p.samples) }
 
-// finish notes that a window is finished, and reports whether that was the last.
-func (p *parallel) finish() bool {
+// finish notes that a window is finished, and reports whether that was the last. The segments of windows before which all
+// others are finished are told.
+func (p *parallel) finish(r *recording) (last bool) {
 	p.finished++
+	p.ended[r.part] = true
+	for p.told < len(p.parts) && p.ended[p.told] {
+		for _, s := range p.segmentsOf(p.told, p.segments) {
+			p.segments++
+			if r.request.Segment != nil {
+				r.request.Segment(s)
+			}
+		}
+		p.told++
+	}
 	return p.finished == len(p.parts)
+}
+
+// segmentsOf returns the segments of a window with their times in the recording, in which the first of them is number id.
+func (p *parallel) segmentsOf(part, id int) []Segment {
+	var segments []Segment
+	for _, s := range p.parts[part].result.Segments {
+		s = p.windows[part].inRecording(s)
+		s.ID = id + len(segments)
+		segments = append(segments, s)
+	}
+	return segments
 }
 
 // duration returns that of the recording in seconds.
@@ -63,11 +89,7 @@ func (p *parallel) result() *Result {
 			out.Adapter, out.AdapterHash = r.result.Adapter, r.result.AdapterHash
 		}
 		out.Encodes += r.result.Encodes
-		for _, s := range r.result.Segments {
-			s = p.windows[i].inRecording(s)
-			s.ID = len(out.Segments)
-			out.Segments = append(out.Segments, s)
-		}
+		out.Segments = append(out.Segments, p.segmentsOf(i, len(out.Segments))...)
 		tokens = append(tokens, r.spokenTokens()...)
 	}
 	out.Text = strings.TrimSpace(p.checked.model.Tokenizer.Decode(tokens))

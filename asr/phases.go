@@ -23,7 +23,9 @@ func (e *Engine) carryOut(p Plan) {
 	var err error
 	switch p.Kind {
 	case ToEncode:
+		began := e.observeWait(rs)
 		outcomes, err = e.encode(rs)
+		e.observeEncoded(rs, began)
 	case ToDecode:
 		outcomes, err = e.step(rs)
 	case ToAlign:
@@ -85,7 +87,7 @@ func (e *Engine) step(entering []*recording) (outcomes []Outcome, err error) {
 		}
 		r.ticket, e.tickets[ticket] = ticket, r
 	}
-	finished, err := e.device.step()
+	finished, err := e.stepDevice()
 	for _, f := range finished {
 		r := e.tickets[f.Ticket]
 		delete(e.tickets, f.Ticket)
@@ -98,7 +100,9 @@ func (e *Engine) step(entering []*recording) (outcomes []Outcome, err error) {
 // decoded goes on with a window that was decoded.
 func (e *Engine) decoded(r *recording, d whisper.Decoded) Outcome {
 	cross := r.window.cross
-	switch r.take(d) {
+	next := r.take(d)
+	e.observeDecoded(r, d, next)
+	switch next {
 	case ToDecode:
 		return Outcome{Task: r.task, Next: ToDecode}
 	case ToAlign:

@@ -164,6 +164,14 @@ func (r *recording) moveTo(seek int) {
 	}
 }
 
+// soundSeconds returns the duration of a recording that was read, of all of it where it is decoded in windows side by side.
+func (r *recording) soundSeconds() float64 {
+	if p := r.job.parallel; p != nil {
+		return p.duration()
+	}
+	return r.result.Duration
+}
+
 func (r *recording) finished() bool { return r.clip == len(r.clips) }
 
 // ended reports whether there is nothing more to decode.

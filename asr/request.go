@@ -79,6 +79,11 @@ type Request struct {
 
 	// Decoding says how windows are decoded.
 	Decoding Decoding
+
+	// Segment is told each segment of the recording as soon as it is final, in their order. It is called on the engine's
+	// goroutine and must not wait; it is called no more once the result is there, but may be for a moment after ctx has
+	// ended. The default value is nil: the result alone tells.
+	Segment func(Segment)
 }
 
 // Segment is a stretch of speech and its text.
@@ -95,6 +100,7 @@ type Segment struct {
 	NoSpeechProb     float64 `json:"no_speech_prob"`
 	Words            []Word  `json:"words,omitzero"`     // nil where they were not asked for
 	Language         string  `json:"language,omitempty"` // where that of each window was detected
+	Adapter          string  `json:"adapter,omitempty"`  // likewise; "" for the base model
 }
 
 // Result is the text of one recording.

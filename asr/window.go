@@ -102,6 +102,9 @@ func (r *recording) settle() {
 		s.ID = len(r.result.Segments)
 		r.result.Segments = append(r.result.Segments, s)
 		r.prompt.tokens = append(r.prompt.tokens, s.Tokens...)
+		if r.whole == nil && r.request.Segment != nil {
+			r.request.Segment(s)
+		}
 	}
 	if r.decoding.Unconditioned || r.temperature() > promptResetTemperature {
 		r.prompt.since = len(r.prompt.tokens)
@@ -167,6 +170,9 @@ func (r *recording) segment(d whisper.Decoded, from, to int, start, end float64)
 	}
 	if r.request.SwitchLanguage {
 		s.Language = r.window.language
+		if r.window.pin != nil {
+			s.Adapter = r.window.pin.Name()
+		}
 	}
 	return s
 }

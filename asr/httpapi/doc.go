@@ -1,0 +1,15 @@
+// Package httpapi serves an engine over HTTP in the shapes of OpenAI's API, so that its clients work unchanged, with what this
+// engine can do beyond it.
+//
+//	POST /v1/audio/transcriptions, /v1/audio/translations   a sound file to text: json, text, srt, vtt, verbose_json, tsv, or a stream of events
+//	GET  /v1/models, /v1/models/{id}                         the model and its adapters, in vLLM's shape
+//	POST /v1/load_lora_adapter, /v1/unload_lora_adapter      vLLM's, off unless Options.Admin says otherwise
+//	POST /v1/tokens, /v1/realtime/client_secrets             short-lived tokens for browsers
+//	GET  /healthz, /readyz, /metrics, /openapi.json
+//
+// openapi.json describes all of it. What other packages serve, websockets and pages, is mounted under the same authentication,
+// origins, request ids, logs and metrics: see [Mount].
+//
+// What a client sends is bounded while it is read: bytes of the body, time in which it comes, bytes of a file, and
+// seconds of its sound while they are decoded, whatever a header says.
+package httpapi

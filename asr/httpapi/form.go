@@ -1,0 +1,180 @@
+package httpapi
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net"
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Bounds of a form beside its file.
+const (
+	maxFields     = 128
+	maxFieldBytes = 64 << 10
+	maxFormBytes  = 1 << 20 // all of it
+)
+
+// form is what a client sent as multipart/form-data.
+type form struct {
+	fields map[string][]string // by name without []
+	file   *spool              // nil where there is none
+}
+
+// close frees the file.
+func (f *form) close() {
+	if f.file != nil {
+		f.file.close()
+	}
+}
+
+// body returns the body of a request, at most so many bytes of it, which have to come in time. done must be called when it was
+// read.
+func (s *Server) body(w http.ResponseWriter, r *http.Request, max int64) (body io.Reader, done func()) {
+	c := http.NewResponseController(w)
+	c.SetReadDeadline(time.Now().Add(s.options.BodyTimeout)) // a writer of tests has none
+	return http.MaxBytesReader(w, r.Body, max), func() { c.SetReadDeadline(time.Time{}) }
+}
+
+// bodyError returns the answer to a body that could not be read, nil of other errors.
+func bodyError(err error) *apiError {
+	var tooLarge *http.MaxBytesError
+	var timeout net.Error
+	switch {
+	case errors.As(err, &tooLarge):
+		return &apiError{status: http.StatusRequestEntityTooLarge, code: "body_too_large", message: fmt.Sprintf("the body has more than %d bytes, which is the most", tooLarge.Limit)}
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return &apiError{status: http.StatusRequestTimeout, code: "body_timeout", message: "the body took too long to come"}
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return &apiError{status: http.StatusBadRequest, code: "body_incomplete", message: "the body ends too early"}
+	}
+	return nil
+}
+
+// readForm reads a form with a file to be kept in a spool.
+func (s *Server) readForm(w http.ResponseWriter, r *http.Request) (*form, error) {
+	boundary, err := boundaryOf(r)
+	if err != nil {
+		return nil, err
+	}
+	limit := s.options.Limits.RequestBytes
+	if r.ContentLength > limit+maxFormBytes {
+		return nil, fileTooLarge(limit)
+	}
+	body, done := s.body(w, r, limit+maxFormBytes)
+	defer done()
+	f := &form{fields: make(map[string][]string)}
+	if err := f.read(multipart.NewReader(body, boundary), limit, &spool{max: s.options.SpoolBytes, dir: s.options.TempDir}); err != nil {
+		f.close()
+		return nil, err
+	}
+	io.Copy(io.Discard, body) // to its end, behind which the server sees that a client has gone
+	return f, nil
+}
+
+// boundaryOf returns the boundary of a form's parts.
+func boundaryOf(r *http.Request) (string, error) {
+	wrong := func(format string, args ...any) error {
+		return &apiError{status: http.StatusUnsupportedMediaType, code: "unsupported_media_type", message: fmt.Sprintf(format, args...)}
+	}
+	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	switch {
+	case err != nil || kind != "multipart/form-data":
+		return "", wrong("the body must be multipart/form-data with the sound in its field file")
+	case params["boundary"] == "":
+		return "", wrong("the Content-Type has no boundary")
+	}
+	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
+		return "", wrong("the body must not be compressed")
+	}
+	return params["boundary"], nil
+}
+
+func fileTooLarge(limit int64) *apiError {
+	return &apiError{status: http.StatusRequestEntityTooLarge, param: "file", code: "file_too_large", message: fmt.Sprintf("the file has more than %d bytes, which is the most: compress it, or cut it into parts", limit)}
+}
+
+// read reads all parts of a form. The file may have so many bytes.
+func (f *form) read(parts *multipart.Reader, limit int64, to *spool) error {
+	total, n := 0, 0
+	for {
+		part, err := parts.NextPart()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return formError(err)
+		}
+		if n++; n > maxFields {
+			return &apiError{status: http.StatusBadRequest, code: "too_many_fields", message: fmt.Sprintf("the form has more than %d fields", maxFields)}
+		}
+		name := part.FormName()
+		switch {
+		case name == "":
+			return &apiError{status: http.StatusBadRequest, code: "invalid_form", message: "a part of the form has no name"}
+		case name == "file":
+			err = f.readFile(part, limit, to)
+		default:
+			err = f.readField(part, name, &total)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func formError(err error) error {
+	if e := bodyError(err); e != nil {
+		return e
+	}
+	return &apiError{status: http.StatusBadRequest, code: "invalid_form", message: "the body is not a form of parts: " + strings.TrimPrefix(err.Error(), "multipart: ")}
+}
+
+func (f *form) readFile(part io.Reader, limit int64, to *spool) error {
+	if f.file != nil {
+		return invalid("file", "there is more than one file: send each in a request of its own")
+	}
+	f.file = to
+	n, err := io.Copy(to, io.LimitReader(part, limit+1))
+	var disk *spoolError
+	switch {
+	case n > limit:
+		return fileTooLarge(limit)
+	case errors.As(err, &disk):
+		return disk
+	case err != nil:
+		return formError(err)
+	}
+	return nil
+}
+
+// listSuffix is behind the name of a field that has several values.
+var listSuffix = regexp.MustCompile(`\[\d*\]$`)
+
+func (f *form) readField(part io.Reader, name string, total *int) error {
+	value, err := io.ReadAll(io.LimitReader(part, maxFieldBytes+1))
+	if err != nil {
+		return formError(err)
+	}
+	name = listSuffix.ReplaceAllString(name, "")
+	if *total += len(name) + len(value); len(value) > maxFieldBytes || *total > maxFormBytes/2 {
+		return &apiError{status: http.StatusRequestEntityTooLarge, param: clip(name), code: "field_too_large", message: fmt.Sprintf("a field may have %d bytes, all together %d", maxFieldBytes, maxFormBytes/2)}
+	}
+	f.fields[name] = append(f.fields[name], string(value))
+	return nil
+}
+
+// clip returns what a client sent as far as it is worth telling.
+func clip(s string) string {
+	const most = 64
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	return strings.ToValidUTF8(s, "?")
+}

@@ -1,0 +1,249 @@
+package httpapi
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+)
+
+// record is what is known of a request when it ends.
+type record struct {
+	id     string
+	client string
+}
+
+type recordKey struct{}
+
+// logged returns the record of a request.
+func logged(r *http.Request) *record {
+	if l, ok := r.Context().Value(recordKey{}).(*record); ok {
+		return l
+	}
+	return new(record)
+}
+
+// RequestID returns the id of the request that a context is of, "" of others.
+func RequestID(ctx context.Context) string {
+	if l, ok := ctx.Value(recordKey{}).(*record); ok {
+		return l.id
+	}
+	return ""
+}
+
+// outer is around all routes: it gives each request its id, checks where it comes from, answers for what panics, and logs and counts
+// how it ended.
+func (s *Server) outer(mux http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		l := &record{id: requestID(r.Header.Get("X-Request-Id"))}
+		r = r.WithContext(context.WithValue(r.Context(), recordKey{}, l))
+		r.Header.Set("X-Request-Id", l.id)
+		w.Header().Set("X-Request-Id", l.id)
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		a := &answerWriter{ResponseWriter: w, timeout: s.options.WriteTimeout, deadlines: r.ProtoMajor == 1}
+		defer func() {
+			aborted := s.recovered(a, r, recover())
+			a.end()
+			s.told(r, a, l, time.Since(began))
+			if aborted {
+				panic(http.ErrAbortHandler)
+			}
+		}()
+		if s.cors(a, r) {
+			mux.ServeHTTP(a, r)
+		}
+	})
+}
+
+// recovered answers for a handler that panicked. It reports whether the connection has to be broken, since the client would take for
+// whole what is not.
+func (s *Server) recovered(a *answerWriter, r *http.Request, fault any) (abort bool) {
+	if fault == nil {
+		return false
+	}
+	if fault == http.ErrAbortHandler {
+		return true
+	}
+	s.options.Logger.ErrorContext(r.Context(), "panic", "request_id", RequestID(r.Context()), "route", routeOf(r), "fault", fmt.Sprint(fault), "stack", string(debug.Stack()))
+	if a.status != 0 {
+		return true
+	}
+	s.writeError(a, r, hidden(nil))
+	return false
+}
+
+// told logs and counts a request. Neither keys nor queries nor texts are in the log.
+func (s *Server) told(r *http.Request, a *answerWriter, l *record, d time.Duration) {
+	route, status := routeOf(r), a.status
+	if status == 0 {
+		status = http.StatusOK // nothing was written
+	}
+	if m := s.options.Metrics; m != nil {
+		m.Request(route, status, d)
+	}
+	level := slog.LevelInfo
+	if status >= 500 && status != http.StatusServiceUnavailable {
+		level = slog.LevelError
+	}
+	s.options.Logger.LogAttrs(r.Context(), level, "request",
+		slog.String("request_id", l.id), slog.String("method", methodName(r)), slog.String("route", route), slog.Int("status", status),
+		slog.Duration("duration", d), slog.Int64("bytes_in", max(r.ContentLength, 0)), slog.Int64("bytes_out", a.bytes),
+		slog.String("client", l.client))
+}
+
+// routeOf returns the path of the route of a request that was served, "other" where it had none.
+func routeOf(r *http.Request) string {
+	_, path, ok := strings.Cut(r.Pattern, " ")
+	if !ok {
+		path = r.Pattern
+	}
+	if path == "" || path == "/" && r.URL.Path != "/" {
+		return "other"
+	}
+	return strings.TrimSuffix(strings.ReplaceAll(path, "...}", "}"), "{$}")
+}
+
+// methodName returns the method of a request, if it is one of HTTP's.
+func methodName(r *http.Request) string {
+	switch r.Method {
+	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE":
+		return r.Method
+	}
+	return "other"
+}
+
+// requestID returns the id that a client gave its request, or a new one where it gave none that can be logged.
+func requestID(given string) string {
+	const most = 128
+	plain := func(c rune) bool {
+		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("-_.:/", c)
+	}
+	if given != "" && len(given) <= most && !strings.ContainsFunc(given, func(c rune) bool { return !plain(c) }) {
+		return given
+	}
+	return "req_" + rand.Text()
+}
+
+// cors answers preflights, lets pages of allowed origins read answers, and refuses what pages of others would have the
+// server do: a form that is posted, or a websocket, needs no preflight, and a server on a person's own machine may take everybody's
+// requests. It reports whether the request is to be served.
+func (s *Server) cors(w http.ResponseWriter, r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return true
+	}
+	h := w.Header()
+	h.Add("Vary", "Origin")
+	allowed := slices.Contains(s.options.Origins, "*") || slices.Contains(s.options.Origins, origin)
+	if allowed {
+		h.Set("Access-Control-Allow-Origin", origin)
+		h.Set("Access-Control-Expose-Headers", "X-Request-Id, Retry-After")
+	}
+	preflight := r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != ""
+	switch {
+	case preflight && allowed:
+		h.Set("Access-Control-Allow-Methods", "GET, POST, DELETE")
+		if want := r.Header.Get("Access-Control-Request-Headers"); want != "" {
+			h.Set("Access-Control-Allow-Headers", want)
+			h.Add("Vary", "Access-Control-Request-Headers")
+		}
+		h.Set("Access-Control-Max-Age", "600")
+		w.WriteHeader(http.StatusNoContent)
+		return false
+	case allowed || sameOrigin(origin, r.Host):
+		return true
+	case r.Method == http.MethodGet && r.Header.Get("Upgrade") == "", r.Method == http.MethodHead:
+		return true // which the page cannot read
+	}
+	s.writeError(w, r, &apiError{status: http.StatusForbidden, code: "origin_not_allowed", message: "pages of this origin may not use the server: its configuration lists those that may"})
+	return false
+}
+
+// sameOrigin reports whether an origin is that of the host that was asked. Its scheme is not compared, for a proxy may have ended
+// TLS.
+func sameOrigin(origin, host string) bool {
+	_, at, ok := strings.Cut(origin, "://")
+	return ok && strings.EqualFold(at, host)
+}
+
+// answerWriter notes what a handler answers, and gives each write its time.
+type answerWriter struct {
+	http.ResponseWriter
+	timeout   time.Duration
+	deadlines bool // of HTTP/1: HTTP/2 would take them for those of the whole stream
+	status    int  // 0 until it is written
+	bytes     int64
+	hijacked  bool
+}
+
+// Unwrap is for http.ResponseController.
+func (a *answerWriter) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// WriteHeader implements http.ResponseWriter.
+func (a *answerWriter) WriteHeader(status int) {
+	if a.status == 0 && status >= 200 {
+		a.status = status
+		a.deadline()
+	}
+	a.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (a *answerWriter) Write(p []byte) (int, error) {
+	if a.status == 0 {
+		a.status = http.StatusOK
+	}
+	a.deadline()
+	n, err := a.ResponseWriter.Write(p)
+	a.bytes += int64(n)
+	return n, err
+}
+
+// Flush implements http.Flusher.
+func (a *answerWriter) Flush() { http.NewResponseController(a.ResponseWriter).Flush() }
+
+// Hijack implements http.Hijacker.
+func (a *answerWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(a.ResponseWriter).Hijack()
+	if err == nil {
+		a.hijacked, a.status = true, http.StatusSwitchingProtocols
+	}
+	return conn, rw, err
+}
+
+func (a *answerWriter) deadline() {
+	if a.deadlines && !a.hijacked {
+		http.NewResponseController(a.ResponseWriter).SetWriteDeadline(time.Now().Add(a.timeout))
+	}
+}
+
+// end gives what is still in buffers its time.
+func (a *answerWriter) end() { a.deadline() }
+
+// Bounds of connections.
+const (
+	readHeaderTimeout = 10 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 64 << 10
+)
+
+// NewHTTPServer returns the server of a handler at an address, with bounds that hold for every connection. How long a body may take to
+// come and a client to read are not among them, since streams and websockets last: the handler of a [Server] bounds both.
+func NewHTTPServer(addr string, h http.Handler, logger *slog.Logger) *http.Server {
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	return &http.Server{
+		Addr: addr, Handler: h,
+		ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+	}
+}

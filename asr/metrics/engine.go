@@ -1,0 +1,102 @@
+package metrics
+
+import (
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"glossa/asr"
+)
+
+// Observer returns the observer through which an engine tells what it does.
+func (m *Metrics) Observer() *asr.Observer {
+	return &asr.Observer{
+		Waited: func(p asr.Priority, wait time.Duration) {
+			m.queueWait.WithLabelValues(p.String()).Observe(wait.Seconds())
+		},
+		Encoded: func(e asr.Encoded) { m.encodeSeconds.Observe(e.Duration.Seconds()) },
+		Stepped: func(s asr.Stepped) {
+			m.batchRows.Observe(float64(s.Rows))
+			m.batchAdapters.Observe(float64(s.Adapters))
+			m.decodeSeconds.Observe(s.Duration.Seconds())
+		},
+		FellBack: func(f asr.Fallback) { m.fallback.WithLabelValues(string(f)).Inc() },
+		Silent:   m.noSpeech.Inc,
+		Finished: m.finished,
+	}
+}
+
+func (m *Metrics) finished(f asr.Finished) {
+	m.engineRequests.WithLabelValues(f.Priority.String(), outcome(f.Err)).Inc()
+	if f.Err != nil {
+		return
+	}
+	language, adapter := f.Language, f.Adapter
+	if language == "" {
+		language = asr.None // no speech was found
+	}
+	if adapter == "" {
+		adapter = asr.None
+	}
+	m.audioSeconds.WithLabelValues(m.languages.value(language), m.adapters.value(adapter)).Add(f.Audio)
+}
+
+// outcome returns the label of how a request ended.
+func outcome(err error) string {
+	switch {
+	case err == nil:
+		return "ok"
+	case errors.Is(err, asr.ErrBusy):
+		return "busy"
+	case errors.Is(err, asr.ErrCancelled):
+		return "cancelled"
+	case errors.Is(err, asr.ErrNotFound):
+		return "not_found"
+	case errors.Is(err, asr.ErrInternal):
+		return "internal"
+	}
+	return "invalid" // among them what is wrong with the sound
+}
+
+// WatchLoad makes gauges of what load, the engine's Load, returns whenever metrics are asked for. It must be called once
+// at most.
+func (m *Metrics) WatchLoad(load func() asr.Load) { m.registry.MustRegister(&loadCollector{load}) }
+
+// loadCollector collects the gauges of an engine's load from one snapshot of it.
+type loadCollector struct{ load func() asr.Load }
+
+var (
+	queueDepth = prometheus.NewDesc("asr_queue_depth", "Requests of which nothing was encoded yet.", nil, nil)
+	queueAudio = prometheus.NewDesc("asr_queue_audio_seconds", "Sound of the requests in the queue, of those whose sound was read.", nil, nil)
+	windows    = prometheus.NewDesc("asr_batch_windows", "Windows in the decoding batch, by priority.", []string{"priority"}, nil)
+	memory     = prometheus.NewDesc("asr_windows_memory_bytes", "Memory of all windows that have a place.", nil, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (c *loadCollector) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{queueDepth, queueAudio, windows, memory} {
+		out <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *loadCollector) Collect(out chan<- prometheus.Metric) {
+	l := c.load()
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	gauge(queueDepth, float64(l.Queued))
+	gauge(queueAudio, l.QueuedAudio)
+	gauge(memory, float64(l.Memory))
+	byPriority := make(map[string]int)
+	for _, p := range []asr.Priority{asr.Live, asr.Normal, asr.Bulk} {
+		byPriority[p.String()] = 0
+	}
+	for _, w := range l.Windows {
+		byPriority[w.Priority]++
+	}
+	for p, n := range byPriority {
+		gauge(windows, float64(n), p)
+	}
+}
