@@ -9,6 +9,8 @@ import (
 type sink struct {
 	source      Source
 	maxDuration time.Duration
+	emit        func(pcm []float32) error // takes what is made, or nil: it is kept for finish
+	wavBlock    int                       // bytes of WAV decoded at a time; 0: wavBlockBytes
 
 	frames    int64 // sample frames so far
 	maxFrames int64
@@ -71,17 +73,29 @@ func (s *sink) add(interleaved []float32) error {
 	if bad != 0 {
 		return fmt.Errorf("%w: within the first %d sample frames", ErrNotFinite, s.frames)
 	}
-	if s.resampler == nil {
-		s.pieces.append(mono)
-	} else {
-		for len(mono) > 0 {
-			block := mono[:min(len(mono), resampleBlock)]
-			mono = mono[len(block):]
+	for len(mono) > 0 {
+		block := mono[:min(len(mono), resampleBlock)]
+		mono = mono[len(block):]
+		if s.resampler != nil {
 			s.resampled = s.resampler.Append(s.resampled[:0], block)
-			s.pieces.append(s.resampled)
+			block = s.resampled
+		}
+		if s.emit == nil {
+			s.pieces.append(block)
+		} else if err := s.emit(block); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// wavBlockSize is how many bytes of blockAlign each are decoded at a time, at least one of them.
+func (s *sink) wavBlockSize(blockAlign int) int {
+	size := wavBlockBytes
+	if s.wavBlock != 0 {
+		size = s.wavBlock
+	}
+	return max(size/blockAlign, 1) * blockAlign
 }
 
 // finish returns all that was added.

@@ -72,7 +72,7 @@ func decodeIntegers(h *wavHeader, data io.Reader, s *sink) error {
 	if width == 1 {
 		bias = 1 << 7 // eight bits are stored unsigned, all others signed
 	}
-	block := goaudio.IntBuffer{Data: make([]int, max(wavBlockBytes/h.blockAlign, 1)*h.channels)}
+	block := goaudio.IntBuffer{Data: make([]int, s.wavBlockSize(h.blockAlign)/h.blockAlign*h.channels)}
 	samples := make([]float32, len(block.Data))
 	for {
 		n, err := d.PCMBuffer(&block)
@@ -109,7 +109,7 @@ func canonicalHeader(h *wavHeader) []byte {
 
 // decodeBlocks decodes samples of h.coding.width bytes with convert, which takes the bytes of len(dst) samples.
 func decodeBlocks(h *wavHeader, data io.Reader, s *sink, convert func(dst []float32, src []byte)) error {
-	src := make([]byte, max(wavBlockBytes/h.blockAlign, 1)*h.blockAlign)
+	src := make([]byte, s.wavBlockSize(h.blockAlign))
 	samples := make([]float32, len(src)/h.coding.width)
 	for {
 		n, err := data.Read(src)

@@ -45,7 +45,7 @@ const (
 	TypePartial       = "partial"        // an Event: Committed and Tentative
 	TypeFinal         = "final"          // an Event: Text and Words
 	TypeUtteranceEnd  = "utterance_end"  // an Event: EndMS, that of the last word
-	TypeAck           = "ack"            // an Event: AudioMS of sound that a resumed session does not need again
+	TypeAck           = "ack"            // an Event: AudioMS and AudioBytes of sound that a resumed session does not need again, FinalMS
 	TypeLag           = "lag"            // an Event: MS that text is behind
 	TypeError         = "error"          // an Event: Code and Message; the connection closes where it is Fatal
 	TypeDone          = "done"           // an Event, the last of every session: AudioMS and Segments
@@ -55,9 +55,15 @@ const (
 type Ready struct {
 	Type          string `json:"type"`
 	SessionID     string `json:"session_id"`
-	AudioOffsetMS int64  `json:"audio_offset_ms"` // 0, or where a resumed session's sound goes on
-	Model         string `json:"model"`
-	Limits        Limits `json:"limits"`
+	AudioOffsetMS int64  `json:"audio_offset_ms"` // 0, or where a resumed session's sound goes on: raw sound with frame ⌊ms·rate/1000⌋
+
+	// AudioOffsetBytes is the same in bytes of binary messages, for sound that is not raw, too: a file in pieces goes
+	// on there, and Opus with the packet there.
+	AudioOffsetBytes int64 `json:"audio_offset_bytes"`
+
+	Resumed bool   `json:"resumed,omitempty"` // the session is the one that the config named
+	Model   string `json:"model"`
+	Limits  Limits `json:"limits"`
 }
 
 // Limits are those that hold for the session.
@@ -87,8 +93,11 @@ type Event struct {
 	Confidence  float64 `json:"confidence,omitempty"`   // of a final: the mean probability of its words
 	SpeechFinal bool    `json:"speech_final,omitempty"` // the segment ends here, with silence or by the client's wish
 	AudioMS     int64   `json:"audio_ms,omitempty"`
+	AudioBytes  int64   `json:"audio_bytes,omitempty"` // of binary messages
+	FinalMS     int64   `json:"final_ms,omitempty"`    // of sound all of whose text is in finals
 	Segments    int     `json:"segments,omitempty"`
 	MS          int64   `json:"ms,omitempty"`
+	Param       string  `json:"param,omitempty"` // of an error: the field that it is about
 	Code        string  `json:"code,omitempty"`
 	Message     string  `json:"message,omitempty"`
 	Fatal       bool    `json:"fatal,omitempty"`
