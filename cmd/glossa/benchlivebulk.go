@@ -5,8 +5,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/url"
 	"sync"
 	"sync/atomic"
+
+	"glossa/asr"
 )
 
 // bulkLoad sends files to a server all the time.
@@ -58,5 +61,5 @@ func (l *bulkLoad) stop() (float64, error) {
 
 // bulkRequest asks for the text of a clip.
 func bulkRequest(c *clip) remoteRequest {
-	return remoteRequest{name: c.name, open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(c.file)), nil }}
+	return remoteRequest{name: c.name, plain: true, fields: url.Values{"priority": {asr.Bulk.String()}}, open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(c.file)), nil }}
 }

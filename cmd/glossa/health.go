@@ -35,7 +35,7 @@ func (h *healthCommand) Run(ctx context.Context, c *console) error {
 	r.Header = h.header()
 	response, err := http.DefaultClient.Do(r)
 	if err != nil {
-		return err
+		return unreachable(server, err)
 	}
 	defer response.Body.Close()
 	const most = 1 << 10

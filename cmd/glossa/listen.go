@@ -18,8 +18,7 @@ type listenCommand struct {
 	Channels int    `default:"1" help:"Its interleaved channels, which are mixed to one. (${default})"`
 
 	liveFlags
-	Format string        `enum:"txt,json,srt,vtt" default:"txt" help:"The format of the output: txt is a line for each final text, below which a terminal shows what is heard, what may still change dimmed; json is a line for each event; srt and vtt are written at the end. (${enum})"`
-	Retry  time.Duration `default:"30s" help:"How long to try to reach the server again where the connection breaks; the session goes on where it was. (${default})"`
+	Format string `enum:"txt,json,srt,vtt" default:"txt" help:"The format of the output: txt is a line for each final text, below which a terminal shows what is heard, what may still change dimmed; json is a line for each event; srt and vtt are written at the end. (${enum})"`
 }
 
 // liveFlags say how a session listens.
@@ -45,7 +44,7 @@ func (f *liveFlags) config() ws.Config {
 // Help is shown by "glossa help listen".
 func (listenCommand) Help() string {
 	return `Streams sound to a server and prints its text while it is spoken. An interrupt ends the sound: text of what came before it is
-waited for, a second interrupt does not wait.
+waited for, a second interrupt does not wait. Where the connection breaks, the session goes on over another, and no word is lost.
 
 Examples:
 
@@ -74,14 +73,12 @@ func (l *listenCommand) Run(ctx context.Context, c *console) error {
 		return fmt.Errorf("%s: %w", titleOf(l.File), err)
 	}
 	printer := newLivePrinter(c, l.Format)
-	stream := &liveStream{
-		dial: func(ctx context.Context, config ws.Config) (liveConn, error) {
-			return ws.Dial(ctx, server, config, l.header())
-		},
-		config: config, format: format, retry: l.Retry, paced: l.File != stdinName && l.Fast,
-		event: printer.event, warn: c.warn,
+	conn, err := ws.Dialer{Header: l.header(), Reconnect: true}.Dial(ctx, server, config)
+	if err != nil {
+		return unreachable(server, err)
 	}
-	err = errors.Join(stream.run(ctx, sound), printer.end())
+	stream := &liveStream{conn: conn, format: format, paced: l.File != stdinName && l.Fast, event: printer.event}
+	err = errors.Join(stream.run(ctx, sound), printer.end(), conn.Close())
 	switch {
 	case err != nil:
 		return err

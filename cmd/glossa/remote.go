@@ -3,8 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -40,8 +38,10 @@ func checkServer(server string) (string, error) {
 	return strings.TrimRight(server, "/"), nil
 }
 
-// temporary reports whether what was wrong with a connection may be right soon.
-func temporary(err error) bool {
-	var e net.Error
-	return errors.As(err, &e) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNREFUSED)
+// unreachable says what to do about a server that is not there.
+func unreachable(server string, err error) error {
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("%s: nobody listens there; \"glossa serve\" starts a server, --server names another: %w", server, err)
+	}
+	return err
 }

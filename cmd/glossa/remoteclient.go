@@ -35,13 +35,23 @@ type remoteRequest struct {
 	name      string
 	open      func() (io.ReadCloser, error) // may be called again
 	translate bool
+	plain     bool       // text alone is wanted
 	fields    url.Values // beside file and response_format
 }
 
-// remoteResult is the answer to a request for verbose_json.
+// remoteResult is the answer to a request for json or verbose_json.
 type remoteResult struct {
 	asr.Result
-	Words []asr.Word `json:"words"` // where those of segments are not with them
+	Code  string     `json:"language_code"`
+	Words []asr.Word `json:"words"` // of all segments, without the spaces before them
+}
+
+// format returns the format of the answer.
+func (q *remoteRequest) format() string {
+	if q.plain {
+		return "json"
+	}
+	return "verbose_json"
 }
 
 // errServer is the error of a server that refused a request.
@@ -91,7 +101,7 @@ func (r *remoteClient) try(ctx context.Context, q remoteRequest) (result *asr.Re
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
-		return nil, 0, err
+		return nil, 0, unreachable(r.server, err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
@@ -117,7 +127,7 @@ func multipartBody(file io.Reader, q remoteRequest) (body io.ReadCloser, content
 					}
 				}
 			}
-			if err := form.WriteField("response_format", "verbose_json"); err != nil {
+			if err := form.WriteField("response_format", q.format()); err != nil {
 				return err
 			}
 			part, err := form.CreateFormFile("file", filepath.Base(q.name))
@@ -164,18 +174,25 @@ func refusal(r *http.Response) error {
 	return fmt.Errorf("%w: %s: %s", errServer, r.Status, message)
 }
 
-// result returns the result, with the words of each segment.
+// result returns the result, each segment with its words.
 func (a *remoteResult) result() *asr.Result {
 	r := a.Result
+	r.Language = a.Code
+	if r.Segments == nil && r.Text != "" {
+		r.Segments = []asr.Segment{{Text: r.Text}}
+	}
 	next := 0
 	for i := range r.Segments {
 		s := &r.Segments[i]
-		for s.Words == nil && next < len(a.Words) && (a.Words[next].Start < s.End || i == len(r.Segments)-1) {
-			to := next
-			for to < len(a.Words) && (a.Words[to].Start < s.End || i == len(r.Segments)-1) {
-				to++
+		for at := 0; next < len(a.Words); next++ {
+			w := a.Words[next]
+			found := strings.Index(s.Text[at:], w.Word)
+			if found < 0 || strings.TrimSpace(s.Text[at:at+found]) != "" {
+				break // of the next segment
 			}
-			s.Words, next = a.Words[next:to], to
+			w.Word = s.Text[at : at+found+len(w.Word)]
+			at += len(w.Word)
+			s.Words = append(s.Words, w)
 		}
 	}
 	return &r

@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"syscall"
-	"time"
+
+	"glossa/asr/httpapi"
 )
 
 type serveCommand struct {
@@ -98,20 +98,9 @@ func (s *serveCommand) announcement(a net.Addr) string {
 	return fmt.Sprintf("glossa listens on %s; the page is %s://%s/\n", a, scheme, net.JoinHostPort(host, port))
 }
 
-// Times of connections.
-const (
-	headerTimeout = 10 * time.Second // for a request's header
-	idleTimeout   = 2 * time.Minute  // between requests
-)
-
 // serve answers requests until ctx is done, and then those that are under way.
 func (s *serveCommand) serve(ctx context.Context, l net.Listener, service *service, log *slog.Logger) error {
-	server := &http.Server{
-		Handler:           service.handler,
-		ReadHeaderTimeout: headerTimeout,
-		IdleTimeout:       idleTimeout,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
+	server := httpapi.NewHTTPServer("", service.handler, log)
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(l) }()
 	select {

@@ -2,19 +2,210 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"glossa/asr"
+	"glossa/asr/httpapi"
+	"glossa/asr/metrics"
+	"glossa/asr/web"
+	"glossa/asr/ws"
+	"glossa/audio"
+	"glossa/flora"
+	"glossa/whisper"
 )
 
-// service is what answers requests.
+// service is what answers requests: an engine and the transports that speak for it.
 type service struct {
 	handler http.Handler
-	keyed   bool                            // a key is asked for
-	drain   func(ctx context.Context) error // refuses new work, and returns when none is under way
-	close   func()
+	keyed   bool // a key is asked for
+	api     *httpapi.Server
+	live    *ws.Server // nil without an engine
+	engine  *asr.Engine
+	cancel  context.CancelFunc // of what runs beside requests
 }
 
 // open opens the engine and what serves it.
-func (s *serverFlags) open(ctx context.Context, log *slog.Logger) (*service, error) {
-	return &service{handler: http.NotFoundHandler(), drain: func(context.Context) error { return nil }, close: func() {}}, nil
+func (f *serverFlags) open(ctx context.Context, log *slog.Logger) (*service, error) {
+	dir, err := f.dataDir()
+	if err != nil {
+		return nil, err
+	}
+	o := httpapi.Options{Limits: f.limits(), Origins: f.CORSOrigin, Models: f.modelNames(), Logger: log, MetricsPublic: f.MetricsPublic}
+	if o.Auth.Keys, err = f.keys(); err != nil {
+		return nil, err
+	}
+	if o.Auth.TokenSecret, err = tokenSecret(dir); err != nil {
+		return nil, err
+	}
+	if o.Detector, err = f.detector(); err != nil {
+		return nil, err
+	}
+	if f.Admin {
+		o.Admin = httpapi.Admin{Enabled: true}
+		if f.Adapters != "" {
+			o.Admin.Dirs = []string{f.Adapters}
+		}
+	}
+	counted := metrics.New()
+	o.Metrics, o.MetricsHandler = counted, counted.Handler()
+	now := newNow(counted)
+	s := &service{keyed: len(o.Auth.Keys) > 0}
+	if f.Workers > 0 {
+		f.observer = now.observer()
+		f.watched = f.WatchAdapters
+		if s.engine, err = f.engine(); err != nil {
+			return nil, err
+		}
+		counted.WatchLoad(s.engine.Load)
+	}
+	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s.cancel = cancel
+	if err := s.serve(background, f, o, now); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// serve sets the transports up.
+func (s *service) serve(ctx context.Context, f *serverFlags, o httpapi.Options, now *now) (err error) {
+	var engine httpapi.Engine = noWorker{}
+	o.Mount = make(map[string]httpapi.Mount)
+	if s.engine != nil {
+		served := &servedEngine{Engine: s.engine, adapter: f.Adapter, detector: o.Detector}
+		engine = served
+		s.live = ws.New(ws.Options{
+			Listen: served.listen, Transcribe: served.Transcribe, Limits: o.Limits, Model: o.Models[0],
+			Origins: o.Origins, Log: o.Logger, Metrics: now,
+		})
+		now.watch(s.engine, s.live)
+		mountLive(o.Mount, s.live)
+	}
+	history := web.NewHistory(now)
+	go history.Run(ctx)
+	mountPages(o.Mount, web.Handler(web.Options{About: f.about(s), History: history}))
+	if s.api, err = httpapi.New(engine, o); err != nil {
+		return err
+	}
+	s.handler = s.api.Handler()
+	if s.engine == nil {
+		s.handler = withoutWorker(s.handler)
+		return nil
+	}
+	if f.WatchAdapters {
+		go s.watch(ctx, f.Adapters, o.Logger)
+	}
+	go func() {
+		if err := s.api.Warm(ctx); err != nil && ctx.Err() == nil {
+			o.Logger.Error("warming the model", "error", err)
+		}
+	}()
+	return nil
+}
+
+// mountLive adds the routes of live sessions.
+func mountLive(mounts map[string]httpapi.Mount, live *ws.Server) {
+	h := live.Handler()
+	for pattern, summary := range map[string]string{
+		"GET /v1/stream":   "Live transcription over a websocket",
+		"GET /v1/listen":   "Live transcription over a websocket, in Deepgram's shapes",
+		"POST /v1/listen":  "Transcription of a file, in Deepgram's shapes",
+		"GET /v1/realtime": "Live transcription over a websocket, in the shapes of OpenAI's transcription sessions",
+	} {
+		mounts[pattern] = httpapi.Mount{Handler: h, Work: true, Summary: summary}
+	}
+}
+
+// mountPages adds the pages, which everybody may load; what a server does now, those with a key may know.
+func mountPages(mounts map[string]httpapi.Mount, pages http.Handler) {
+	for _, pattern := range web.Patterns() {
+		mounts[pattern] = httpapi.Mount{Handler: pages, Public: !strings.HasSuffix(pattern, "/status.json")}
+	}
+}
+
+// modelNames are the names that clients may call the model by.
+func (f *serverFlags) modelNames() []string {
+	name := f.Model
+	if i := strings.LastIndexAny(strings.TrimRight(name, `/\`), `/\`); i >= 0 { // a path is not for everybody to know
+		name = strings.TrimRight(name, `/\`)[i+1:]
+	}
+	return slices.Compact([]string{name, "glossa"})
+}
+
+// about is what the pages tell of the server.
+func (f *serverFlags) about(s *service) web.About {
+	about := web.About{Model: f.modelNames()[0], Version: programVersion(), Key: s.keyed}
+	if s.engine == nil {
+		about.Model += ", not here"
+		return about
+	}
+	m := s.engine.Model()
+	for _, l := range whisper.Languages() {
+		if m.Tokenizer.Knows(l.Code) {
+			about.Languages = append(about.Languages, web.Language{Code: l.Code, Name: l.Name})
+		}
+	}
+	return about
+}
+
+// detector returns what tells speech from silence.
+func (f *serverFlags) detector() (func() audio.Detector, error) {
+	if f.VAD == vadBuiltin {
+		return audio.NewLongTermDetector, nil
+	}
+	s, err := openSilero(f.VAD)
+	if err != nil {
+		return nil, fmt.Errorf("--vad %s: %w", f.VAD, err)
+	}
+	return s.Detector, nil
+}
+
+// watch loads and unloads adapters as their folders come and go.
+func (s *service) watch(ctx context.Context, dir string, log *slog.Logger) {
+	err := s.engine.WatchAdapters(ctx, dir, flora.WatchOptions{Report: func(e flora.WatchEvent) {
+		if e.Err != nil {
+			log.Error("adapter", "event", e.String())
+			return
+		}
+		log.Info("adapter", "event", e.String())
+	}})
+	if ctx.Err() == nil {
+		log.Error("adapters are not watched any more", "error", err)
+	}
+}
+
+// drain refuses new work and returns when none is under way.
+func (s *service) drain(ctx context.Context) error {
+	failed := make(chan error, 2)
+	parts := 1
+	go func() { failed <- s.api.Drain(ctx) }()
+	if s.live != nil {
+		parts++
+		go func() { failed <- s.live.Drain(ctx) }()
+	}
+	var err error
+	for range parts {
+		if e := <-failed; e != nil {
+			err = e
+		}
+	}
+	return err
+}
+
+// close ends the service.
+func (s *service) close() {
+	s.cancel()
+	if s.live != nil {
+		over, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = s.live.Drain(over) // what is left is broken off
+	}
+	if s.engine != nil {
+		s.engine.Close()
+	}
 }

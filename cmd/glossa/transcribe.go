@@ -10,13 +10,17 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"glossa/asr"
 	"glossa/audio"
 	"glossa/whisper"
 )
 
 type transcribeCommand struct {
-	Files []string `arg:"" name:"file" help:"Sound files, told by their content: WAV, FLAC, MP3, and Opus or Vorbis in Ogg or WebM; with ffmpeg installed also M4A/AAC, MP4 and other sound and video. - is the standard input."`
+	Files     []string `arg:"" name:"file" help:"Sound files, told by their content: WAV, FLAC, MP3, and Opus or Vorbis in Ogg or WebM; with ffmpeg installed also M4A/AAC, MP4 and other sound and video. - is the standard input."`
+	Server    string   `group:"Server" placeholder:"URL" help:"Have a server transcribe the files, such as http://127.0.0.1:8080, instead of this process."`
+	serverKey `group:"Server"`
 	modelFlags
 	Language   string `default:"auto" placeholder:"auto|CODE" help:"The language spoken, or auto to detect it. (${default})"`
 	Client     string `placeholder:"NAME" help:"The client whose routes hold."`
@@ -35,9 +39,12 @@ type transcribeCommand struct {
 
 // Run transcribes the files in shared batches and writes their texts in the order of the files,
 // each as soon as those before it are done. What is wrong with one file does not stop the others.
-func (t *transcribeCommand) Run(ctx context.Context, c *console) error {
+func (t *transcribeCommand) Run(ctx context.Context, c *console, parsed *kong.Context) error {
 	if err := t.check(); err != nil {
 		return err
+	}
+	if t.Server != "" {
+		return t.runRemote(ctx, c, parsed.Path)
 	}
 	request, err := t.request()
 	if err != nil {

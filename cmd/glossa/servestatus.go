@@ -1,0 +1,83 @@
+package main
+
+import (
+	"sync/atomic"
+	"time"
+
+	"glossa/asr"
+	"glossa/asr/metrics"
+	"glossa/asr/web"
+	"glossa/asr/ws"
+)
+
+// now is what the server does now, for the status page. It counts beside the metrics.
+type now struct {
+	*metrics.Metrics
+	started time.Time
+	waits   web.Latencies // of requests, until they were first computed
+	commits web.Latencies // of words of live sessions
+	sound   atomic.Int64  // microseconds that were turned into text
+	busy    atomic.Int64  // nanoseconds that the engine computed
+	engine  *asr.Engine
+	live    *ws.Server
+}
+
+func newNow(m *metrics.Metrics) *now { return &now{Metrics: m, started: time.Now()} }
+
+// watch says whom to ask.
+func (n *now) watch(e *asr.Engine, live *ws.Server) { n.engine, n.live = e, live }
+
+// observer tells both the metrics and n what the engine does.
+func (n *now) observer() *asr.Observer {
+	o := *n.Metrics.Observer()
+	counted := o
+	o.Waited = func(p asr.Priority, wait time.Duration) {
+		counted.Waited(p, wait)
+		n.waits.Observe(wait)
+	}
+	o.Encoded = func(e asr.Encoded) {
+		counted.Encoded(e)
+		n.busy.Add(int64(e.Duration))
+	}
+	o.Stepped = func(s asr.Stepped) {
+		counted.Stepped(s)
+		n.busy.Add(int64(s.Duration))
+	}
+	o.Finished = func(f asr.Finished) {
+		counted.Finished(f)
+		if f.Err == nil {
+			n.sound.Add(int64(f.Audio * 1e6))
+		}
+	}
+	return &o
+}
+
+// Committed is a part of ws.Metrics.
+func (n *now) Committed(latency time.Duration) {
+	n.Metrics.Committed(latency)
+	n.commits.Observe(latency)
+}
+
+// Status is a part of web.Source.
+func (n *now) Status() web.Status {
+	s := web.Status{
+		Started: n.started, QueueWait: n.waits.Quantiles(), CommitLatency: n.commits.Quantiles(),
+		AudioSeconds: float64(n.sound.Load()) / 1e6, BusySeconds: time.Duration(n.busy.Load()).Seconds(),
+		MemoryBytes: uint64(max(0, procField("/proc/self/status", "VmRSS:"))),
+	}
+	if n.engine == nil {
+		return s
+	}
+	load := n.engine.Load()
+	s.QueueDepth, s.QueueSeconds, s.Requests, s.MaxWindows = load.Queued, load.QueuedAudio, load.Requests, load.MaxWindows
+	s.Sessions = n.live.Sessions()
+	for _, w := range load.Windows {
+		s.Batch = append(s.Batch, web.Batch{Language: w.Language, Adapter: w.Adapter, Priority: w.Priority, Windows: 1})
+	}
+	for _, a := range n.engine.Adapters() {
+		s.Adapters = append(s.Adapters, web.Adapter{
+			Name: a.Name, Kind: string(a.Kind), Rank: a.Rank, Tier: string(a.Tier), Bytes: a.Bytes, Pins: a.Pins, Requests: a.Requests,
+		})
+	}
+	return s
+}

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/url"
+	"os"
+	"strconv"
+	"sync"
+
+	"github.com/alecthomas/kong"
+
+	"glossa/asr"
+)
+
+// remoteRequests is the number of files that are on their way to a server at a time.
+const remoteRequests = 8
+
+// sentFlags are the flags of transcribe that hold with --server. What others ask for, a server is not asked for.
+var sentFlags = map[string]bool{
+	"server": true, "api-key": true, "language": true, "languages": true, "switch-language": true, "adapter": true, "task": true,
+	"format": true, "timestamps": true, "output-dir": true, "word-timestamps": true, "max-line-width": true,
+	"max-line-count": true, "max-words-per-line": true, "highlight-words": true, "vad": true, "beam-size": true,
+	"patience": true, "best-of": true, "length-penalty": true, "seed": true, "temperature": true,
+	"compression-ratio-threshold": true, "logprob-threshold": true, "no-speech-threshold": true,
+	"condition-on-previous-text": true, "initial-prompt": true, "hotwords": true,
+}
+
+// runRemote has a server transcribe the files, and writes their texts as Run does.
+func (t *transcribeCommand) runRemote(ctx context.Context, c *console, given []*kong.Path) error {
+	server, err := checkServer(t.Server)
+	if err != nil {
+		return err
+	}
+	for _, p := range given {
+		if p.Flag != nil && !p.Resolved && !sentFlags[p.Flag.Name] {
+			return fmt.Errorf("--%s: it cannot be asked of a server", p.Flag.Name)
+		}
+	}
+	fields, err := t.remoteFields()
+	if err != nil {
+		return err
+	}
+	if t.OutputDir != "" {
+		if err := os.MkdirAll(t.OutputDir, 0o777); err != nil {
+			return err
+		}
+	}
+	remote := newRemoteClient(server, t.serverKey)
+	results := make([]chan *asr.Result, len(t.Files))
+	for i := range results {
+		results[i] = make(chan *asr.Result, 1)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	defer cancel()
+	next := make(chan int)
+	for range min(remoteRequests, len(t.Files)) {
+		workers.Go(func() {
+			for i := range next {
+				results[i] <- t.send(ctx, remote, t.Files[i], fields)
+			}
+		})
+	}
+	workers.Go(func() {
+		defer close(next)
+		for i := range t.Files {
+			select {
+			case next <- i:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return t.collect(ctx, c, results)
+}
+
+// send has one file transcribed.
+func (t *transcribeCommand) send(ctx context.Context, remote *remoteClient, file string, fields url.Values) *asr.Result {
+	q := remoteRequest{name: titleOf(file), fields: fields, plain: t.plain(), translate: t.Task == "translate"}
+	q.open = func() (io.ReadCloser, error) { return os.Open(file) }
+	if file == stdinName {
+		sound, err := io.ReadAll(os.Stdin)
+		if err != nil {
+			return &asr.Result{Err: err}
+		}
+		q.open = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(sound)), nil }
+	}
+	r, err := remote.transcribe(ctx, q)
+	if err != nil {
+		return &asr.Result{Err: err}
+	}
+	if !t.SwitchLanguage {
+		for i := range r.Segments {
+			r.Segments[i].Language = "" // as here, where each is that of the recording
+		}
+	}
+	return r
+}
+
+// collect writes results in the order of the files, each when it is there.
+func (t *transcribeCommand) collect(ctx context.Context, c *console, results []chan *asr.Result) error {
+	progress := newProgress(c, len(results), "files")
+	defer progress.finish()
+	failed := false
+	for i, result := range results {
+		var r *asr.Result
+		select {
+		case r = <-result:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		progress.add(r)
+		if r.Err != nil {
+			failed = true
+			c.report(fmt.Errorf("%s: %w", titleOf(t.Files[i]), r.Err))
+			continue
+		}
+		if err := t.write(c, t.Files[i], r); err != nil {
+			return err
+		}
+	}
+	if failed {
+		return errReported
+	}
+	return nil
+}
+
+// plain reports whether text alone is wanted.
+func (t *transcribeCommand) plain() bool { return t.Format == "txt" && !t.Timestamps }
+
+// remoteFields returns what the flags ask for as fields of a form. All that has a default value here is sent, so that a
+// server does what this program would.
+func (t *transcribeCommand) remoteFields() (url.Values, error) {
+	f := make(url.Values)
+	if t.Language != asr.Auto {
+		f.Set("language", t.Language)
+	}
+	for _, l := range t.Languages {
+		f.Add("languages[]", l)
+	}
+	if t.SwitchLanguage {
+		f.Set("switch_language", "true")
+	}
+	f.Set("adapter", t.Adapter)
+	switch t.VAD {
+	case vadNone:
+	case vadBuiltin:
+		f.Set("vad_filter", "true")
+	default:
+		return nil, errors.New("--vad: with --server it is none or builtin, which is the detector of the server")
+	}
+	if len(t.Temperature) != 1 {
+		return nil, errors.New("--temperature: a server takes one")
+	}
+	if !t.plain() {
+		f.Add("timestamp_granularities[]", "segment")
+		if t.WordTimestamps {
+			f.Add("timestamp_granularities[]", "word")
+		}
+	}
+	t.remoteDecoding(f)
+	return f, nil
+}
+
+// remoteDecoding adds how windows are decoded.
+func (t *transcribeCommand) remoteDecoding(f url.Values) {
+	number := func(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
+	limit := func(name string, x threshold) {
+		switch {
+		case math.IsNaN(float64(x)):
+			f.Set(name, "none")
+		case x == math.SmallestNonzeroFloat64:
+			f.Set(name, "0")
+		default:
+			f.Set(name, number(float64(x)))
+		}
+	}
+	f.Set("beam_size", strconv.Itoa(t.BeamSize))
+	f.Set("best_of", strconv.Itoa(t.BestOf))
+	if t.Patience != 0 {
+		f.Set("patience", number(t.Patience))
+	}
+	if t.LengthPenalty != nil {
+		limit("length_penalty", *t.LengthPenalty)
+	}
+	f.Set("seed", strconv.FormatUint(t.Seed, 10))
+	f.Set("temperature", number(t.Temperature[0]))
+	limit("compression_ratio_threshold", t.CompressionRatioThreshold)
+	limit("logprob_threshold", t.LogprobThreshold)
+	limit("no_speech_threshold", t.NoSpeechThreshold)
+	f.Set("condition_on_previous_text", strconv.FormatBool(t.ConditionOnPreviousText))
+	if t.InitialPrompt != "" {
+		f.Set("prompt", t.InitialPrompt)
+	}
+	if t.Hotwords != "" {
+		f.Set("hotwords", t.Hotwords)
+	}
+}
