@@ -2,7 +2,10 @@ package main
 
 import (
 	"encoding/binary"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -119,11 +122,16 @@ func writeAdapter(dir, base string, kind flora.Kind, rank int) error {
 }
 
 // writeTone writes a sine as a WAV file.
-func writeTone(path string, hertz, seconds float64) (err error) {
+func writeTone(path string, hertz, seconds float64) error {
 	pcm := make([]float32, int(seconds*audio.SampleRate))
 	for i := range pcm {
 		pcm[i] = 0.3 * float32(math.Sin(2*math.Pi*hertz*float64(i)/audio.SampleRate))
 	}
+	return writePCM(path, pcm)
+}
+
+// writePCM writes samples as a WAV file.
+func writePCM(path string, pcm []float32) (err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return err
 	}
@@ -135,4 +143,26 @@ func writeTone(path string, hertz, seconds float64) (err error) {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return f.Close()
+}
+
+// clipTexts returns the texts of the test set by file.
+func clipTexts() (map[string]string, error) {
+	f, err := os.Open(filepath.Join(clipsDir, "manifest.jsonl"))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	texts := make(map[string]string)
+	for d := json.NewDecoder(f); ; {
+		var line struct {
+			File string `json:"audio_filepath"`
+			Text string `json:"text"`
+		}
+		if err := d.Decode(&line); errors.Is(err, io.EOF) {
+			return texts, nil
+		} else if err != nil {
+			return nil, err
+		}
+		texts[line.File] = line.Text
+	}
 }

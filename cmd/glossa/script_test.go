@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/binary"
 	"os"
 	"path/filepath"
@@ -15,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"glossa": func() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) },
+		"glossa": main,
 	})
 }
 
@@ -27,6 +26,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("HF_ENDPOINT", hub.URL)
 			env.Setenv("HF_HUB_CACHE", filepath.Join(env.WorkDir, "hub"))
 			env.Setenv("XDG_CACHE_HOME", filepath.Join(env.WorkDir, "cache"))
+			env.Values[serversKey] = make(scriptServers)
 			return nil
 		},
 		Dir:                 filepath.Join("testdata", "script"),
@@ -40,6 +40,12 @@ func TestScripts(t *testing.T) {
 			"claim":   scriptClaim,
 			"speech":  scriptSpeech,
 			"silero":  scriptSilero,
+
+			"server":     scriptServe,
+			"end":        scriptEnd,
+			"fetch":      scriptFetch,
+			"eventually": scriptEventually,
+			"clip":       scriptClip,
 		},
 	})
 }

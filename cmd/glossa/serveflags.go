@@ -64,14 +64,14 @@ func (k *apiKey) UnmarshalText(text []byte) error {
 
 func (k apiKey) String() string { return k.name + "=(secret)" }
 
-// keys returns the names of clients by their keys, those of the flags and of the file.
+// keys returns the keys of clients by the clients' names, those of the flags and of the file.
 func (f *accessFlags) keys() (map[string]string, error) {
 	keys := make(map[string]string)
 	add := func(k apiKey) error {
-		if other, ok := keys[k.key]; ok && other != k.name {
-			return fmt.Errorf("the clients %s and %s have the same key", other, k.name)
+		if other, ok := keys[k.name]; ok && other != k.key {
+			return fmt.Errorf("the client %s has two keys", k.name)
 		}
-		keys[k.key] = k.name
+		keys[k.name] = k.key
 		return nil
 	}
 	for _, k := range f.APIKey {
