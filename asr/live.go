@@ -38,6 +38,11 @@ type ListenOptions struct {
 	// Hotwords are words to expect, Prompt is text that goes before the first words. The default value is "": none.
 	Hotwords, Prompt string
 
+	// Unconditioned decodes the buffer without the text before it. It has no effect on a model that was trained on windows that end
+	// where their sound does, and without text before them (Dims.Unpadded): that is always decoded so. Prompt and
+	// Hotwords are told in any case.
+	Unconditioned bool
+
 	// Policy says what is committed. The default value is "": LocalAgreement.
 	Policy Policy
 
@@ -219,7 +224,7 @@ func (s *Session) Wait(ctx context.Context, samples int) error {
 // one without text where nobody speaks. The errors are those of Write.
 func (s *Session) Finalize() error { return s.mark(liveMark{kind: markFinalize}) }
 
-// Update changes Language, Languages, Adapter, Task, Hotwords, Prompt, NoPartials, Words and Endpointing for what begins after the
+// Update changes Language, Languages, Adapter, Task, Hotwords, Prompt, Unconditioned, NoPartials, Words and Endpointing for what begins after the
 // present segment. The errors are those of Listen and Write.
 func (s *Session) Update(o ListenOptions) error {
 	s.mu.Lock()

@@ -32,15 +32,16 @@ type liveCore struct {
 
 // liveOptions are what a liveCore goes by.
 type liveOptions struct {
-	template  Request // of what is heard
-	policy    Policy
-	language  string // "" where it is detected
-	prompt    []int32
-	partials  bool
-	words     bool
-	step      int           // frames of new sound between two hypotheses
-	maxBuffer int           // frames
-	silence   time.Duration // that ends a segment
+	template    Request // of what is heard
+	policy      Policy
+	language    string // "" where it is detected
+	prompt      []int32
+	partials    bool
+	conditioned bool // by history
+	words       bool
+	step        int           // frames of new sound between two hypotheses
+	maxBuffer   int           // frames
+	silence     time.Duration // that ends a segment
 }
 
 // Bounds of segments, in frames.
@@ -201,7 +202,7 @@ func (c *liveCore) want() *ask {
 	if seg.language != "" {
 		room := c.nTextCtx/2 - len(a.prefix) - 8
 		a.prompt = c.prompt
-		if c.language == "" || c.language == seg.language {
+		if c.conditioned && (c.language == "" || c.language == seg.language) {
 			a.prompt = slices.Concat(c.prompt, c.history)
 		}
 		a.prompt = a.prompt[max(0, len(a.prompt)-max(room, 0)):]

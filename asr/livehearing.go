@@ -16,6 +16,7 @@ func (a *ask) request(mel audio.Mel, h *hearing) Request {
 	q.Mel = func() (audio.Mel, error) { return mel, nil }
 	q.Language, q.live = a.language, h
 	q.Decoding.PromptTokens, q.Decoding.PrefixTokens = a.prompt, a.prefix
+	q.Decoding.AllowBlank = true // there may be nothing behind the prefix
 	q.Decoding.Temperatures = finalTemperatures[:1]
 	if a.kind != askPartial {
 		q.Decoding.Temperatures, q.Deadline = finalTemperatures, time.Now()

@@ -55,7 +55,7 @@ func (s *Session) coreOptions(o *ListenOptions) (liveOptions, error) {
 		return liveOptions{}, err
 	}
 	c := liveOptions{
-		template: q, policy: o.Policy, prompt: asSpoken(m, o.Prompt), partials: !o.NoPartials, words: o.Words,
+		template: q, policy: o.Policy, prompt: asSpoken(m, o.Prompt), conditioned: !o.Unconditioned && !m.Dims.Unpadded, partials: !o.NoPartials, words: o.Words,
 		step: frameAt(o.Step.Seconds()), maxBuffer: frameAt(o.MaxBuffer.Seconds()), silence: o.Endpointing,
 	}
 	switch code, _ := whisper.LanguageCode(o.Language); {
