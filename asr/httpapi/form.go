@@ -11,7 +11,6 @@ import (
 	"os"
 	"regexp"
 	"strings"
-	"time"
 )
 
 // Bounds of a form beside its file.
@@ -32,14 +31,6 @@ func (f *form) close() {
 	if f.file != nil {
 		f.file.close()
 	}
-}
-
-// body returns the body of a request, at most so many bytes of it, which have to come in time. done must be called when it was
-// read.
-func (s *Server) body(w http.ResponseWriter, r *http.Request, max int64) (body io.Reader, done func()) {
-	c := http.NewResponseController(w)
-	c.SetReadDeadline(time.Now().Add(s.options.BodyTimeout)) // a writer of tests has none
-	return http.MaxBytesReader(w, r.Body, max), func() { c.SetReadDeadline(time.Time{}) }
 }
 
 // bodyError returns the answer to a body that could not be read, nil of other errors.
@@ -67,15 +58,31 @@ func (s *Server) readForm(w http.ResponseWriter, r *http.Request) (*form, error)
 	if r.ContentLength > limit+maxFormBytes {
 		return nil, fileTooLarge(limit)
 	}
-	body, done := s.body(w, r, limit+maxFormBytes)
-	defer done()
+	body := &failingReader{Reader: http.MaxBytesReader(w, r.Body, limit+maxFormBytes)}
 	f := &form{fields: make(map[string][]string)}
 	if err := f.read(multipart.NewReader(body, boundary), limit, &spool{max: s.options.SpoolBytes, dir: s.options.TempDir}); err != nil {
 		f.close()
+		if e := bodyError(body.err); e != nil {
+			return nil, e
+		}
 		return nil, err
 	}
 	io.Copy(io.Discard, body) // to its end, behind which the server sees that a client has gone
 	return f, nil
+}
+
+// failingReader notes why it failed, which a reader of parts may take for a form that is wrong.
+type failingReader struct {
+	io.Reader
+	err error
+}
+
+func (f *failingReader) Read(p []byte) (int, error) {
+	n, err := f.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		f.err = err
+	}
+	return n, err
 }
 
 // boundaryOf returns the boundary of a form's parts.

@@ -1,12 +1,10 @@
 package httpapi
 
 import (
-	"bufio"
 	"context"
 	"crypto/rand"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"runtime/debug"
 	"slices"
@@ -57,6 +55,9 @@ func (s *Server) outer(mux http.Handler) http.Handler {
 				panic(http.ErrAbortHandler)
 			}
 		}()
+		if r.Body != nil && r.Body != http.NoBody {
+			r.Body = newTimedBody(r.Body, w, s.options.BodyTimeout)
+		}
 		if s.cors(a, r) {
 			mux.ServeHTTP(a, r)
 		}
@@ -172,78 +173,4 @@ func (s *Server) cors(w http.ResponseWriter, r *http.Request) bool {
 func sameOrigin(origin, host string) bool {
 	_, at, ok := strings.Cut(origin, "://")
 	return ok && strings.EqualFold(at, host)
-}
-
-// answerWriter notes what a handler answers, and gives each write its time.
-type answerWriter struct {
-	http.ResponseWriter
-	timeout   time.Duration
-	deadlines bool // of HTTP/1: HTTP/2 would take them for those of the whole stream
-	status    int  // 0 until it is written
-	bytes     int64
-	hijacked  bool
-}
-
-// Unwrap is for http.ResponseController.
-func (a *answerWriter) Unwrap() http.ResponseWriter { return a.ResponseWriter }
-
-// WriteHeader implements http.ResponseWriter.
-func (a *answerWriter) WriteHeader(status int) {
-	if a.status == 0 && status >= 200 {
-		a.status = status
-		a.deadline()
-	}
-	a.ResponseWriter.WriteHeader(status)
-}
-
-// Write implements http.ResponseWriter.
-func (a *answerWriter) Write(p []byte) (int, error) {
-	if a.status == 0 {
-		a.status = http.StatusOK
-	}
-	a.deadline()
-	n, err := a.ResponseWriter.Write(p)
-	a.bytes += int64(n)
-	return n, err
-}
-
-// Flush implements http.Flusher.
-func (a *answerWriter) Flush() { http.NewResponseController(a.ResponseWriter).Flush() }
-
-// Hijack implements http.Hijacker.
-func (a *answerWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	conn, rw, err := http.NewResponseController(a.ResponseWriter).Hijack()
-	if err == nil {
-		a.hijacked, a.status = true, http.StatusSwitchingProtocols
-	}
-	return conn, rw, err
-}
-
-func (a *answerWriter) deadline() {
-	if a.deadlines && !a.hijacked {
-		http.NewResponseController(a.ResponseWriter).SetWriteDeadline(time.Now().Add(a.timeout))
-	}
-}
-
-// end gives what is still in buffers its time.
-func (a *answerWriter) end() { a.deadline() }
-
-// Bounds of connections.
-const (
-	readHeaderTimeout = 10 * time.Second
-	idleTimeout       = 2 * time.Minute
-	maxHeaderBytes    = 64 << 10
-)
-
-// NewHTTPServer returns the server of a handler at an address, with bounds that hold for every connection. How long a body may take to
-// come and a client to read are not among them, since streams and websockets last: the handler of a [Server] bounds both.
-func NewHTTPServer(addr string, h http.Handler, logger *slog.Logger) *http.Server {
-	if logger == nil {
-		logger = slog.New(slog.DiscardHandler)
-	}
-	return &http.Server{
-		Addr: addr, Handler: h,
-		ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
-		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
-	}
 }

@@ -156,9 +156,7 @@ const maxJSON = 64 << 10
 
 // readJSON reads the body of a request, an object whose members v has. No body is an empty object.
 func (s *Server) readJSON(w http.ResponseWriter, r *http.Request, v any) error {
-	body, done := s.body(w, r, maxJSON)
-	defer done()
-	d := json.NewDecoder(body)
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxJSON))
 	d.DisallowUnknownFields()
 	err := d.Decode(v)
 	if err == nil {

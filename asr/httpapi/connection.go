@@ -1,0 +1,106 @@
+package httpapi
+
+import (
+	"bufio"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
+
+// Bounds of connections.
+const (
+	readHeaderTimeout = 10 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 64 << 10
+)
+
+// NewHTTPServer returns the server of a handler at an address, with bounds that hold for every connection. How long a body may take to
+// come and a client to read are not among them, since streams and websockets last: the handler of a [Server] bounds both.
+func NewHTTPServer(addr string, h http.Handler, logger *slog.Logger) *http.Server {
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	return &http.Server{
+		Addr: addr, Handler: h,
+		ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+	}
+}
+
+// timedBody is a body that has to come in time, whoever reads it, if anybody: the server itself reads what is left of one that was
+// answered too early.
+type timedBody struct {
+	io.ReadCloser
+	control *http.ResponseController
+}
+
+func newTimedBody(body io.ReadCloser, w http.ResponseWriter, timeout time.Duration) *timedBody {
+	b := &timedBody{body, http.NewResponseController(w)}
+	b.control.SetReadDeadline(time.Now().Add(timeout)) // a writer of tests has none
+	return b
+}
+
+// Read implements io.Reader. Behind the end, a client may be silent for as long as it likes.
+func (b *timedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		b.control.SetReadDeadline(time.Time{})
+	}
+	return n, err
+}
+
+// answerWriter notes what a handler answers, and gives each write its time.
+type answerWriter struct {
+	http.ResponseWriter
+	timeout   time.Duration
+	deadlines bool // of HTTP/1: HTTP/2 would take them for those of the whole stream
+	status    int  // 0 until it is written
+	bytes     int64
+	hijacked  bool
+}
+
+// Unwrap is for http.ResponseController.
+func (a *answerWriter) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// WriteHeader implements http.ResponseWriter.
+func (a *answerWriter) WriteHeader(status int) {
+	if a.status == 0 && status >= 200 {
+		a.status = status
+		a.deadline()
+	}
+	a.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (a *answerWriter) Write(p []byte) (int, error) {
+	if a.status == 0 {
+		a.status = http.StatusOK
+	}
+	a.deadline()
+	n, err := a.ResponseWriter.Write(p)
+	a.bytes += int64(n)
+	return n, err
+}
+
+// Flush implements http.Flusher.
+func (a *answerWriter) Flush() { http.NewResponseController(a.ResponseWriter).Flush() }
+
+// Hijack implements http.Hijacker.
+func (a *answerWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(a.ResponseWriter).Hijack()
+	if err == nil {
+		a.hijacked, a.status = true, http.StatusSwitchingProtocols
+	}
+	return conn, rw, err
+}
+
+func (a *answerWriter) deadline() {
+	if a.deadlines && !a.hijacked {
+		http.NewResponseController(a.ResponseWriter).SetWriteDeadline(time.Now().Add(a.timeout))
+	}
+}
+
+// end gives what is still in buffers its time.
+func (a *answerWriter) end() { a.deadline() }

@@ -1,0 +1,101 @@
+package httpapi
+
+import (
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"glossa/asr"
+)
+
+// FuzzForm checks that no body of a form makes the server panic, or take more than it may.
+func FuzzForm(f *testing.F) {
+	part := func(name, value string) string {
+		return "--x\r\nContent-Disposition: form-data; name=\"" + name + "\"\r\n\r\n" + value + "\r\n"
+	}
+	for _, body := range []string{
+		part("file", "RIFF") + part("language", "cs") + "--x--\r\n",
+		part("timestamp_granularities[]", "word") + part("chunking_strategy", `{"type":"server_vad","threshold":0.5}`) + part("file", "x") + "--x--",
+		part("chunking_strategy[type]", "server_vad") + part("temperature", "1e-400") + part("seed", "-1"),
+		"--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\\\"b\"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=41=\r\n\r\n--x--",
+		"--x--", "",
+	} {
+		f.Add(body)
+	}
+	s := &Server{options: Options{Limits: asr.Limits{RequestBytes: 200}, SpoolBytes: 50, TempDir: f.TempDir()}.withDefaults(), window: 30 * time.Second}
+	s.engine = noAdapters{}
+	f.Fuzz(func(t *testing.T, body string) {
+		r := httptest.NewRequest("POST", "/", strings.NewReader(body))
+		r.Header.Set("Content-Type", "multipart/form-data; boundary=x")
+		form, err := s.readForm(httptest.NewRecorder(), r)
+		if err != nil {
+			if e := s.answer(r, err); e.status < 400 || e.status >= 500 {
+				t.Errorf("%d: %v", e.status, err)
+			}
+			return
+		}
+		defer form.close()
+		if form.file != nil && (form.file.len() > 200 || len(form.file.memory) > 50) {
+			t.Errorf("a file of %d bytes, %d of them in memory", form.file.len(), len(form.file.memory))
+		}
+		want, err := s.wants(r.Context(), form, "transcribe")
+		if err != nil {
+			if e := s.answer(r, err); e.status < 400 || e.status >= 500 {
+				t.Errorf("%d: %v", e.status, err)
+			}
+			return
+		}
+		if n := want.request.Decoding.BeamSize; n < 0 || n > maxBeams || want.format == "" || len(want.request.Decoding.Temperatures) > 1 {
+			t.Errorf("%+v", want)
+		}
+	})
+}
+
+// noAdapters is an engine of which nothing but its adapters is asked, which it has none of.
+type noAdapters struct{ Engine }
+
+func (noAdapters) Allows(string, string) bool { return false }
+
+// FuzzToken checks that no token is taken that was not issued, whatever it looks like, and that parsing one gives what was parsed.
+func FuzzToken(f *testing.F) {
+	a, err := newAuthenticator(Auth{Keys: map[string]string{"anna": "anna-key"}, TokenSecret: []byte("0123456789abcdef")})
+	if err != nil {
+		f.Fatal(err)
+	}
+	a.now = func() time.Time { return time.Unix(1_000_000, 0) }
+	token, _ := a.issue("anna", time.Minute)
+	long, _ := a.issue(strings.Repeat("n", maxNameBytes), time.Minute)
+	if client, ok := a.verify(token); !ok || client != "anna" {
+		f.Fatalf("%q, %v", client, ok)
+	}
+	if _, _, ok := parseToken(long); !ok {
+		f.Fatal("a token of a long name is not read")
+	}
+	for _, seed := range []string{token, long, token[:len(token)-1], "ek_", "ek_.", "ek_AQAAAAAAAAAAAAAAAAAAAAAA.AA", "", strings.ToLower(token), token + "="} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if client, ok := a.verify(s); ok && s != token {
+			t.Errorf("%q is taken for one of %q", s, client)
+		}
+		if said, _, ok := parseToken(s); ok && len(said) < tokenHead {
+			t.Errorf("%q has %d bytes", s, len(said))
+		}
+		if client, ok := a.clientOf(s); ok && s != "anna-key" {
+			t.Errorf("%q is taken for the key of %q", s, client)
+		}
+	})
+}
+
+// FuzzCredential checks that what browsers send as subprotocols is read without panics, and a key found in it is part of it.
+func FuzzCredential(f *testing.F) {
+	for _, seed := range []string{"token, abc", "realtime, openai-insecure-api-key.abc", "token", ",,", "bearer,", "Token,a,b"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		if key := protocolCredential([]string{header}); !strings.Contains(header, key) {
+			t.Errorf("%q in %q", key, header)
+		}
+	})
+}
