@@ -267,8 +267,10 @@ func (c *conn) lookUp(err error) (echoed bool, how outcome) {
 			return true, failed
 		}
 		return sent, broken
-	case closing != nil:
-		return false, closing.how
+	case closing != nil && closing.how == failed:
+		return false, failed
+	case closing != nil: // whether the client gets its end, is not known
+		return false, broken
 	case superset:
 		c.fail(errTaken)
 		return false, broken
@@ -436,6 +438,7 @@ func (c *conn) next(l *live, until time.Time) (ok bool) {
 // tell writes an event.
 func (c *conn) tell(l *live, e asr.Event) bool {
 	messages := c.proto.event(e)
+	l.done = e.Kind == asr.Done
 	for _, m := range messages {
 		if !c.send(m) {
 			return false
@@ -453,8 +456,7 @@ func (c *conn) tell(l *live, e asr.Event) bool {
 	if e.Kind == asr.Failed {
 		c.log.Error("live session: a segment was not decoded", "error", e.Err)
 	}
-	if e.Kind == asr.Done {
-		l.done = true
+	if l.done {
 		c.closeDone()
 	}
 	return true

@@ -125,6 +125,11 @@ func (s *sound) emit(pcm []float32) error {
 	pause, waited := shortest, time.Duration(0)
 	for len(pcm) > 0 {
 		n := min(len(pcm), maxWrite)
+		if waited == 0 {
+			s.mu.Lock()
+			s.arrivals.add(s.samples+int64(n), time.Now())
+			s.mu.Unlock()
+		}
 		err := s.session.Write(pcm[:n])
 		switch {
 		case err == nil:
@@ -132,7 +137,6 @@ func (s *sound) emit(pcm []float32) error {
 			pause, waited = shortest, 0
 			s.mu.Lock()
 			s.samples += int64(n)
-			s.arrivals.add(s.samples, time.Now())
 			s.mu.Unlock()
 			continue
 		case !errors.Is(err, asr.ErrBusy):
@@ -233,7 +237,8 @@ func (a *arrivals) add(samples int64, at time.Time) {
 	a.marks = append(a.marks, arrival{samples, at})
 }
 
-// of returns when the sample came, by the first mark that is not before it, and forgets the marks before that.
+// of returns when the sample came, by the first mark that is not before it, and forgets the marks before that. One that
+// has not come, as of a word whose end is a guess, is taken for the last.
 func (a *arrivals) of(sample int64) (time.Time, bool) {
 	for i, m := range a.marks {
 		if m.samples >= sample {
@@ -241,5 +246,5 @@ func (a *arrivals) of(sample int64) (time.Time, bool) {
 			return m.at, true
 		}
 	}
-	return a.last.at, a.last.samples >= sample
+	return a.last.at, a.last.samples > 0
 }
