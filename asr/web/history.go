@@ -121,6 +121,9 @@ func (h *History) columns(first int) Columns {
 
 // rates returns sound by computing and computing by time, over the rateSpan that ends with sample i.
 func (h *History) rates(i int) (rtfx, load float64) {
+	if i == 0 && len(h.samples) > 1 {
+		i = 1 // the oldest has nothing before it
+	}
 	from := max(0, i-int(rateSpan/historyStep))
 	a, b := h.samples[from], h.samples[i]
 	sound, busy := b.status.AudioSeconds-a.status.AudioSeconds, b.status.BusySeconds-a.status.BusySeconds

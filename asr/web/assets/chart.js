@@ -30,7 +30,7 @@ export function ceiling(value) {
 }
 
 export class Chart {
-  // series are {name, column} of at most two lines, least is the least top of the axis, format writes a value.
+  // series are {name, column, unit} of at most two lines, unit what a column is divided by, least is the least top of the axis, format writes a value.
   constructor(parent, { title, unit, series, least, format }) {
     Object.assign(this, { title, unit, series, least, format });
     const figure = html('figure', 'chart', '', parent);
@@ -81,6 +81,11 @@ export class Chart {
     this.draw();
   }
 
+  // of is the values of a line.
+  of({ column, unit = 1 }) {
+    return this.history[column].map((v) => v / unit);
+  }
+
   draw() {
     const { history } = this;
     const width = this.svg.clientWidth;
@@ -88,14 +93,15 @@ export class Chart {
     if (!history || history.time.length === 0 || width === 0) return;
     const times = history.time;
     const end = times.at(-1);
-    const top = ceiling(Math.max(this.least, ...this.series.flatMap((s) => history[s.column])));
+    const top = ceiling(Math.max(this.least, ...this.series.flatMap((s) => this.of(s))));
     const x = (t) => MARGINS.left + (1 - (end - t) / SPAN) * (width - MARGINS.left - MARGINS.right);
     const y = (v) => height - MARGINS.bottom - v / top * (height - MARGINS.top - MARGINS.bottom);
     this.svg.setAttribute('viewBox', `0 0 ${width} ${height}`);
     this.svg.replaceChildren();
     this.axes(top, x, y, end, width);
     this.series.forEach((s, i) => {
-      const points = times.map((t, k) => `${x(t).toFixed(1)},${y(history[s.column][k]).toFixed(1)}`).join('L');
+      const values = this.of(s);
+      const points = times.map((t, k) => `${x(t).toFixed(1)},${y(values[k]).toFixed(1)}`).join('L');
       if (i === 0) svg('path', { class: 'area', d: `M${x(times[0]).toFixed(1)},${y(0)}L${points}L${x(end)},${y(0)}Z` }, this.svg);
       svg('path', { class: i === 1 ? 'line second' : 'line', d: `M${points}` }, this.svg);
     });
@@ -105,7 +111,7 @@ export class Chart {
   axes(top, x, y, end, width) {
     for (const v of [0, top / 2, top]) {
       svg('line', { class: 'grid', x1: MARGINS.left, x2: width - MARGINS.right, y1: y(v), y2: y(v) }, this.svg);
-      svg('text', { class: 'label', x: MARGINS.left - 8, y: y(v) + 4, 'text-anchor': 'end' }, this.svg).textContent = this.format(v);
+      svg('text', { class: 'label', x: MARGINS.left - 8, y: y(v) + 4, 'text-anchor': 'end' }, this.svg).textContent = this.format(v).replace(/(\.\d*?)0+(\D*)$/, '$1$2').replace(/\.$/, '');
     }
     for (const minutes of [10, 5, 0]) {
       const text = svg('text', { class: 'label', x: x(end - minutes * 60000), y: y(0) + 16, 'text-anchor': { 10: 'start', 5: 'middle', 0: 'end' }[minutes] }, this.svg);
@@ -123,7 +129,7 @@ export class Chart {
       svg('line', { class: 'cursor', x1: x(times[k]), x2: x(times[k]), y1: MARGINS.top, y2: height - MARGINS.bottom }, this.svg);
     }
     const told = this.series.map((s, i) => {
-      const value = this.format(this.history[s.column][k]);
+      const value = this.format(this.of(s)[k]);
       this.values[i].textContent = value;
       return `${s.name} ${value}`;
     });
@@ -140,7 +146,7 @@ export class Chart {
       if (k < 0) break;
       const row = document.createElement('tr');
       html('td', '', m === 0 ? 'now' : `${m} min`, row);
-      for (const s of this.series) html('td', 'number', this.format(this.history[s.column][k]), row);
+      for (const s of this.series) html('td', 'number', this.format(this.of(s)[k]), row);
       rows.push(row);
     }
     this.body.replaceChildren(...rows);

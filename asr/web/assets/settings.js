@@ -54,12 +54,12 @@ export class Settings {
   }
 
   setLanguages(list) {
-    $('language').replaceChildren($('language').options[0], ...list.map((l) => new Option(l.name, l.code)));
+    offer($('language'), 1, list.map((l) => new Option(l.name, l.code)));
     this.restore('language');
   }
 
   setAdapters(names) {
-    $('adapter').replaceChildren($('adapter').options[0], $('adapter').options[1], ...names.map((n) => new Option(n, n)));
+    offer($('adapter'), 2, names.map((n) => new Option(n, n)));
     this.restore('adapter');
   }
 
@@ -92,4 +92,10 @@ export class Settings {
     if (this.hotwords.length > 0) fields.hotwords = this.hotwords.join(', ');
     return fields;
   }
+}
+
+// offer puts options behind the first ones of a choice, which stay.
+function offer(select, stay, options) {
+  while (select.options.length > stay) select.remove(stay);
+  select.append(...options);
 }

@@ -32,17 +32,15 @@ function duration(s) {
   return `${Math.floor(s / n)} ${unit}${rest > 0 ? ` ${rest} ${next[1]}` : ''}`;
 }
 
-const mebibytes = (v) => number(v / 1048576);
-
 const charts = [
   { title: 'Commit latency', unit: 's from the end of a word', least: 1, format: secondsOf, series: [{ name: 'median', column: 'commit_p50' }, { name: '95%', column: 'commit_p95' }] },
   { title: 'Queue wait', unit: 's until a request is computed', least: 0.1, format: secondsOf, series: [{ name: 'median', column: 'wait_p50' }, { name: '95%', column: 'wait_p95' }] },
   { title: 'Queue', unit: 's of sound that waits', least: 10, format: number, series: [{ name: 'sound', column: 'queue_seconds' }] },
   { title: 'Requests', unit: 'in the server, and that wait', least: 4, format: number, series: [{ name: 'all', column: 'requests' }, { name: 'waiting', column: 'queue_depth' }] },
-  { title: 'Live sessions', unit: 'open, and in which somebody speaks', least: 4, format: number, series: [{ name: 'open', column: 'sessions' }, { name: 'speaking', column: 'speaking' }] },
+  { title: 'Live sessions', unit: 'open, and with speech', least: 4, format: number, series: [{ name: 'open', column: 'sessions' }, { name: 'speaking', column: 'speaking' }] },
   { title: 'RTFx', unit: 's of sound a second of computing', least: 10, format: number, series: [{ name: 'now', column: 'rtfx' }] },
   { title: 'Load', unit: 'share of time that is computed in', least: 1, format: percent, series: [{ name: 'now', column: 'load' }] },
-  { title: 'Memory', unit: 'MiB', least: 100, format: mebibytes, series: [{ name: 'now', column: 'memory' }] },
+  { title: 'Memory', unit: 'MiB', least: 100, format: number, series: [{ name: 'now', column: 'memory', unit: 1048576 }] },
 ].map((c) => new Chart($('charts'), c));
 
 let history = { time: [] };
@@ -168,7 +166,7 @@ function tell(text) {
   if ($('state').textContent !== text) $('state').textContent = text;
 }
 
-let toldAt = 0;
+let toldAt = -Infinity;
 
 function show(answer) {
   if (performance.now() - toldAt > 5000) {

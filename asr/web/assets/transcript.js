@@ -135,6 +135,7 @@ class Take {
   }
 
   partial(event) {
+    if (!event.committed && !event.tentative && !this.segments.has(`${this.generation}.${event.segment_id}`)) return;
     this.segment(event.segment_id).partial(event);
     this.transcript.changed();
   }
@@ -181,7 +182,10 @@ class Take {
 
   // end closes what is open: no more text comes.
   end() {
-    for (const s of this.segments.values()) s.close();
+    for (const s of this.segments.values()) {
+      s.close();
+      if (s.shown === '') this.withdraw(s);
+    }
     this.transcript.changed();
   }
 }

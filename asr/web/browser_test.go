@@ -1,0 +1,188 @@
+package web_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"glossa/audio"
+)
+
+// playwright is the version of playwright-core that the scripts are written for.
+const playwright = "1.65.1"
+
+// clip is what the browser's microphone hears.
+const clip = "../../testdata/multilingual/en/01.flac"
+
+// TestModules runs those tests of the page's modules that need no browser.
+func TestModules(t *testing.T) {
+	report(t, script(t, "modules.mjs", "ASSETS="+absolute(t, "assets")))
+}
+
+// TestPagesInABrowser runs testdata/behaviour.mjs in headless Chromium against a fake server. GLOSSA_SHOTS may name a folder for
+// screenshots, and -short leaves the test out.
+func TestPagesInABrowser(t *testing.T) {
+	environment := browserEnvironment(t)
+	_, server := newFake(t)
+	report(t, script(t, "behaviour.mjs", append(environment, "BASE="+server.URL+"/")...))
+}
+
+// TestListenScript runs the script that can be pointed at any server.
+func TestListenScript(t *testing.T) {
+	environment := browserEnvironment(t)
+	_, server := newFake(t)
+	var got struct {
+		Committed                   string
+		Retracted, Faults, Problems []any
+		Files                       map[string]string
+	}
+	out := script(t, "listen.mjs", append(environment, "BASE="+server.URL+"/", "SECONDS=5")...)
+	if err := json.Unmarshal(out, &got); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if !strings.HasPrefix(got.Committed, spoken[0].text) || len(got.Retracted)+len(got.Faults)+len(got.Problems) > 0 {
+		t.Errorf("%s", out)
+	}
+	if !strings.Contains(got.Files["srt"], "00:00:00,300 --> ") || len(got.Files) != 4 {
+		t.Errorf("files: %v", got.Files)
+	}
+}
+
+// script runs a script of testdata, and returns what it wrote. A status that is not 0 fails the test.
+func script(t *testing.T, name string, environment ...string) []byte {
+	t.Helper()
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Skipf("SKIP: node, absent: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	c := exec.CommandContext(ctx, node, filepath.Join("testdata", name))
+	c.Env = append(os.Environ(), environment...)
+	c.WaitDelay = 5 * time.Second
+	var stderr bytes.Buffer
+	c.Stderr = &stderr
+	out, err := c.Output()
+	if err != nil || stderr.Len() > 0 {
+		t.Errorf("%s: %v\n%s", name, err, &stderr)
+	}
+	return out
+}
+
+// report makes a test of each line of a script: ok or FAIL, a name, and why.
+func report(t *testing.T, out []byte) {
+	t.Helper()
+	n := 0
+	for line := range strings.Lines(string(out)) {
+		verdict, name, _ := strings.Cut(strings.TrimSpace(line), " ")
+		name, why, _ := strings.Cut(name, ": ")
+		n++
+		t.Run(name, func(t *testing.T) {
+			if verdict != "ok" {
+				t.Error(why)
+			}
+		})
+	}
+	if n == 0 {
+		t.Error("the script checked nothing")
+	}
+}
+
+// browserEnvironment is what testdata/browser.mjs needs to know. The test is skipped where there is no browser.
+func browserEnvironment(t *testing.T) []string {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("SKIP: a browser, for -short")
+	}
+	i := slices.IndexFunc(browsers, func(name string) bool { _, err := exec.LookPath(name); return err == nil })
+	if i < 0 {
+		t.Skipf("SKIP: Chromium, absent: none of %s", strings.Join(browsers, ", "))
+	}
+	chromium, err := exec.LookPath(browsers[i])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []string{"CHROMIUM=" + chromium, "PLAYWRIGHT=" + playwrightDir(t), "CLIP=" + wavClip(t), "SHOTS=" + os.Getenv("GLOSSA_SHOTS")}
+}
+
+var browsers = []string{"chromium", "chromium-browser", "google-chrome"}
+
+// playwrightDir returns the folder that playwright-core is installed in, once for all runs of the tests.
+func playwrightDir(t *testing.T) string {
+	t.Helper()
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Skipf("SKIP: a folder for playwright-core, absent: %v", err)
+	}
+	dir := filepath.Join(cache, "glossa-test", "playwright-core-"+playwright)
+	if _, err := os.Stat(filepath.Join(dir, "package.json")); err == nil {
+		return dir
+	}
+	npm, err := exec.LookPath("npm")
+	if err != nil {
+		t.Skipf("SKIP: npm, absent: %v", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	temporary, err := os.MkdirTemp(filepath.Dir(dir), "new-*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(temporary)
+	c := exec.CommandContext(t.Context(), npm, "install", "--prefix", temporary, "--no-audit", "--no-fund", "playwright-core@"+playwright)
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Skipf("SKIP: playwright-core, which npm cannot install: %v\n%s", err, out)
+	}
+	if err := os.Rename(temporary, dir); err != nil && !os.IsExist(err) {
+		t.Logf("playwright-core: %v", err) // another test was faster
+	}
+	return dir
+}
+
+// wavClip writes the clip as the WAV file that Chromium reads its microphone from.
+func wavClip(t *testing.T) string {
+	t.Helper()
+	f, err := os.Open(clip)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	pcm, err := audio.Decode(f, audio.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const rate = 16_000
+	var b bytes.Buffer
+	b.WriteString("RIFF")
+	binary.Write(&b, binary.LittleEndian, uint32(36+2*len(pcm.Samples)))
+	b.WriteString("WAVEfmt ")
+	binary.Write(&b, binary.LittleEndian, []uint32{16, 1 | 1<<16, rate, 2 * rate, 2 | 16<<16})
+	b.WriteString("data")
+	binary.Write(&b, binary.LittleEndian, uint32(2*len(pcm.Samples)))
+	for _, x := range pcm.Samples {
+		binary.Write(&b, binary.LittleEndian, int16(max(-1, min(1, x))*32767))
+	}
+	name := filepath.Join(t.TempDir(), "clip.wav")
+	if err := os.WriteFile(name, b.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func absolute(t *testing.T, name string) string {
+	t.Helper()
+	path, err := filepath.Abs(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
