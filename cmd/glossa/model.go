@@ -28,6 +28,7 @@ type modelFlags struct {
 
 	watched  bool          // Adapters is for somebody else to open
 	observer *asr.Observer // is told what the engine does
+	speakers int           // live sessions that are heard at a time, 0 for the default
 }
 
 // nanoName is the name of the embedded model.
@@ -58,7 +59,7 @@ func (f *modelFlags) engine() (*asr.Engine, error) {
 	if err = errors.Join(err, checkpoint.Close()); err != nil {
 		return nil, err
 	}
-	options := asr.Options{SchedulerOptions: asr.SchedulerOptions{MaxWindows: f.Batch}, Routes: routes, AdapterMemory: int64(f.AdapterMemory), Observer: f.observer}
+	options := asr.Options{SchedulerOptions: asr.SchedulerOptions{MaxWindows: f.Batch}, Routes: routes, AdapterMemory: int64(f.AdapterMemory), Observer: f.observer, Speakers: f.speakers}
 	if f.Model != nanoName && (f.Adapters != "" || len(f.AdapterDir) > 0) { // nano is as fast by what other machines measured
 		if options.Strategies, err = strategyOptions(m, b, f.Batch); err != nil {
 			return nil, err

@@ -57,7 +57,7 @@ func (f *serverFlags) open(ctx context.Context, log *slog.Logger) (*service, err
 	s := &service{keyed: len(o.Auth.Keys) > 0}
 	if f.Workers > 0 {
 		f.observer = now.observer()
-		f.watched = f.WatchAdapters
+		f.watched, f.speakers = f.WatchAdapters, o.Limits.Speakers
 		if s.engine, err = f.engine(); err != nil {
 			return nil, err
 		}
