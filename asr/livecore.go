@@ -83,7 +83,7 @@ type liveSegment struct {
 	before    []heardWord // of the last hypothesis, those behind committed
 	begun     bool        // there was a Final
 	shown     [2]string   // committed and tentative text of the last Partial
-	lastEnd   float64     // where the last word of a Final ended
+	lastEnd   float64     // where the last word ended that is committed
 }
 
 // askKind is why something is heard.
@@ -156,10 +156,11 @@ func (c *liveCore) finalize() {
 
 // begin begins the segment of the first span, if there is none. One without sound is done with at once.
 func (c *liveCore) begin() {
-	if c.segment == nil && c.updated != nil {
-		c.liveOptions, c.updated = *c.updated, nil
-	}
-	for c.segment == nil && len(c.spans) > 0 {
+	for c.segment == nil && (c.updated != nil || len(c.spans) > 0) {
+		if c.updated != nil {
+			c.liveOptions, c.updated = *c.updated, nil
+			continue
+		}
 		s := c.spans[0]
 		c.segment = &liveSegment{number: c.segments, from: s.from, heard: s.start, language: c.liveOptions.language, lastEnd: seconds(s.start)}
 		c.segments++
@@ -239,7 +240,7 @@ func (c *liveCore) answer(h hypothesis) {
 	}
 	seg.heard = a.to
 	words, tail := split(h.words, seg.committed, c.decode)
-	if seg.language == "" {
+	if seg.language == "" && a.kind == askPartial {
 		c.partial(h, nil, tail)
 		return
 	}
@@ -295,7 +296,9 @@ func (c *liveCore) commit(a *ask, h hypothesis, words, tail []heardWord) {
 	}
 	n := c.policy.commits(agreement{seg.before, tail, seconds(a.to), (a.to - a.from) / whisper.FramesPerToken})
 	seg.committed = append(seg.committed, tokensOf(tail[:n])...)
-	seg.before = tail[n:]
+	if seg.before = tail[n:]; n > 0 {
+		seg.lastEnd = tail[n-1].End
+	}
 	c.partial(h, tail[:n], tail[n:])
 	c.trim(a, h, words)
 }
@@ -378,11 +381,8 @@ func (c *liveCore) finalOf(words []heardWord, h hypothesis) Event {
 		_, tail := split(words, seg.committed, c.decode)
 		e.commitment(tail)
 	}
-	if seg.language != c.language {
-		c.history = nil
-	}
-	if seg.language != "" {
-		c.language = seg.language
+	if seg.language != c.language && seg.language != "" {
+		c.language, c.history = seg.language, nil
 	}
 	c.history = append(c.history, tokens...)
 	c.history = c.history[max(0, len(c.history)-c.nTextCtx/2):]
