@@ -58,7 +58,7 @@ func (a *authenticator) verify(token string) (client string, ok bool) {
 // parseToken returns the parts of a token.
 func parseToken(token string) (said, signature []byte, ok bool) {
 	body, ok := strings.CutPrefix(token, tokenPrefix)
-	if !ok || len(token) > maxToken {
+	if !ok || len(token) > maxToken || strings.ContainsAny(token, "\r\n") { // which base64 passes over
 		return nil, nil, false
 	}
 	first, second, ok := strings.Cut(body, ".")
