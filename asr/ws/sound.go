@@ -1,9 +1,9 @@
 package ws
 
 import (
+	"bytes"
 	"errors"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"glossa/asr"
@@ -51,6 +51,13 @@ func newSound(encoding string, rate, channels int, limit, overrun time.Duration)
 			return nil, err
 		}
 		s.decoder = &wholeMilliseconds{decoder: raw, rate: int64(rate), width: int64(audio.RawWidth(encoding) * channels)}
+	case encoding == opusOrOgg:
+		s.decoder = &sniffing{begin: func(first []byte) (decoder, error) {
+			if bytes.HasPrefix(first, []byte("OggS")) {
+				return audio.NewFileStream(limit, s.emit), nil
+			}
+			return audio.NewOpusStream(min(channels, 2), limit, s.emit)
+		}}
 	case encoding == "opus":
 		packets, err := audio.NewOpusStream(channels, limit, s.emit)
 		if err != nil {
@@ -161,54 +168,6 @@ func (s *sound) latency(at float64, now time.Time) (time.Duration, bool) {
 	defer s.mu.Unlock()
 	came, ok := s.arrivals.of(int64(at * audio.SampleRate))
 	return now.Sub(came), ok
-}
-
-// wholeMilliseconds passes on raw sound up to the last whole millisecond, so that a position of milliseconds names a
-// sample: that of millisecond m is frame ⌊m·rate/1000⌋. What is behind it waits for more, and is not taken yet.
-type wholeMilliseconds struct {
-	decoder
-	rate, width int64        // sample frames a second, bytes a frame
-	passed      atomic.Int64 // frames
-	last        atomic.Int64 // the millisecond of that
-	rest        []byte
-}
-
-func (w *wholeMilliseconds) Write(piece []byte) error {
-	if int64(len(piece))%w.width != 0 {
-		return w.decoder.Write(piece) // which says what is wrong
-	}
-	passed := w.passed.Load()
-	frames := passed + int64(len(w.rest)+len(piece))/w.width
-	// The last millisecond m with frame ⌊m·rate/1000⌋ <= frames.
-	last := ((frames+1)*1000 - 1) / w.rate
-	now := last * w.rate / 1000
-	pass := (now - passed) * w.width
-	if pass <= 0 {
-		w.rest = append(w.rest, piece...)
-		return nil
-	}
-	if len(w.rest) > 0 {
-		piece = append(w.rest, piece...)
-	}
-	if err := w.decoder.Write(piece[:pass]); err != nil {
-		return err
-	}
-	w.passed.Store(now)
-	w.last.Store(last)
-	w.rest = append([]byte(nil), piece[pass:]...)
-	return nil
-}
-
-// forget drops what waits: the client sends it again.
-func (w *wholeMilliseconds) forget() { w.rest = nil }
-
-func (w *wholeMilliseconds) Close() error {
-	if len(w.rest) > 0 {
-		if err := w.decoder.Write(w.rest); err != nil {
-			return err
-		}
-	}
-	return w.decoder.Close()
 }
 
 // arrivals remember when sound came, to a tenth of a second of it.

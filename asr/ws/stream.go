@@ -12,7 +12,7 @@ import (
 
 // Stream serves /v1/stream: see [Config], [Ready] and [Event].
 func (s *Server) Stream(w http.ResponseWriter, r *http.Request) {
-	c := s.upgrade(w, r, "/v1/stream", nil)
+	c := s.accept(w, r, "/v1/stream")
 	if c == nil {
 		return
 	}
