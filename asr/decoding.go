@@ -52,8 +52,15 @@ type Decoding struct {
 	InitialPrompt      string
 	CarryInitialPrompt bool
 
+	// PromptTokens are the InitialPrompt as tokens. They cannot stand beside one.
+	PromptTokens []int32
+
 	// Prefix is text that every window begins with, and that the result leaves out.
 	Prefix string
+
+	// PrefixTokens are tokens of text, exactly these, that the first window begins with; they are part of the result, and have
+	// their times. They are of use for a recording that fits a window, without timestamps, and cannot stand beside a Prefix.
+	PrefixTokens []int32
 
 	// Hotwords are words that every window is prompted with, before what else goes before it. They
 	// cannot stand beside a Prefix.

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"glossa/audio"
 	"glossa/flora"
 	"glossa/whisper"
 	"glossa/whisper/tensor"
@@ -31,6 +32,9 @@ type Options struct {
 	// KeepAdapters are the names of adapters that stay in memory. The default value is nil.
 	KeepAdapters []string
 
+	// Speakers is the number of live sessions that are heard at a time: see [Limits]. The default value is 0: that of Limits.
+	Speakers int
+
 	// Strategies say how linears are computed under adapters. The default value is the zero value, that
 	// of [flora.NewBatch].
 	Strategies flora.Options
@@ -46,6 +50,9 @@ type Engine struct {
 	bank    *flora.Bank
 	routes  Routes
 	start   time.Time
+
+	speakers *speakers
+	tables   *audio.Extractor // of the model's log-mel, for live sessions
 
 	// Of the goroutine that computes.
 	device    device
@@ -105,6 +112,11 @@ func newEngineOn(m *whisper.Model, b tensor.Backend, o Options) (*Engine, error)
 	e.scheduler = NewScheduler(o.SchedulerOptions)
 	e.tasks, e.tickets = make(map[TaskID]*recording), make(map[int]*recording)
 	e.wake = make(chan struct{}, 1)
+	limits := Limits{Speakers: o.Speakers}.WithDefaults()
+	e.speakers = newSpeakers(limits.Speakers)
+	if e.tables, err = audio.NewExtractor(m.Dims.NMels); err != nil {
+		return nil, err
+	}
 	e.bank, err = flora.NewBank(m, b, flora.BankOptions{
 		MaxBytes: o.AdapterMemory, Keep: o.KeepAdapters, Reserved: []string{Auto, None}, Strategies: o.Strategies,
 		Wake: func() { e.send(func() { e.bank.Sweep() }) },

@@ -99,6 +99,9 @@ func (r *recording) read() error {
 	if r.whole != nil {
 		return r.load(r.whole.pcm(r))
 	}
+	if r.request.Mel != nil {
+		return r.loadMel()
+	}
 	pcm, err := r.request.Audio()
 	if err != nil {
 		return err

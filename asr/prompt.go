@@ -20,7 +20,9 @@ type prompt struct {
 // newPrompt returns the prompt of a recording's first window.
 func newPrompt(d Decoding, m *whisper.Model) prompt {
 	p := prompt{carry: d.CarryInitialPrompt, room: m.Dims.NTextCtx/2 - 1}
-	p.tokens = asSpoken(m, d.InitialPrompt)
+	if p.tokens = slices.Clone(d.PromptTokens); len(p.tokens) == 0 {
+		p.tokens = asSpoken(m, d.InitialPrompt)
+	}
 	p.initial = len(p.tokens)
 	p.hotwords = asSpoken(m, d.Hotwords)
 	p.hotwords = p.hotwords[:min(len(p.hotwords), p.room)]

@@ -54,11 +54,20 @@ func newRecording(q Request, m *whisper.Model) (*recording, error) {
 		return nil, invalid("clips %v", q.Clips)
 	case d.Prefix != "" && d.Hotwords != "":
 		return nil, invalid("hotwords beside a prefix")
+	case d.Prefix != "" && len(d.PrefixTokens) > 0:
+		return nil, invalid("a prefix as text and as tokens")
+	case d.InitialPrompt != "" && len(d.PromptTokens) > 0:
+		return nil, invalid("an initial prompt as text and as tokens")
+	case q.Mel != nil && q.Speech != nil:
+		return nil, invalid("a log-mel of a recording whose speech is looked for")
 	}
 	if err := r.setLanguages(); err != nil {
 		return nil, invalid("%w", err)
 	}
-	r.prefix, r.prompt = asSpoken(m, q.Decoding.Prefix), newPrompt(r.decoding, m)
+	if r.prefix = q.Decoding.PrefixTokens; len(r.prefix) == 0 {
+		r.prefix = asSpoken(m, q.Decoding.Prefix)
+	}
+	r.prompt = newPrompt(r.decoding, m)
 	for _, t := range slices.Concat(r.decoding.Temperatures, []float64{0, 1}) { // what belongs to either is always checked
 		if err := m.CheckOptions(r.windowOptions(t)); err != nil {
 			return nil, invalid("%w", err)
@@ -113,20 +122,43 @@ func validClips(times []float64) bool {
 // load computes the log-mel of the samples: with a window of silence behind them where the model
 // was trained on padded windows, as upstream's transcribe does. The error is ErrInvalid.
 func (r *recording) load(pcm []float32) error {
-	d := r.model.Dims
 	r.result.Duration = float64(len(pcm)) / audio.SampleRate
-	pad := 0
-	if !d.Unpadded {
-		pad = d.WindowFrames() * audio.HopLength
-	}
-	mel, err := audio.LogMelPadded(pcm, d.NMels, pad)
+	mel, err := audio.LogMelPadded(pcm, r.model.Dims.NMels, melPadding(r.model))
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
+	r.begin(mel)
+	return nil
+}
+
+// melPadding returns the samples of silence behind a recording's log-mel.
+func melPadding(m *whisper.Model) int {
+	if m.Dims.Unpadded {
+		return 0
+	}
+	return m.Dims.WindowFrames() * audio.HopLength
+}
+
+// loadMel takes the log-mel that the request has. The error is ErrInvalid where it is none of the model's.
+func (r *recording) loadMel() error {
+	mel, err := r.request.Mel()
+	if err != nil {
+		return err
+	}
+	d := r.model.Dims
+	if mel.NMels != d.NMels || mel.Content() < 1 || len(mel.Data) != mel.Frames*mel.NMels || !d.Unpadded && mel.Padding < d.WindowFrames() {
+		return fmt.Errorf("%w: a log-mel of %d filters, %d frames and %d of padding", ErrInvalid, mel.NMels, mel.Content(), mel.Padding)
+	}
+	r.result.Duration = frameTime(mel.Content())
+	r.begin(mel)
+	return nil
+}
+
+// begin moves to the first window of a log-mel.
+func (r *recording) begin(mel audio.Mel) {
 	r.mel, r.content = mel, mel.Content()
 	r.clips = r.clipFrames()
 	r.moveTo(0)
-	return nil
 }
 
 // clipFrames returns the clips in frames, none of them longer than the recording.
@@ -151,7 +183,9 @@ func (r *recording) clipFrames() [][2]int {
 // moveTo lets the next window begin at a frame, or where the next clip begins if the frame is
 // behind its own.
 func (r *recording) moveTo(seek int) {
-	r.seek, r.window = seek, window{}
+	if r.seek, r.window = seek, (window{}); seek > 0 && len(r.request.Decoding.PrefixTokens) > 0 {
+		r.prefix = nil // which is that of the first window
+	}
 	if !r.request.SwitchLanguage {
 		r.window.language = r.result.Language
 	}

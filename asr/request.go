@@ -29,6 +29,11 @@ type Request struct {
 	// of each priority, that it should not wait for a network.
 	Audio func() ([]float32, error)
 
+	// Mel returns the log-mel of the recording in place of Audio: of the model's number of filters and, where the model
+	// was trained on padded windows, with a window of silence behind it, as [audio.LogMelPadded] pads. It is called as Audio
+	// is. It cannot stand beside Speech. The default value is nil: it is computed from Audio.
+	Mel func() (audio.Mel, error)
+
 	// Priority says before whose windows its own go. The default value is Normal.
 	Priority Priority
 
@@ -79,6 +84,9 @@ type Request struct {
 
 	// Decoding says how windows are decoded.
 	Decoding Decoding
+
+	// live, where it is not nil, is filled for a live session, which then does without the words of segments.
+	live *hearing
 }
 
 // Segment is a stretch of speech and its text.

@@ -36,6 +36,7 @@ type window struct {
 // temperature, or its text is taken and its words are timed, or, with ToEncode, it is done: silence, a
 // text that was added to the result, or an error.
 func (r *recording) take(d whisper.Decoded) Phase {
+	r.addPrefix(&d)
 	switch {
 	case errors.Is(d.Err, whisper.ErrOptions): // a prompt and a prefix together beyond the context
 		r.result.Err = fmt.Errorf("%w: %w", ErrInvalid, d.Err)
@@ -45,8 +46,10 @@ func (r *recording) take(d whisper.Decoded) Phase {
 		r.window.attempt++
 		return ToDecode
 	case r.decoding.silent(d):
+		r.request.live.decoded(d)
 		r.moveTo(r.seek + r.size())
 	default:
+		r.request.live.decoded(d)
 		segments, advance := r.cut(d)
 		r.window.taken, r.window.segments, r.window.end = true, segments, r.seek+advance
 		r.window.singleEnd = endsOnce(d.Tokens, r.model.Tokenizer.TimestampBegin())
@@ -58,12 +61,21 @@ func (r *recording) take(d whisper.Decoded) Phase {
 	return ToEncode
 }
 
+// addPrefix puts the PrefixTokens of the request before what was decoded behind them.
+func (r *recording) addPrefix(d *whisper.Decoded) {
+	if d.Err == nil && len(r.request.Decoding.PrefixTokens) > 0 && len(r.prefix) > 0 {
+		d.Tokens = slices.Concat(r.prefix, d.Tokens)
+		d.Text = strings.TrimSpace(r.model.Tokenizer.Decode(d.Tokens))
+		d.CompressionRatio = max(d.CompressionRatio, whisper.CompressionRatio(d.Text))
+	}
+}
+
 // spoken returns the window whose text was taken, for its words.
 func (r *recording) spoken() spokenWindow {
 	w := r.window
 	return spokenWindow{
 		utterance: whisper.Utterance{Cross: w.cross, Adapter: w.adapter, Options: whisper.DecodeOptions{Language: w.language, Task: r.request.Task}},
-		frames:    r.size(), options: *r.request.Words, segments: w.segments, lastSpeech: r.lastSpeech,
+		frames:    r.size(), options: *r.request.Words, segments: w.segments, lastSpeech: r.lastSpeech, live: r.request.live,
 	}
 }
 
@@ -72,6 +84,9 @@ func (r *recording) spoken() spokenWindow {
 func (r *recording) takeWords(s spokenWindow) {
 	if s.err != nil {
 		r.result.Err, r.window.taken = s.err, false
+		return
+	}
+	if s.live != nil {
 		return
 	}
 	w := wordWindow{seek: r.seek, size: r.size(), full: r.model.Dims.WindowFrames(), content: r.content, singleEnd: r.window.singleEnd}

@@ -49,7 +49,8 @@ type spokenWindow struct {
 	options    WordOptions
 	segments   []Segment
 	lastSpeech float64 // where the words before the window end, in seconds
-	err        error   // why this window alone has no words
+	live       *hearing
+	err        error // why this window alone has no words
 }
 
 // timeWords gives the segments of windows their words, all windows in one pass through the decoder.
@@ -58,7 +59,7 @@ func timeWords(d device, eot int32, ws []spokenWindow) error {
 	for i, w := range ws {
 		items[i] = whisper.Alignment{
 			Cross: w.utterance.Cross, Adapter: w.utterance.Adapter, Frames: w.frames,
-			Language: w.utterance.Options.Language, Task: w.utterance.Options.Task,
+			Language: w.utterance.Options.Language, Task: w.utterance.Options.Task, Attended: w.live != nil,
 		}
 		items[i].Tokens, counts[i] = textTokens(w.segments, eot)
 	}
@@ -68,7 +69,12 @@ func timeWords(d device, eot int32, ws []spokenWindow) error {
 	}
 	for i := range ws {
 		w := &ws[i]
-		if w.err = aligned[i].Err; w.err == nil {
+		if w.err = aligned[i].Err; w.err != nil {
+			continue
+		}
+		if w.live != nil {
+			w.live.aligned = aligned[i]
+		} else {
 			addWords(w.segments, aligned[i].Words, counts[i], w.options, w.lastSpeech)
 		}
 	}

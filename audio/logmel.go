@@ -134,61 +134,80 @@ func (e *Extractor) LogMel(dst *Mel, pcm []float32, padSamples int) error {
 	if err != nil {
 		return err
 	}
+	dst.scale(peak)
+	return nil
+}
+
+// scale takes log10 powers whose maximum is peak to the values of a log-mel.
+func (m *Mel) scale(peak float32) {
 	floor := peak - dynamicRange
-	for i, v := range dst.Data {
+	for i, v := range m.Data {
 		if v < floor {
 			v = floor
 		}
-		dst.Data[i] = (v + 4) / 4
+		m.Data[i] = (v + 4) / 4
 	}
-	return nil
 }
 
 // logPower sets dst to log10 of the floored mel power of pcm followed by silence up to total samples, and returns its maximum.
 func (e *Extractor) logPower(dst *Mel, pcm []float32, total int) (peak float32, err error) {
-	var (
-		s        spectrum
-		edge     [NFFT]float32
-		melPower [maxMels]float64
-	)
+	var s melScratch
 	peak = float32(math.Inf(-1))
 	for t := range dst.Frames {
-		row := dst.Frame(t)
-		from := t*HopLength - reflectLength
-		if from >= len(pcm) && from+NFFT <= total {
-			// Only padding from here on, but for frames that reach the end and see it mirrored.
-			for m := range row {
-				row[m] = silenceLog
-			}
-			peak = max(peak, silenceLog)
-			continue
+		highest, err := e.logFrame(&s, dst.Frame(t), pcm, t*HopLength-reflectLength, total)
+		if err != nil {
+			return 0, fmt.Errorf("%w: in frame %d", err, t)
 		}
-		x := &edge
-		if from >= 0 && from+NFFT <= len(pcm) {
-			x = (*[NFFT]float32)(pcm[from:])
-		} else {
-			reflected(x, pcm, from, total)
-		}
-		e.dft.powerSpectrum(&s, x)
-		// A NaN or an infinity in the frame reaches every bin.
-		if math.IsNaN(s.power[0] - s.power[0]) {
-			return 0, fmt.Errorf("%w: in frame %d", ErrNotFinite, t)
-		}
-		e.filters.apply(melPower[:e.nMels], &s.power)
-		for m := range row {
-			// Comparisons, not max: it spends more on NaN than the logarithm costs.
-			power := melPower[m]
-			if power < powerFloor {
-				power = powerFloor
-			}
-			v := float32(log10(power))
-			if v > peak {
-				peak = v
-			}
-			row[m] = v
+		if highest > peak {
+			peak = highest
 		}
 	}
 	return peak, nil
+}
+
+// melScratch is what one frame takes.
+type melScratch struct {
+	spectrum
+	edge  [NFFT]float32
+	power [maxMels]float64
+}
+
+// logFrame sets row to log10 of the floored mel power of the frame of samples from… of pcm, which is followed by silence up to total samples,
+// and returns its maximum.
+func (e *Extractor) logFrame(s *melScratch, row, pcm []float32, from, total int) (highest float32, err error) {
+	if from >= len(pcm) && from+NFFT <= total {
+		// Only padding from here on, but for frames that reach the end and see it mirrored.
+		for m := range row {
+			row[m] = silenceLog
+		}
+		return silenceLog, nil
+	}
+	x := &s.edge
+	if from >= 0 && from+NFFT <= len(pcm) {
+		x = (*[NFFT]float32)(pcm[from:])
+	} else {
+		reflected(x, pcm, from, total)
+	}
+	e.dft.powerSpectrum(&s.spectrum, x)
+	// A NaN or an infinity in the frame reaches every bin.
+	if math.IsNaN(s.spectrum.power[0] - s.spectrum.power[0]) {
+		return 0, ErrNotFinite
+	}
+	e.filters.apply(s.power[:e.nMels], &s.spectrum.power)
+	highest = float32(math.Inf(-1))
+	for m := range row {
+		// Comparisons, not max: it spends more on NaN than the logarithm costs.
+		power := s.power[m]
+		if power < powerFloor {
+			power = powerFloor
+		}
+		v := float32(log10(power))
+		if v > highest {
+			highest = v
+		}
+		row[m] = v
+	}
+	return highest, nil
 }
 
 // reflected sets x to the NFFT samples from sample from on, of pcm followed by silence up to total samples and mirrored about its first

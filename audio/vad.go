@@ -1,5 +1,7 @@
 package audio
 
+import "time"
+
 // Detector tells, frame by frame of a stream of samples at SampleRate, how probably each is speech: voice activity detection (VAD).
 // However the stream is cut into pushes, the probabilities are bitwise the same. A sample that is not finite, or beyond ±1e6, counts as
 // silence. A Detector serves one stream at a time; it is not safe for concurrent use.
@@ -46,6 +48,9 @@ func (s *SpeechStream) Push(events []SpeechEvent, pcm []float32) []SpeechEvent {
 	s.probs = s.detector.Push(s.probs[:0], pcm)
 	return s.cutter.push(events, s.probs)
 }
+
+// SetMinSilence changes how long silence must last from now on to end speech.
+func (s *SpeechStream) SetMinSilence(d time.Duration) { s.cutter.minSilence = samplesOf(d) }
 
 // Close appends to events those that are left, with which every start has its end, and ends the stream.
 func (s *SpeechStream) Close(events []SpeechEvent) []SpeechEvent {

@@ -112,16 +112,15 @@ type speechCutter struct {
 }
 
 func newSpeechCutter(frameSamples int, o SpeechOptions) *speechCutter {
-	samples := func(d time.Duration) int { return int(d.Microseconds() * SampleRate / time.Second.Microseconds()) }
 	c := &speechCutter{
 		frame:        frameSamples,
 		threshold:    o.Threshold,
 		negThreshold: o.NegThreshold,
-		minSpeech:    samples(o.MinSpeech),
+		minSpeech:    samplesOf(o.MinSpeech),
 		maxSpeech:    math.MaxInt,
-		minSilence:   samples(o.MinSilence),
-		cutInside:    samples(o.MinSilenceAtMaxSpeech),
-		pad:          samples(o.SpeechPad),
+		minSilence:   samplesOf(o.MinSilence),
+		cutInside:    samplesOf(o.MinSilenceAtMaxSpeech),
+		pad:          samplesOf(o.SpeechPad),
 		quiet:        none,
 		ended:        none,
 	}
@@ -129,9 +128,14 @@ func newSpeechCutter(frameSamples int, o SpeechOptions) *speechCutter {
 		c.negThreshold = max(o.Threshold-0.15, 0.01)
 	}
 	if o.MaxSpeech > 0 {
-		c.maxSpeech = samples(o.MaxSpeech) - frameSamples - 2*c.pad
+		c.maxSpeech = samplesOf(o.MaxSpeech) - frameSamples - 2*c.pad
 	}
 	return c
+}
+
+// samplesOf is the number of samples in a duration.
+func samplesOf(d time.Duration) int {
+	return int(d.Microseconds() * SampleRate / time.Second.Microseconds())
 }
 
 // push appends what frames of the given probabilities make known.

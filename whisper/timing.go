@@ -21,11 +21,16 @@ type Alignment struct {
 	Task     string
 	Tokens   []int32 // of text alone: below the end of text
 	Frames   int     // of audio in the window, in 10 ms
+	Attended bool    // asks for Aligned.Attended
 }
 
 // Aligned are the words of one window.
 type Aligned struct {
 	Words []WordTiming
+
+	// Attended are the encoder rows, of 20 ms, of audio that the alignment heads look at most, on average, when they predict each
+	// token of text: what AlignAtt goes by (Papi, Turchi and Negri 2023). nil where it was not asked for.
+	Attended []int
 
 	// Err is the reason why this window alone failed.
 	Err error
@@ -57,7 +62,7 @@ func (m *Model) AlignWords(o *tensor.Ops, adapter Adapter, items []Alignment) ([
 		return nil, err
 	}
 	for _, f := range fs {
-		out[f.at].Words = f.words(m.Tokenizer)
+		out[f.at].Words, out[f.at].Attended = f.words(m.Tokenizer), f.attended()
 	}
 	return out, nil
 }
@@ -74,8 +79,9 @@ type forced struct {
 	// match (len(Tokens)+1, nFrame) says how well each token of text, and the end behind them, goes
 	// with each frame: the mean over the heads of the weights of the row that predicts it,
 	// standardised over all rows and smoothed over time.
-	match []float32
-	probs []float64 // of each token of text among tokens of text
+	match  []float32
+	weight []float32 // (len(Tokens), nFrame) the sum over heads of weights as they are, where Attended is asked for
+	probs  []float64 // of each token of text among tokens of text
 
 	scores []float32 // of one head, (len(tokens), nFrame)
 }
@@ -102,6 +108,9 @@ func (m *Model) force(a *Alignment) (*forced, error) {
 	f.match = make([]float32, (len(a.Tokens)+1)*f.nFrame)
 	f.scores = make([]float32, len(f.tokens)*f.nFrame)
 	f.probs = make([]float64, len(a.Tokens))
+	if a.Attended {
+		f.weight = make([]float32, len(a.Tokens)*f.nFrame)
+	}
 	return f, nil
 }
 
@@ -210,6 +219,14 @@ func (f *forced) add() {
 	for t := range mean {
 		mean[t] /= n
 	}
+	if f.Attended {
+		for i, row := range rows[f.begin : len(rows)-2] {
+			weight := f.weight[i*f.nFrame:]
+			for t, w := range row {
+				weight[t] += w
+			}
+		}
+	}
 	for _, row := range rows {
 		for t, w := range row {
 			d := float64(w) - mean[t]
@@ -229,6 +246,25 @@ func (f *forced) add() {
 			match[t] += w
 		}
 	}
+}
+
+// attended returns the frame of the greatest weight of each token, the first of equal ones; nil where they were not
+// asked for or there is no audio.
+func (f *forced) attended() []int {
+	if len(f.weight) == 0 {
+		return nil
+	}
+	frames := make([]int, 0, len(f.Tokens))
+	for row := range slices.Chunk(f.weight, f.nFrame) {
+		most := 0
+		for t, w := range row {
+			if w > row[most] {
+				most = t
+			}
+		}
+		frames = append(frames, most)
+	}
+	return frames
 }
 
 // textProbs sets the probability of each token of text among tokens of text, given the states

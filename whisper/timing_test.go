@@ -121,7 +121,7 @@ func timedWindows(t testing.TB, m *whisper.Model, o *tensor.Ops, n int) []whispe
 		for i := range text {
 			text[i] = int32([]byte("ab ,x. ")[rng.IntN(7)])
 		}
-		items = append(items, whisper.Alignment{Cross: cross[0], Language: "en", Tokens: text, Frames: frames})
+		items = append(items, whisper.Alignment{Cross: cross[0], Language: "en", Tokens: text, Frames: frames, Attended: true})
 	}
 	return items
 }
@@ -213,6 +213,73 @@ func TestAlignmentFailsAlone(t *testing.T) {
 	m.Generation.AlignmentHeads = nil
 	if got, err = m.AlignWords(o, nil, items[4:]); err != nil || !errors.Is(got[0].Err, whisper.ErrAlignment) {
 		t.Errorf("without heads: %v, %v", got[0].Err, err)
+	}
+}
+
+// TestAttendedIsTheGreatestWeight holds the attended frames against weights that are computed here, head by head, from the queries
+// and keys.
+func TestAttendedIsTheGreatestWeight(t *testing.T) {
+	b := ref.New()
+	m, o := goldentest.Tiny(t, b, 3), tensor.NewOps(b)
+	for _, item := range timedWindows(t, m, o, 6) {
+		got, err := m.AlignWords(o, nil, []whisper.Alignment{item})
+		if err != nil || got[0].Err != nil {
+			t.Fatal(err, got[0].Err)
+		}
+		start, err := m.Tokenizer.SOTSequence("en", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		tokens := append(append(start, m.Tokenizer.NoTimestamps()), item.Tokens...)
+		nFrame := item.Frames / whisper.FramesPerToken
+		sum := make([][]float64, len(item.Tokens))
+		for i := range sum {
+			sum[i] = make([]float64, nFrame)
+		}
+		o.Reset()
+		s := &whisper.Step{Ops: o, Seg: tensor.Segments{0, int32(len(tokens))}, Cross: []*whisper.CrossKV{item.Cross}}
+		s.Watch = func(layer int, q tensor.Mat, kv []tensor.KeyValue) {
+			k := s.Keys(kv[0])
+			qs, ks := make([]float32, q.Rows*q.Cols), make([]float32, k.Rows*k.Cols)
+			if err := errors.Join(s.Read(qs, q), s.Read(ks, k)); err != nil {
+				t.Fatal(err)
+			}
+			for _, h := range m.Generation.AlignmentHeads {
+				if h[0] == layer {
+					addWeights(sum, qs[(len(start))*q.Cols:], ks, q.Cols, h[1], q.Cols/m.Dims.NTextHead)
+				}
+			}
+		}
+		m.Decoder.Forward(s, tokens)
+		if nFrame == 0 || len(item.Tokens) == 0 {
+			continue
+		}
+		for i, f := range got[0].Attended {
+			if f < 0 || f >= nFrame || sum[i][f] < slices.Max(sum[i])-1e-5 {
+				t.Errorf("token %d of %d: frame %d of %d is not the most attended", i, len(sum), f, nFrame)
+			}
+		}
+		if len(got[0].Attended) != len(item.Tokens) {
+			t.Errorf("%d attended frames of %d tokens", len(got[0].Attended), len(item.Tokens))
+		}
+	}
+}
+
+// addWeights adds the weights of a head to those of each token: softmax over frames of the scaled products of queries and keys, whose
+// rows have cols columns.
+func addWeights(sum [][]float64, q, k []float32, cols, head, width int) {
+	for i, row := range sum {
+		w, total := make([]float64, len(row)), 0.0
+		for t := range w {
+			for c := head * width; c < (head+1)*width; c++ {
+				w[t] += float64(q[i*cols+c]) * float64(k[t*cols+c]) / math.Sqrt(float64(width))
+			}
+			w[t] = math.Exp(w[t])
+			total += w[t]
+		}
+		for t := range row {
+			row[t] += w[t] / total
+		}
 	}
 }
 

@@ -1,0 +1,436 @@
+package asr
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"glossa/whisper"
+)
+
+// liveCore decides what of a live session's sound is heard when, and which text is committed. It has no goroutine, clock or
+// device: it is told of sound, speech and hypotheses, and says what to hear next. Places are frames of 10 ms from
+// the session's beginning.
+type liveCore struct {
+	liveOptions
+	nTextCtx int
+	decode   func([]int32) string
+	level    func(frame int) (float32, bool) // loudness; see audio.MelStream.Level
+	updated  *liveOptions                    // that hold from the next segment on, nil where these do
+	now      int                             // so many frames have come
+	spans    []liveSpan                      // of speech that is not done with, in order; the last one may go on
+	segment  *liveSegment
+	segments int // begun
+	asked    *ask
+	took     int     // frames, by the last hypothesis
+	closed   bool    // no more sound comes
+	language string  // of the last segment whose language was sure, "" before
+	history  []int32 // tokens of text before the segment's buffer, in its language
+	seq      int64
+	events   []Event
+}
+
+// liveOptions are what a liveCore goes by.
+type liveOptions struct {
+	template    Request // of what is heard
+	policy      Policy
+	language    string // "" where it is detected
+	prompt      []int32
+	partials    bool
+	conditioned bool // by history
+	words       bool
+	step        int           // frames of new sound between two hypotheses
+	maxBuffer   int           // frames
+	silence     time.Duration // that ends a segment
+}
+
+// Bounds of segments, in frames.
+const (
+	preRoll       = 30  // heard before speech starts
+	postRoll      = 20  // heard behind its end
+	leastCut      = 100 // that a cut takes off the buffer at least
+	cutReach      = 10  // that a cut may be away from where a word ends
+	edgeFrames    = 50  // before the end of a window, in which a cut trusts no word
+	languageLeast = 100 // of speech, from which its language is detected
+	languageMost  = 300 // of speech, from which a language that is not clear is taken
+)
+
+// So many times as long as a hypothesis takes, there is to be new sound before the next: a device that is busy with many sessions then
+// is not so all the time.
+const paceOver, paceUnder = 3, 2
+
+// clearLanguage is the probability from which on a detected language is sure.
+const clearLanguage = 0.6
+
+// liveSpan is a stretch of speech.
+type liveSpan struct {
+	from      int // what is heard of it begins here
+	start     int
+	end       int // behind what is heard, none while it goes on
+	finalized bool
+}
+
+// none is a place that there is none of.
+const none = -1
+
+// liveSegment is the text of a span on its way.
+type liveSegment struct {
+	number    int
+	from      int         // where the buffer begins: all before it is in Final events
+	heard     int         // frame that the last hypothesis reached
+	language  string      // "" until it is sure
+	committed []int32     // tokens of the buffer's committed text
+	before    []heardWord // of the last hypothesis, those behind committed
+	begun     bool        // there was a Final
+	shown     [2]string   // committed and tentative text of the last Partial
+	lastEnd   float64     // where the last word of a Final ended
+}
+
+// askKind is why something is heard.
+type askKind uint8
+
+const (
+	askPartial askKind = iota // speech goes on
+	askCut                    // the buffer is full
+	askFinal                  // the segment is at its end
+)
+
+// ask is a window that is to be heard.
+type ask struct {
+	kind           askKind
+	template       *Request
+	from, to       int
+	language       string  // "" where it is to be detected
+	prompt, prefix []int32 // tokens
+}
+
+// hypothesis is what was heard.
+type hypothesis struct {
+	language         string
+	languageProb     float64
+	adapter          string
+	avgLogProb       float64
+	compressionRatio float64
+	words            []heardWord // those of the prefix first; nil for silence
+	took             int         // frames, from when it was asked for
+	err              error
+}
+
+// update changes the options from the next segment on.
+func (c *liveCore) update(o liveOptions) {
+	c.updated = &o
+	c.begin()
+}
+
+// sound says that there are so many frames.
+func (c *liveCore) sound(now int) { c.now = now }
+
+// speechStart says that speech began at a frame, and that first is the first frame that is kept.
+func (c *liveCore) speechStart(start, first int) {
+	from := max(start-preRoll, first)
+	if n := len(c.spans); n > 0 {
+		from = max(from, c.spans[n-1].end)
+	}
+	c.spans = append(c.spans, liveSpan{from: from, start: max(start, from), end: none})
+	c.begin()
+}
+
+// speechEnd says that speech ended at a frame.
+func (c *liveCore) speechEnd(end int) {
+	if n := len(c.spans); n > 0 && c.spans[n-1].end == none {
+		s := &c.spans[n-1]
+		s.end = max(min(end+postRoll, c.now), s.start)
+	}
+}
+
+// finalize ends the speech where the sound ends; if there is none, a segment without text stands for it.
+func (c *liveCore) finalize() {
+	n := len(c.spans)
+	if n > 0 && (c.spans[n-1].end == none || c.spans[n-1].end == c.now) {
+		c.spans[n-1].end, c.spans[n-1].finalized = c.now, true
+		return
+	}
+	c.spans = append(c.spans, liveSpan{from: c.now, start: c.now, end: c.now, finalized: true})
+	c.begin()
+}
+
+// begin begins the segment of the first span, if there is none. One without sound is done with at once.
+func (c *liveCore) begin() {
+	if c.segment == nil && c.updated != nil {
+		c.liveOptions, c.updated = *c.updated, nil
+	}
+	for c.segment == nil && len(c.spans) > 0 {
+		s := c.spans[0]
+		c.segment = &liveSegment{number: c.segments, from: s.from, heard: s.start, language: c.liveOptions.language, lastEnd: seconds(s.start)}
+		c.segments++
+		if s.end == s.from {
+			c.final(nil, hypothesis{language: c.segment.language})
+			continue
+		}
+		c.emit(Event{Kind: SpeechStarted, Start: seconds(s.start), End: seconds(s.start)})
+	}
+}
+
+// next returns what is to be heard now, nil where nothing is or it is being heard already. Its answer is then waited for.
+func (c *liveCore) next() *ask {
+	if c.asked != nil {
+		return nil
+	}
+	c.asked = c.want()
+	return c.asked
+}
+
+// want returns what is to be heard next, nil where nothing is.
+func (c *liveCore) want() *ask {
+	if c.segment == nil {
+		return nil
+	}
+	span, seg := c.spans[0], c.segment
+	there := c.now
+	if span.end != none {
+		there = span.end
+	}
+	a := &ask{template: &c.template, from: seg.from, to: min(there, seg.from+c.maxBuffer), language: seg.language, prefix: seg.committed}
+	switch {
+	case a.to < there || len(seg.committed) > c.nTextCtx/3:
+		a.kind = askCut
+	case span.end != none:
+		a.kind = askFinal
+	case !c.partials || a.to-seg.heard < max(c.step, c.took*paceOver/paceUnder):
+		return nil
+	}
+	if seg.language != "" {
+		room := c.nTextCtx/2 - len(a.prefix) - 8
+		a.prompt = c.prompt
+		if c.conditioned && (c.language == "" || c.language == seg.language) {
+			a.prompt = slices.Concat(c.prompt, c.history)
+		}
+		a.prompt = a.prompt[max(0, len(a.prompt)-max(room, 0)):]
+	}
+	return a
+}
+
+// needed returns the first frame that may be heard again, where keep frames are kept for speech that is not known yet.
+func (c *liveCore) needed(keep int) int {
+	if c.segment != nil {
+		return c.segment.from
+	}
+	return max(c.now-keep, 0)
+}
+
+// heard returns the frame up to which all sound was heard.
+func (c *liveCore) heard() int {
+	if c.segment != nil {
+		return c.segment.heard
+	}
+	return c.now
+}
+
+// answer takes what was heard of what next returned.
+func (c *liveCore) answer(h hypothesis) {
+	a, seg := c.asked, c.segment
+	c.asked, c.took = nil, h.took
+	if h.err != nil {
+		c.fail(a, h.err)
+		return
+	}
+	if c.settle(a, h) {
+		return // it is heard again
+	}
+	seg.heard = a.to
+	words, tail := split(h.words, seg.committed, c.decode)
+	if seg.language == "" {
+		c.partial(h, nil, tail)
+		return
+	}
+	switch a.kind {
+	case askPartial:
+		c.commit(a, h, words, tail)
+	case askCut:
+		c.cut(a, h, c.sane(h, words, tail))
+	case askFinal:
+		c.final(c.sane(h, words, tail), h)
+		c.begin()
+	}
+}
+
+// split returns the words of a hypothesis, and those behind committed text: of a word that goes on behind it the rest. There are
+// none where it does not begin with the committed tokens.
+func split(words []heardWord, committed []int32, decode func([]int32) string) (all, tail []heardWord) {
+	if tokens := tokensOf(words); len(tokens) < len(committed) || !slices.Equal(tokens[:len(committed)], committed) {
+		return nil, nil
+	}
+	at := 0
+	for i, w := range words {
+		if at+len(w.Tokens) <= len(committed) {
+			at += len(w.Tokens)
+			continue
+		}
+		tail = slices.Clone(words[i:])
+		if rest := w.Tokens[len(committed)-at:]; len(rest) < len(w.Tokens) {
+			tail[0].Word = whisper.Word{Text: decode(rest), Tokens: rest}
+		}
+		break
+	}
+	return words, tail
+}
+
+// tokensOf returns the tokens of words.
+func tokensOf(words []heardWord) (tokens []int32) {
+	for _, w := range words {
+		tokens = append(tokens, w.Tokens...)
+	}
+	return tokens
+}
+
+// commit takes a hypothesis of speech that goes on.
+func (c *liveCore) commit(a *ask, h hypothesis, words, tail []heardWord) {
+	seg := c.segment
+	if h.loops() || h.avgLogProb < logProbThreshold {
+		seg.before = nil
+		if !h.loops() {
+			c.partial(h, nil, tail)
+		}
+		return
+	}
+	n := c.policy.commits(agreement{seg.before, tail, seconds(a.to), (a.to - a.from) / whisper.FramesPerToken})
+	seg.committed = append(seg.committed, tokensOf(tail[:n])...)
+	seg.before = tail[n:]
+	c.partial(h, tail[:n], tail[n:])
+	c.trim(a, h, words)
+}
+
+// sane returns the words of a hypothesis, of one that repeats itself those alone that the one before had too.
+func (c *liveCore) sane(h hypothesis, words, tail []heardWord) []heardWord {
+	if !h.loops() {
+		return words
+	}
+	return words[:len(words)-len(tail)+agreed(c.segment.before, tail)]
+}
+
+// loops reports whether a text repeats itself so much that it is none.
+func (h hypothesis) loops() bool { return h.compressionRatio > compressionRatioThreshold }
+
+// partial tells of the segment's text, if it has changed. added are the words that are committed now.
+func (c *liveCore) partial(h hypothesis, added, tentative []heardWord) {
+	seg := c.segment
+	e := Event{Kind: Partial, Committed: c.text(seg.committed), Language: h.language, Adapter: h.adapter, AvgLogProb: h.avgLogProb}
+	if e.Tentative = c.decode(tokensOf(tentative)); e.Committed == "" && !seg.begun {
+		e.Tentative = strings.TrimLeft(e.Tentative, " ")
+	}
+	if shown := [2]string{e.Committed, e.Tentative}; shown == seg.shown || !c.partials {
+		return
+	}
+	seg.shown = [2]string{e.Committed, e.Tentative}
+	e.Start, e.End = seconds(seg.from), seconds(seg.heard)
+	e.commitment(added)
+	c.emit(e)
+}
+
+// commitment notes where the newest committed word ended.
+func (e *Event) commitment(words []heardWord) {
+	if n := len(words); n > 0 {
+		e.sounded = frameAt(words[n-1].End)
+	}
+}
+
+// text returns the text of tokens at the beginning of the buffer: that of the segment's beginning has no space before it.
+func (c *liveCore) text(tokens []int32) string {
+	text := c.decode(tokens)
+	if !c.segment.begun {
+		text = strings.TrimLeft(text, " ")
+	}
+	return text
+}
+
+// final ends the segment with the words of its last hypothesis, nil for silence, behind what is committed.
+func (c *liveCore) final(words []heardWord, h hypothesis) {
+	seg, span := c.segment, c.spans[0]
+	e := c.finalOf(words, h)
+	e.SpeechFinal, e.Finalized = true, span.finalized
+	c.spans = c.spans[1:]
+	if e.Acked = seconds(span.end); len(c.spans) > 0 {
+		e.Acked = seconds(c.spans[0].from)
+	}
+	e.Heard = max(seconds(seg.heard), seconds(span.end))
+	c.emit(e)
+	if span.end > span.from {
+		c.emit(Event{Kind: UtteranceEnd, Start: seg.lastEnd, End: seg.lastEnd, Heard: e.Heard, Acked: e.Acked, Language: h.language})
+	}
+	c.segment = nil
+}
+
+// finalOf returns the Final of words at the beginning of the buffer, whose text becomes history. They begin with what is committed, or
+// are nil, for that alone.
+func (c *liveCore) finalOf(words []heardWord, h hypothesis) Event {
+	seg := c.segment
+	tokens := tokensOf(words)
+	if len(words) == 0 {
+		tokens = seg.committed
+	}
+	e := Event{Kind: Final, Text: c.text(tokens), Language: h.language, Adapter: h.adapter, AvgLogProb: h.avgLogProb}
+	e.Start, e.End = seconds(seg.from), seg.lastEnd
+	if n := len(words); n > 0 {
+		e.Start, e.End = words[0].Start, words[n-1].End
+		if seg.lastEnd = e.End; c.words {
+			e.Words = finalWords(words)
+		}
+		_, tail := split(words, seg.committed, c.decode)
+		e.commitment(tail)
+	}
+	if seg.language != c.language {
+		c.history = nil
+	}
+	if seg.language != "" {
+		c.language = seg.language
+	}
+	c.history = append(c.history, tokens...)
+	c.history = c.history[max(0, len(c.history)-c.nTextCtx/2):]
+	return e
+}
+
+// finalWords returns words as recordings have them.
+func finalWords(words []heardWord) []Word {
+	timings := make([]whisper.WordTiming, len(words))
+	tokens := 0
+	for i, w := range words {
+		timings[i] = w.WordTiming
+		timings[i].Tokens = slices.Clone(w.Tokens)
+		tokens += len(w.Tokens)
+	}
+	s := []Segment{{Start: words[0].Start, End: words[len(words)-1].End}}
+	addWords(s, timings, []int{tokens}, WordOptions{Prepended: DefaultPrepended, Appended: DefaultAppended}, words[0].Start)
+	return s[0].Words
+}
+
+// fail gives up the sound of a window, and goes on behind it in a new segment.
+func (c *liveCore) fail(a *ask, err error) {
+	seg, span := c.segment, &c.spans[0]
+	if len(seg.committed) > 0 {
+		e := c.finalOf(nil, hypothesis{language: seg.language})
+		e.Heard, e.Acked = seconds(seg.heard), seconds(seg.from)
+		c.emit(e)
+	}
+	c.emit(Event{Kind: Failed, Err: err, Start: seconds(a.from), End: seconds(a.to), Heard: seconds(a.to), Acked: seconds(a.to)})
+	if c.segment = nil; span.end == a.to {
+		c.spans = c.spans[1:]
+	} else {
+		span.from, span.start = a.to, a.to
+	}
+	c.begin()
+}
+
+// emit tells of the segment.
+func (c *liveCore) emit(e Event) {
+	if e.Segment = c.segment.number; e.Kind != Failed {
+		c.seq++
+		e.Seq = c.seq
+	}
+	if e.Kind == SpeechStarted || e.Kind == Partial {
+		e.Heard, e.Acked = seconds(c.segment.heard), seconds(c.segment.from)
+	}
+	c.events = append(c.events, e)
+}
+
+// seconds returns the time of a frame.
+func seconds(frame int) float64 { return frameTime(frame) }
