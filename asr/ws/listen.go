@@ -23,7 +23,7 @@ func (s *Server) Listen(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, id, http.StatusBadRequest, "Bad Request", "live sound needs a websocket; files are posted")
 		return
 	}
-	q, err := parseListen(r.URL.Query(), false)
+	q, err := parseListen(r.URL.Query())
 	if err != nil {
 		s.refuseFor(w, id, err)
 		return
@@ -59,8 +59,7 @@ type listen struct {
 	mu   sync.Mutex
 	hash hash.Hash // of the messages of sound
 
-	finalizing atomic.Bool // the next final is what Finalize asked for
-	awaiting   atomic.Bool // whether a pause becomes an UtteranceEnd, more sound tells
+	awaiting atomic.Bool // whether a pause becomes an UtteranceEnd, more sound tells
 
 	// Of the writer.
 	lastWord float64 // where the words ended before the pause
@@ -127,7 +126,9 @@ func (p *listen) text(message []byte) error {
 	case "KeepAlive":
 		return nil
 	case "Finalize":
-		p.finalizing.Store(true)
+		if l.sound.closed {
+			return nil
+		}
 		return l.session.Finalize()
 	case "CloseStream":
 		return p.conclude()
@@ -206,7 +207,7 @@ func (p *listen) results(e asr.Event, text string) []byte {
 	s := p.conn.server
 	return encode(listenResults{
 		Type: "Results", ChannelIndex: []int{0, 1}, Start: e.Start, Duration: max(0, e.End-e.Start), IsFinal: final, SpeechFinal: e.SpeechFinal,
-		Channel: listenChannel{Alternatives: []listenAlternative{a}}, FromFinalize: final && e.SpeechFinal && p.finalizing.Swap(false),
+		Channel: listenChannel{Alternatives: []listenAlternative{a}}, FromFinalize: e.Finalized,
 		Metadata: listenModel{p.id, s.info(), modelUUID(s.o.Model)},
 	})
 }

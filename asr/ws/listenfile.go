@@ -37,7 +37,7 @@ func (s *Server) transcribeFile(w http.ResponseWriter, r *http.Request, id strin
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind == "application/json" {
 		return nil, invalid("sound is not fetched from a url: send it as the body")
 	}
-	q, err := parseListen(r.URL.Query(), true)
+	q, err := parseListen(r.URL.Query())
 	if err != nil {
 		return nil, err
 	}

@@ -51,8 +51,8 @@ var (
 // keywordBoost is what follows a keyword that is weighed.
 var keywordBoost = regexp.MustCompile(`:-?[0-9.]+$`)
 
-// parseListen reads the parameters of /v1/listen. file tells those of files from those of live sound.
-func parseListen(values url.Values, file bool) (listenQuery, error) {
+// parseListen reads the parameters of /v1/listen, those of files and of live sound alike.
+func parseListen(values url.Values) (listenQuery, error) {
 	q := listenQuery{channels: 1, options: asr.ListenOptions{Words: true}}
 	for name, all := range values {
 		value := all[len(all)-1]
@@ -68,7 +68,7 @@ func parseListen(values url.Values, file bool) (listenQuery, error) {
 				err = fmt.Errorf("%s is not to be had here", name)
 			}
 		default:
-			err = q.set(name, value, all, file)
+			err = q.set(name, value, all)
 		}
 		if err != nil {
 			f := invalid("%v", err)
@@ -86,7 +86,7 @@ func parseListen(values url.Values, file bool) (listenQuery, error) {
 }
 
 // set takes a parameter.
-func (q *listenQuery) set(name, value string, all []string, file bool) (err error) {
+func (q *listenQuery) set(name, value string, all []string) (err error) {
 	o := &q.options
 	switch name {
 	case "language":
@@ -152,11 +152,8 @@ func listenLanguage(tag string) string {
 	return code
 }
 
-// The shortest silence that ends a segment, below which words are torn, and one that no pause is as long as.
-const (
-	leastEndpointing = 100 * time.Millisecond
-	noEndpointing    = time.Hour
-)
+// noEndpointing is the longest silence that a session waits for.
+const noEndpointing = maxEndpointing * time.Millisecond
 
 // endpointing is a number of milliseconds, or false.
 func endpointing(value string) (time.Duration, error) {
@@ -167,7 +164,7 @@ func endpointing(value string) (time.Duration, error) {
 		return 0, nil
 	}
 	ms, err := number("endpointing", value, 0, maxEndpointing)
-	return max(time.Duration(ms)*time.Millisecond, leastEndpointing), err
+	return max(time.Duration(ms), minEndpointing) * time.Millisecond, err // a shorter silence would tear words
 }
 
 func number(name, value string, least, most int) (int, error) {

@@ -447,14 +447,8 @@ func (c *conn) tell(l *live, e asr.Event) bool {
 			return false
 		}
 	}
-	if e.Kind == asr.Final {
-		at := e.End
-		if n := len(e.Words); n > 0 {
-			at = e.Words[n-1].End
-		}
-		if latency, ok := l.sound.latency(at, time.Now()); ok {
-			c.server.o.Metrics.Committed(latency)
-		}
+	if e.Latency > 0 {
+		c.server.o.Metrics.Committed(e.Latency)
 	}
 	if e.Kind == asr.Failed {
 		c.log.Error("live session: a segment was not decoded", "error", e.Err)

@@ -23,6 +23,7 @@ import (
 // Session is what this package needs of an [asr.Session], whose laws it relies on.
 type Session interface {
 	Write(pcm []float32) error
+	Wait(ctx context.Context, samples int) error
 	Finalize() error
 	Update(o asr.ListenOptions) error
 	CloseWrite() error
@@ -35,7 +36,7 @@ type Session interface {
 type Metrics interface {
 	SessionOpened(route string)
 	SessionClosed(route string)
-	Committed(latency time.Duration) // from when the last word of a final text had come to when the text was sent
+	Committed(latency time.Duration) // from when a word had come to when it was committed
 	DroppedPartials(n int64)
 }
 

@@ -54,6 +54,12 @@ func (p *stream) text(message []byte) error {
 	switch kind {
 	case TypeKeepAlive:
 		return nil
+	case TypeFinalize, TypeUpdate:
+		if l.sound.closed {
+			return invalid("%s behind close has no effect", kind).lenient()
+		}
+	}
+	switch kind {
 	case TypeFinalize:
 		return l.session.Finalize()
 	case TypeUpdate:
