@@ -21,7 +21,8 @@ const (
 	maxChannels    = 8
 	maxHotwords    = 1000
 	maxText        = 1 << 13 // bytes of a prompt, or of all hotwords
-	maxEndpointing = 60_000  // ms
+	minEndpointing = 100     // ms
+	maxEndpointing = 30_000  // ms
 )
 
 // typeOf returns the type of a message.
@@ -87,8 +88,8 @@ func (c *Config) check() error {
 		return wrong("sample_rate", "%d is not from %d to %d", c.SampleRate, audio.MinSourceRate, audio.MaxSourceRate)
 	case c.Channels < 1 || c.Channels > maxChannels, c.Encoding == "opus" && c.Channels > 2:
 		return wrong("channels", "%d are more than the encoding has here", c.Channels)
-	case c.EndpointingMS < 0 || c.EndpointingMS > maxEndpointing:
-		return wrong("endpointing_ms", "%d is not from 0 to %d", c.EndpointingMS, maxEndpointing)
+	case c.EndpointingMS != 0 && (c.EndpointingMS < minEndpointing || c.EndpointingMS > maxEndpointing):
+		return wrong("endpointing_ms", "%d is not from %d to %d", c.EndpointingMS, minEndpointing, maxEndpointing)
 	case len(c.Hotwords) > maxHotwords || size > maxText:
 		return wrong("hotwords", "more than %d words, or %d bytes", maxHotwords, maxText)
 	case len(c.Prompt) > maxText:

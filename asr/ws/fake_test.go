@@ -100,6 +100,19 @@ func (f *fakeSession) Write(pcm []float32) error {
 	return nil
 }
 
+func (f *fakeSession) Wait(ctx context.Context, _ int) error {
+	for f.busy != nil && f.busy() {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("fake: %w", asr.ErrCancelled)
+		case <-f.ctx.Done():
+			return fmt.Errorf("fake: %w", asr.ErrCancelled)
+		case <-time.After(time.Millisecond):
+		}
+	}
+	return nil
+}
+
 // begin begins a word with its first sample.
 func (f *fakeSession) begin(v float32) {
 	at := float64(f.samples) / audio.SampleRate
@@ -113,7 +126,7 @@ func (f *fakeSession) begin(v float32) {
 // hear has heard a word.
 func (f *fakeSession) hear() {
 	if len(f.words) >= fakeSegment {
-		f.final()
+		f.final(false)
 		return
 	}
 	if !f.options.NoPartials {
@@ -129,8 +142,13 @@ func (f *fakeSession) event(kind asr.EventKind) asr.Event {
 }
 
 // final ends the segment.
-func (f *fakeSession) final() {
+func (f *fakeSession) final(finalized bool) {
 	if len(f.words) == 0 {
+		if finalized {
+			e := f.event(asr.Final)
+			e.SpeechFinal, e.Finalized = true, true
+			f.add(e)
+		}
 		return
 	}
 	f.finalAt = float64(f.samples) / audio.SampleRate
@@ -139,6 +157,7 @@ func (f *fakeSession) final() {
 		e.Kind, e.Err = asr.Failed, fmt.Errorf("fake: %w", asr.ErrInternal)
 	} else {
 		e.Text, e.Words, e.SpeechFinal, e.AvgLogProb = textOf(f.words), f.words, true, -0.5
+		e.Finalized, e.Latency = finalized, time.Millisecond
 	}
 	f.add(e)
 	f.add(f.event(asr.UtteranceEnd))
@@ -175,7 +194,7 @@ func (f *fakeSession) Finalize() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.call("finalize")
-	f.final()
+	f.final(true)
 	return nil
 }
 
@@ -199,7 +218,7 @@ func (f *fakeSession) CloseWrite() error {
 		return nil
 	}
 	f.ended = true
-	f.final()
+	f.final(false)
 	e := f.event(asr.Done)
 	f.add(e)
 	return nil

@@ -60,7 +60,7 @@ func (s *Server) listen(c *conn, o asr.ListenOptions, in *sound) (*live, error) 
 	if err != nil {
 		unlink()
 		cancel()
-		in.decoder.Stop()
+		in.stop()
 		s.mu.Lock()
 		delete(s.lives, l.id)
 		s.mu.Unlock()
@@ -112,7 +112,7 @@ func (l *live) finish() {
 		l.server.o.Metrics.DroppedPartials(l.session.Dropped())
 		l.session.Close()
 		l.cancel()
-		l.sound.decoder.Stop()
+		l.sound.stop()
 		l.server.o.Metrics.SessionClosed(l.route)
 	})
 }

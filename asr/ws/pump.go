@@ -29,7 +29,7 @@ type protocol interface {
 	// received words what there is to say after sound has come or time has passed, on the goroutine that writes.
 	received() [][]byte
 
-	// failed words a failure: nothing where the close frame says it.
+	// failed words a failure: nothing where the close frame says it. It may change how it closes, and its message.
 	failed(f *failure) [][]byte
 
 	// conclude ends the sound of the session, on the goroutine that reads, before the client does.
@@ -160,7 +160,8 @@ func (c *conn) rouse() {
 
 // fail tells the client of an error, and closes the connection where it is fatal.
 func (c *conn) fail(err error) (fatal bool) {
-	f := failureOf(err)
+	told := *failureOf(err) // which the protocol may word its own way
+	f := &told
 	level := slog.LevelDebug
 	if f.code == CodeInternal {
 		level = slog.LevelError
@@ -209,7 +210,9 @@ func (c *conn) supersede() {
 
 // interrupt makes the reader look up.
 func (c *conn) interrupt() {
-	if c.ws != nil {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ws != nil { // extend looks, too
 		c.ws.NetConn().SetReadDeadline(time.Unix(1, 0))
 	}
 }
@@ -444,14 +447,8 @@ func (c *conn) tell(l *live, e asr.Event) bool {
 			return false
 		}
 	}
-	if e.Kind == asr.Final {
-		at := e.End
-		if n := len(e.Words); n > 0 {
-			at = e.Words[n-1].End
-		}
-		if latency, ok := l.sound.latency(at, time.Now()); ok {
-			c.server.o.Metrics.Committed(latency)
-		}
+	if e.Latency > 0 {
+		c.server.o.Metrics.Committed(e.Latency)
 	}
 	if e.Kind == asr.Failed {
 		c.log.Error("live session: a segment was not decoded", "error", e.Err)

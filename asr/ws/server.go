@@ -23,6 +23,7 @@ import (
 // Session is what this package needs of an [asr.Session], whose laws it relies on.
 type Session interface {
 	Write(pcm []float32) error
+	Wait(ctx context.Context, samples int) error
 	Finalize() error
 	Update(o asr.ListenOptions) error
 	CloseWrite() error
@@ -35,7 +36,7 @@ type Session interface {
 type Metrics interface {
 	SessionOpened(route string)
 	SessionClosed(route string)
-	Committed(latency time.Duration) // from when the last word of a final text had come to when the text was sent
+	Committed(latency time.Duration) // from when a word had come to when it was committed
 	DroppedPartials(n int64)
 }
 
@@ -175,9 +176,10 @@ func (s *Server) originAllowed(r *http.Request) bool {
 	return err == nil && strings.EqualFold(u.Host, r.Host)
 }
 
-// upgrade makes a websocket of a request; where it cannot, it has answered. The connection counts until done.
-func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, route string, header http.Header) *conn {
-	c := &conn{server: s, route: route, log: s.o.Log.With("route", route), signal: make(chan struct{}, 1), written: make(chan struct{}), over: make(chan struct{})}
+// admit counts a connection until it is removed. Where there is no room, it has answered.
+func (s *Server) admit(w http.ResponseWriter, r *http.Request, route string) *conn {
+	c := &conn{server: s, route: route, log: s.o.Log.With("route", route),
+		signal: make(chan struct{}, 1), written: make(chan struct{}), over: make(chan struct{})}
 	// The context of the request ends with it, the session may go on.
 	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(r.Context()))
 	s.mu.Lock()
@@ -187,16 +189,33 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, route string, h
 	}
 	s.mu.Unlock()
 	if refused {
+		c.cancel()
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, "no new connections now; try again later", http.StatusServiceUnavailable)
 		return nil
 	}
+	return c
+}
+
+// upgrade makes a websocket of a request. !ok: it has answered that it cannot.
+func (s *Server) upgrade(c *conn, w http.ResponseWriter, r *http.Request, header http.Header) (ok bool) {
 	ws, err := s.upgrader.Upgrade(hijackable{w}, r, header)
 	if err != nil {
+		return false
+	}
+	c.mu.Lock()
+	c.ws = ws
+	c.mu.Unlock()
+	return true
+}
+
+// accept is admit and upgrade.
+func (s *Server) accept(w http.ResponseWriter, r *http.Request, route string) *conn {
+	c := s.admit(w, r, route)
+	if c != nil && !s.upgrade(c, w, r, nil) {
 		s.remove(c)
 		return nil
 	}
-	c.ws = ws
 	return c
 }
 

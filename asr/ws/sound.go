@@ -1,10 +1,13 @@
 package ws
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"sync"
-	"sync/atomic"
 	"time"
+
+	"github.com/gorilla/websocket"
 
 	"glossa/asr"
 	"glossa/audio"
@@ -30,20 +33,20 @@ type sound struct {
 	session Session
 	decoder decoder
 	overrun time.Duration
-	ending  chan struct{} // closed where no more sound is to be waited for
-	stop    sync.Once
+	ending  context.Context // ends where sound is waited for no more
+	giveUp  context.CancelFunc
 	closed  bool
 
 	mu       sync.Mutex
 	received int64         // bytes of messages taken
 	lasts    time.Duration // of the source, taken
 	samples  int64         // given to the session
-	arrivals arrivals
 }
 
 // newSound returns the way of sound of a coding, see Config.Encoding; "" tells the container by its first bytes.
 func newSound(encoding string, rate, channels int, limit, overrun time.Duration) (*sound, error) {
-	s := &sound{overrun: overrun, ending: make(chan struct{})}
+	s := &sound{overrun: overrun}
+	s.ending, s.giveUp = context.WithCancel(context.Background())
 	switch {
 	case audio.RawWidth(encoding) > 0:
 		raw, err := audio.NewRawStream(encoding, rate, channels, limit, s.emit)
@@ -51,6 +54,13 @@ func newSound(encoding string, rate, channels int, limit, overrun time.Duration)
 			return nil, err
 		}
 		s.decoder = &wholeMilliseconds{decoder: raw, rate: int64(rate), width: int64(audio.RawWidth(encoding) * channels)}
+	case encoding == opusOrOgg:
+		s.decoder = &sniffing{begin: func(first []byte) (decoder, error) {
+			if bytes.HasPrefix(first, []byte("OggS")) {
+				return audio.NewFileStream(limit, s.emit), nil
+			}
+			return audio.NewOpusStream(min(channels, 2), limit, s.emit)
+		}}
 	case encoding == "opus":
 		packets, err := audio.NewOpusStream(channels, limit, s.emit)
 		if err != nil {
@@ -116,135 +126,46 @@ func (s *sound) close() error {
 	return s.session.CloseWrite()
 }
 
-// giveUp makes sound that waits for room be dropped, since the session ends.
-func (s *sound) giveUp() { s.stop.Do(func() { close(s.ending) }) }
+// stop frees what the way has.
+func (s *sound) stop() {
+	s.giveUp()
+	s.decoder.Stop()
+}
 
-// emit gives samples to the session, which may have to make room for them first.
+// emit gives samples to the session, and waits for room for them.
 func (s *sound) emit(pcm []float32) error {
-	const shortest, longest = 10 * time.Millisecond, 200 * time.Millisecond
-	pause, waited := shortest, time.Duration(0)
 	for len(pcm) > 0 {
 		n := min(len(pcm), maxWrite)
-		if waited == 0 {
-			s.mu.Lock()
-			s.arrivals.add(s.samples+int64(n), time.Now())
-			s.mu.Unlock()
-		}
 		err := s.session.Write(pcm[:n])
-		switch {
-		case err == nil:
-			pcm = pcm[n:]
-			pause, waited = shortest, 0
-			s.mu.Lock()
-			s.samples += int64(n)
-			s.mu.Unlock()
+		if errors.Is(err, asr.ErrBusy) {
+			if err := s.wait(n); err != nil {
+				return err
+			}
 			continue
-		case !errors.Is(err, asr.ErrBusy):
+		}
+		if err != nil {
 			return err
-		case waited >= s.overrun:
-			return &failure{code: CodeOverrun, message: "sound comes faster than it can be heard", close: 1008, err: err}
 		}
-		select {
-		case <-s.ending:
-			return errEnding
-		case <-time.After(pause):
-		}
-		waited += pause
-		pause = min(2*pause, longest)
+		pcm = pcm[n:]
+		s.mu.Lock()
+		s.samples += int64(n)
+		s.mu.Unlock()
 	}
 	return nil
 }
 
-// latency returns how long ago the sound at a time came, false where that is not known.
-func (s *sound) latency(at float64, now time.Time) (time.Duration, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	came, ok := s.arrivals.of(int64(at * audio.SampleRate))
-	return now.Sub(came), ok
-}
-
-// wholeMilliseconds passes on raw sound up to the last whole millisecond, so that a position of milliseconds names a
-// sample: that of millisecond m is frame ⌊m·rate/1000⌋. What is behind it waits for more, and is not taken yet.
-type wholeMilliseconds struct {
-	decoder
-	rate, width int64        // sample frames a second, bytes a frame
-	passed      atomic.Int64 // frames
-	last        atomic.Int64 // the millisecond of that
-	rest        []byte
-}
-
-func (w *wholeMilliseconds) Write(piece []byte) error {
-	if int64(len(piece))%w.width != 0 {
-		return w.decoder.Write(piece) // which says what is wrong
-	}
-	passed := w.passed.Load()
-	frames := passed + int64(len(w.rest)+len(piece))/w.width
-	// The last millisecond m with frame ⌊m·rate/1000⌋ <= frames.
-	last := ((frames+1)*1000 - 1) / w.rate
-	now := last * w.rate / 1000
-	pass := (now - passed) * w.width
-	if pass <= 0 {
-		w.rest = append(w.rest, piece...)
+// wait waits for room for samples, but not for ever.
+func (s *sound) wait(samples int) error {
+	ctx, cancel := context.WithTimeout(s.ending, s.overrun)
+	defer cancel()
+	err := s.session.Wait(ctx, samples)
+	switch {
+	case err == nil:
 		return nil
+	case s.ending.Err() != nil:
+		return errEnding
+	case ctx.Err() != nil:
+		return &failure{code: CodeOverrun, message: "sound comes faster than it can be heard", close: websocket.ClosePolicyViolation, err: err}
 	}
-	if len(w.rest) > 0 {
-		piece = append(w.rest, piece...)
-	}
-	if err := w.decoder.Write(piece[:pass]); err != nil {
-		return err
-	}
-	w.passed.Store(now)
-	w.last.Store(last)
-	w.rest = append([]byte(nil), piece[pass:]...)
-	return nil
-}
-
-// forget drops what waits: the client sends it again.
-func (w *wholeMilliseconds) forget() { w.rest = nil }
-
-func (w *wholeMilliseconds) Close() error {
-	if len(w.rest) > 0 {
-		if err := w.decoder.Write(w.rest); err != nil {
-			return err
-		}
-	}
-	return w.decoder.Close()
-}
-
-// arrivals remember when sound came, to a tenth of a second of it.
-type arrivals struct {
-	marks []arrival
-	last  arrival
-}
-
-type arrival struct {
-	samples int64 // that had come
-	at      time.Time
-}
-
-// maxArrivals bounds the memory: the oldest marks go.
-const maxArrivals = 600
-
-func (a *arrivals) add(samples int64, at time.Time) {
-	const step = audio.SampleRate / 10
-	a.last = arrival{samples, at}
-	if n := len(a.marks); n > 0 && samples < a.marks[n-1].samples+step {
-		return
-	}
-	if len(a.marks) >= maxArrivals {
-		a.marks = a.marks[:copy(a.marks, a.marks[maxArrivals/2:])]
-	}
-	a.marks = append(a.marks, arrival{samples, at})
-}
-
-// of returns when the sample came, by the first mark that is not before it, and forgets the marks before that. One that
-// has not come, as of a word whose end is a guess, is taken for the last.
-func (a *arrivals) of(sample int64) (time.Time, bool) {
-	for i, m := range a.marks {
-		if m.samples >= sample {
-			a.marks = a.marks[:copy(a.marks, a.marks[i:])]
-			return m.at, true
-		}
-	}
-	return a.last.at, a.last.samples > 0
+	return err
 }

@@ -12,7 +12,7 @@ import (
 
 // Stream serves /v1/stream: see [Config], [Ready] and [Event].
 func (s *Server) Stream(w http.ResponseWriter, r *http.Request) {
-	c := s.upgrade(w, r, "/v1/stream", nil)
+	c := s.accept(w, r, "/v1/stream")
 	if c == nil {
 		return
 	}
@@ -54,6 +54,12 @@ func (p *stream) text(message []byte) error {
 	switch kind {
 	case TypeKeepAlive:
 		return nil
+	case TypeFinalize, TypeUpdate:
+		if l.sound.closed {
+			return invalid("%s behind close has no effect", kind).lenient()
+		}
+	}
+	switch kind {
 	case TypeFinalize:
 		return l.session.Finalize()
 	case TypeUpdate:
