@@ -2,7 +2,9 @@ package web_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
+	"maps"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -31,8 +33,8 @@ type fake struct {
 }
 
 const (
-	wordMS  = 240 // of sound, a word
-	gapMS   = 900 // of silence between segments
+	wordMS  = 160 // of sound, a word
+	gapMS   = 700 // of silence between segments
 	agreeMS = 500 // from the end of a word to its commit
 	endMS   = 400 // of silence, to the end of a segment
 )
@@ -235,15 +237,24 @@ func (f *fake) transcribe(w http.ResponseWriter, r *http.Request) {
 		joined := strings.Join(s.words, "")
 		text += joined
 		send(map[string]any{"type": "transcript.text.delta", "delta": joined})
-		segments = append(segments, map[string]any{
-			"id": i, "start": float64(s.start) / 1000, "end": float64(s.end) / 1000, "text": joined, "language": s.lang, "adapter": s.adapter,
-		})
 		for k, word := range s.words {
 			at := float64(s.start+int64(k)*wordMS) / 1000
-			words = append(words, map[string]any{"word": strings.TrimSpace(word), "start": at, "end": at + wordMS/1000.0})
+			words = append(words, map[string]any{"word": strings.TrimSpace(word), "start": at, "end": at + wordMS/1000.0, "probability": 0.9})
 		}
+		segment := map[string]any{"start": float64(s.start) / 1000, "end": float64(s.end) / 1000, "text": joined}
+		if file.Filename != "deltas.wav" {
+			told := maps.Clone(segment)
+			told["type"], told["id"], told["text"] = "transcript.text.segment", fmt.Sprintf("seg_%d", i), strings.TrimSpace(joined)
+			told["words"] = words[len(words)-len(s.words):]
+			send(told)
+		}
+		segment["id"], segment["language"], segment["adapter"] = i, s.lang, nil
+		if s.adapter != "" {
+			segment["adapter"] = s.adapter
+		}
+		segments = append(segments, segment)
 	}
-	send(map[string]any{"type": "transcript.text.done", "text": text, "duration": 14.5, "language": "english", "segments": segments, "words": words})
+	send(map[string]any{"type": "transcript.text.done", "text": text, "duration": 14.5, "language": "english", "language_code": "en", "adapter": nil, "segments": segments, "words": words})
 }
 
 // control does what a test asks: break cuts all connections, forget also loses their sessions, refuse and key set those,

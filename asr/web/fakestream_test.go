@@ -57,7 +57,7 @@ func (f *fake) stream(w http.ResponseWriter, r *http.Request) {
 				return
 			}
 			if e["type"] == "final" {
-				c.WriteJSON(map[string]any{"type": "ack", "audio_ms": ack})
+				c.WriteJSON(map[string]any{"type": "ack", "audio_ms": ack, "final_ms": ack})
 			}
 			if lag && e["type"] == "partial" {
 				c.WriteJSON(map[string]any{"type": "lag", "ms": 1700})

@@ -113,10 +113,8 @@ export function finalsOf(answer) {
 }
 
 function final(id, text, words, start, end, answer, s) {
-  return {
-    segment_id: id, text, words, start, end, speech_final: true,
-    language: s.language ?? code(answer.language), adapter: s.adapter ?? answer.adapter ?? '',
-  };
+  const adapter = 'adapter' in s ? s.adapter : answer.adapter; // null for the base model
+  return { segment_id: id, text, words, start, end, speech_final: true, language: s.language ?? answer.language_code ?? '', adapter: adapter ?? '' };
 }
 
 // spaced gives words the spaces that the text has before them, where they come without.
@@ -129,24 +127,4 @@ function spaced(words, text) {
     at = found + w.word.trim().length;
     return { ...w, word: /^\s/.test(w.word) ? w.word : space + w.word };
   });
-}
-
-// code is that of a language whose English name stands in an answer.
-function code(name) {
-  if (!name || name.length <= 3) return name ?? '';
-  return names().get(name.toLowerCase()) ?? '';
-}
-
-let byName;
-
-function names() {
-  if (byName) return byName;
-  byName = new Map();
-  const display = new Intl.DisplayNames(['en'], { type: 'language', fallback: 'none' });
-  for (let i = 0; i < 26 * 26; i++) {
-    const two = String.fromCharCode(97 + Math.floor(i / 26), 97 + i % 26);
-    const name = display.of(two);
-    if (name) byName.set(name.toLowerCase(), two);
-  }
-  return byName;
 }

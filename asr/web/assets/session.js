@@ -1,7 +1,7 @@
-// A live session at /v1/stream, which goes on over broken connections: sound that the server has not acknowledged is
-// kept, and sent again from where the server says.
+// A live session at /v1/stream, which goes on over broken connections: sound that is not in final text is kept, and sent
+// again from where the server says.
 import { SoundBuffer } from './sound.js';
-import { KeyNeeded, getJSON, streamURL } from './server.js';
+import { KeyNeeded, getJSON, streamURL, url } from './server.js';
 
 // Seconds of sound that are kept for a broken connection.
 const KEPT = 300;
@@ -120,9 +120,13 @@ export class LiveSession {
         this.begin(message);
         return;
       case 'ack':
-        this.sound.drop(this.position(message.audio_ms));
+        this.sound.drop(this.position(message.final_ms ?? 0)); // what is not final is kept for the case that the session is lost
         return;
       case 'error':
+        if (message.code === 'undecoded') {
+          this.on.event(this.shifted(message));
+          return;
+        }
         this.error = message;
         if (!message.fatal) this.on.problem(message.message, {});
         return;
@@ -224,6 +228,11 @@ export class LiveSession {
       if (err instanceof KeyNeeded) this.fail(err.message, { needsKey: true });
       else if (err instanceof TypeError) this.fail('The server cannot be reached.', { retry: true });
       else this.fail(err.message, { retry: true });
+      return;
+    }
+    const ready = await fetch(url('readyz')).catch(() => null);
+    if (ready?.status === 503) {
+      this.fail('The server takes no sessions now: it starts, or is about to stop. Try again in a moment.', { retry: true });
       return;
     }
     this.fail('The server did not open a live session. A proxy between here and there may not let websockets through.', { retry: true });

@@ -27,6 +27,9 @@ const wave = new Wave($('wave'));
 const latency = new CommitLatency();
 const transcript = new Transcript($('transcript'), $('spoken'), changed);
 let about = {};
+// PATIENCE is how long the rest of the text is waited for, whatever is pressed, in milliseconds.
+const PATIENCE = 3000;
+
 let live = null; // {session, microphone, take} from start to the end of the session
 let recorded = 0; // samples of it
 
@@ -69,12 +72,18 @@ async function start() {
       else waiting.push(piece);
     }, () => {
       notice.show('The microphone was disconnected.', { bad: true });
-      stop();
+      if (live === mine) stop();
     });
   } catch (err) {
     live = null;
     showControls('ended');
     notice.show(err.message, { bad: true });
+    return;
+  }
+  if (mine.cancelled) {
+    await mine.microphone.stop();
+    live = null;
+    showControls('ended');
     return;
   }
   recorded = 0;
@@ -118,9 +127,17 @@ function showLevel(rms) {
   $('meter').setAttribute('aria-valuetext', db <= -60 ? 'silent' : `${Math.round(db)} decibels`);
 }
 
+// stop says that no more sound comes, or, once that takes long, that the rest of the text is not waited for.
 async function stop() {
-  if (!live?.microphone || live.stopping) return;
-  live.stopping = true;
+  if (!live.microphone) {
+    live.cancelled = true;
+    return;
+  }
+  if (live.stopping) {
+    if (performance.now() - live.stopping > PATIENCE) live.session.abort();
+    return;
+  }
+  live.stopping = performance.now();
   const { microphone, session } = live;
   await microphone.stop();
   session.stop();
@@ -143,6 +160,9 @@ function received(mine, event) {
       break;
     case 'utterance_end':
       wave.end(event.end, event.end);
+      break;
+    case 'error':
+      mine.take.failed(event);
       break;
     case 'lag':
       showLag(event.ms);
@@ -167,14 +187,27 @@ function showLag(ms) {
 function stateChanged(mine, state) {
   if (live !== mine) return;
   showControls(state);
+  keepAwake(state !== 'ended');
   if (state === 'live' && $('now-lag').textContent === '–') $('now-lag').textContent = seconds(0);
-  if (state === 'live' && notice.kind === 'connection') notice.hide();
   if (state !== 'ended') return;
   live = null;
   mine.take.end();
   wave.end(0, recorded / mine.microphone.rate * 1000);
-  if (!mine.stopping) mine.microphone.stop();
+  if (!mine.stopping) mine.microphone.stop(); // the server ended it
   showLevel(0);
+}
+
+let awake = null;
+
+// keepAwake keeps a phone from going to sleep while it listens, where the browser knows how.
+async function keepAwake(wanted) {
+  try {
+    if (wanted) awake ??= await navigator.wakeLock?.request('screen');
+    else await awake?.release();
+  } catch {
+    // then it sleeps as it is used to
+  }
+  if (!wanted) awake = null;
 }
 
 function showControls(state) {
@@ -182,7 +215,6 @@ function showControls(state) {
   document.body.classList.toggle('live', going && state !== 'finishing');
   document.body.dataset.state = state;
   $('start-label').textContent = going ? 'Stop' : 'Start';
-  $('start').disabled = state === 'finishing';
   $('finalize').disabled = state !== 'live';
   settings.live(going);
   setState(STATES[state]);
@@ -273,8 +305,8 @@ $('copy').addEventListener('click', async () => {
 });
 
 $('clear').addEventListener('click', () => {
-  if (live) {
-    notice.show('Stop first: the text is still being written.', { brief: true });
+  if (live || uploads.busy) {
+    notice.show('The text is still being written.', { brief: true });
     return;
   }
   const undo = transcript.clear();

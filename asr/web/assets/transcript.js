@@ -124,11 +124,19 @@ class Take {
     this.transcript.list.append(this.heading);
   }
 
+  // place puts a segment behind the others of the take, before the next take's heading.
+  place(item) {
+    const { takes, list } = this.transcript;
+    const i = takes.indexOf(this);
+    if (i >= 0) list.insertBefore(item, takes[i + 1]?.heading ?? null);
+  }
+
   segment(id) {
     const name = `${this.generation}.${id}`;
     let s = this.segments.get(name);
     if (!s) {
       s = new Segment(name, this.transcript);
+      this.place(s.item);
       this.segments.set(name, s);
     }
     return s;
@@ -150,12 +158,25 @@ class Take {
         start: event.start,
         end: event.end,
         language: event.language ?? '',
-        adapter: event.adapter ?? '',
+        adapter: event.adapter ?? '', // left out for the base model
       });
     }
     s.final(event);
     if (s.shown === '' && event.speech_final) this.withdraw(s);
     this.transcript.changed();
+  }
+
+  // failed says that a segment could not be decoded.
+  failed(event) {
+    this.segment(event.segment_id).fail(event.message);
+    this.transcript.changed();
+  }
+
+  // describe gives a final its language and adapter, where those are known later than its text.
+  describe(i, { language, adapter }) {
+    const f = this.finals[i];
+    Object.assign(f, { language, adapter });
+    this.segments.get(f.segment).describe(f);
   }
 
   // withdraw takes a segment away that turned out to have no text, or is heard again.
@@ -209,7 +230,6 @@ class Segment {
     this.paragraph = p;
     this.tags = element('div', 'tags');
     this.item.append(this.time, p, this.tags);
-    transcript.list.append(this.item);
   }
 
   // describe shows when, in which language and under which adapter it was spoken.
@@ -222,20 +242,20 @@ class Segment {
       this.language = event.language;
       this.paragraph.lang = event.language;
     }
-    const tags = [languageName(this.language), event.adapter ? `adapter ${event.adapter}` : 'base model'];
+    const tags = [languageName(this.language), event.adapter === undefined ? '' : event.adapter ? `adapter ${event.adapter}` : 'base model'];
     this.tags.replaceChildren(...tags.filter((t) => t).map((t) => element('span', '', t)));
   }
 
   partial(event) {
     if (this.closed) return;
-    this.describe(event);
+    this.describe({ adapter: '', ...event });
     this.commit(this.text + (event.committed ?? ''));
     const rest = event.tentative ?? '';
     this.tentative.textContent = this.shown === '' ? rest.trimStart() : rest;
   }
 
   final(event) {
-    this.describe(event);
+    this.describe({ adapter: '', ...event });
     this.text += event.text ?? '';
     const text = this.text.trimStart();
     if (!this.commit(this.text)) {

@@ -12,6 +12,7 @@ export class Uploads {
     this.settings = settings;
     this.notice = notice;
     this.queue = Promise.resolve();
+    this.waiting = 0;
   }
 
   add(files) {
@@ -19,8 +20,13 @@ export class Uploads {
     for (const file of files) {
       const take = this.transcript.begin(file.name);
       take.note.textContent = 'Waiting';
-      this.queue = this.queue.then(() => this.transcribe(file, take));
+      this.waiting++;
+      this.queue = this.queue.then(() => this.transcribe(file, take)).finally(() => this.waiting--);
     }
+  }
+
+  get busy() {
+    return this.waiting > 0;
   }
 
   async transcribe(file, take) {
@@ -42,7 +48,9 @@ export class Uploads {
     };
     try {
       const answer = await transcribeFile(file, this.settings.fields(), on);
-      if (take.finals.length === 0) this.settle(take, finalsOf(answer));
+      const finals = finalsOf(answer);
+      if (take.finals.length === 0) this.settle(take, finals);
+      else if (finals.length === take.finals.length) finals.forEach((f, i) => take.describe(i, f));
       take.length = Math.round((answer.duration ?? 0) * 1000);
       take.note.textContent = take.finals.length > 0 ? '' : 'No speech was found';
     } catch (err) {
