@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,7 +39,7 @@ func TestPagesInABrowser(t *testing.T) {
 // TestListenScript runs the script that can be pointed at any server.
 func TestListenScript(t *testing.T) {
 	environment := browserEnvironment(t)
-	_, server := newFake(t)
+	fake, server := newFake(t)
 	var got struct {
 		Committed                   string
 		Retracted, Faults, Problems []any
@@ -54,6 +55,34 @@ func TestListenScript(t *testing.T) {
 	if !strings.Contains(got.Files["srt"], "00:00:00,300 --> ") || len(got.Files) != 4 {
 		t.Errorf("files: %v", got.Files)
 	}
+	fake.mu.Lock()
+	defer fake.mu.Unlock()
+	for _, s := range fake.sessions {
+		if s.rate != 16_000 || len(s.sound) < 4*s.rate {
+			t.Fatalf("%d samples at %d Hz", len(s.sound), s.rate)
+		}
+		for _, at := range []int{s.rate, 2 * s.rate, 3 * s.rate} {
+			if r := likeness(s.sound[at:at+s.rate/4], samples(t)); r < 0.98 {
+				t.Errorf("what the microphone heard after %d s is like the clip by %.3f", at/s.rate, r)
+			}
+		}
+	}
+}
+
+// likeness is the greatest correlation of a piece of sound with those of its length in a recording that is played over and over.
+func likeness(piece []float64, recording []float32) float64 {
+	best := 0.0
+	for lag := range recording {
+		var xy, xx, yy float64
+		for i, x := range piece {
+			y := float64(recording[(lag+i)%len(recording)])
+			xy, xx, yy = xy+x*y, xx+x*x, yy+y*y
+		}
+		if xx > 0 && yy > 0 {
+			best = max(best, xy/math.Sqrt(xx*yy))
+		}
+	}
+	return best
 }
 
 // script runs a script of testdata, and returns what it wrote. A status that is not 0 fails the test.
@@ -148,8 +177,8 @@ func playwrightDir(t *testing.T) string {
 	return dir
 }
 
-// wavClip writes the clip as the WAV file that Chromium reads its microphone from.
-func wavClip(t *testing.T) string {
+// samples are those of the clip.
+func samples(t *testing.T) []float32 {
 	t.Helper()
 	f, err := os.Open(clip)
 	if err != nil {
@@ -160,15 +189,22 @@ func wavClip(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return pcm.Samples
+}
+
+// wavClip writes the clip as the WAV file that Chromium reads its microphone from.
+func wavClip(t *testing.T) string {
+	t.Helper()
+	pcm := samples(t)
 	const rate = 16_000
 	var b bytes.Buffer
 	b.WriteString("RIFF")
-	binary.Write(&b, binary.LittleEndian, uint32(36+2*len(pcm.Samples)))
+	binary.Write(&b, binary.LittleEndian, uint32(36+2*len(pcm)))
 	b.WriteString("WAVEfmt ")
 	binary.Write(&b, binary.LittleEndian, []uint32{16, 1 | 1<<16, rate, 2 * rate, 2 | 16<<16})
 	b.WriteString("data")
-	binary.Write(&b, binary.LittleEndian, uint32(2*len(pcm.Samples)))
-	for _, x := range pcm.Samples {
+	binary.Write(&b, binary.LittleEndian, uint32(2*len(pcm)))
+	for _, x := range pcm {
 		binary.Write(&b, binary.LittleEndian, int16(max(-1, min(1, x))*32767))
 	}
 	name := filepath.Join(t.TempDir(), "clip.wav")

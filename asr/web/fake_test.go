@@ -74,6 +74,7 @@ type fakeSession struct {
 	id        string
 	rate      int
 	samples   int64 // taken
+	sound     []float64
 	seq       int64
 	acked     int64 // ms
 	segments  []fakeSegment
@@ -130,7 +131,7 @@ func (s *fakeSession) final(g fakeSegment, n int) {
 	words := []map[string]any{}
 	for i, w := range g.words[:n] {
 		at := g.start + int64(i)*wordMS
-		words = append(words, map[string]any{"word": w, "start": at, "end": at + wordMS, "probability": 0.93})
+		words = append(words, map[string]any{"word": strings.TrimSpace(w), "start": at, "end": at + wordMS, "probability": 0.93})
 	}
 	end := g.start + int64(n)*wordMS
 	s.event("final", map[string]any{

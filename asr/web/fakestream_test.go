@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -104,6 +105,9 @@ func (f *fake) begin(c *websocket.Conn, config map[string]any) (*fakeSession, in
 func (s *fakeSession) heard(kind int, b []byte) (samples int64, done bool) {
 	if kind == websocket.BinaryMessage {
 		s.samples += int64(len(b) / 2)
+		for i := 0; i+1 < len(b); i += 2 {
+			s.sound = append(s.sound, float64(int16(binary.LittleEndian.Uint16(b[i:])))/32768)
+		}
 		s.advance(false)
 		return s.samples, false
 	}

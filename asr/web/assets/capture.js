@@ -10,8 +10,9 @@ const REASONS = {
   SecurityError: 'The browser does not let this page use the microphone.',
 };
 
-// WANTED is sound as it is: a recogniser is better served by noise than by what suppression makes of speech.
-const WANTED = { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: true };
+// WANTED is sound as it is: a recogniser is better served by noise than by what suppression makes of speech, and what it hears is
+// brought to one level by its log-mel.
+const WANTED = { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false };
 
 // RATE is that of the model's sound, in Hz. The browser resamples to it; where it does not, the server does.
 const RATE = 16000;

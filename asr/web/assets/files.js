@@ -1,5 +1,6 @@
 // Sound files: sent whole to /v1/audio/transcriptions, whose text comes while it is made.
 import { KeyNeeded, headers, messageOf, url } from './server.js';
+import { spaced } from './words.js';
 
 // transcribeFile sends a file with fields of the form. on has sent(share), delta(text), segment(s) and the promise is of
 // the whole answer: {text, language, duration, segments, words}.
@@ -115,16 +116,4 @@ export function finalsOf(answer) {
 function final(id, text, words, start, end, answer, s) {
   const adapter = 'adapter' in s ? s.adapter : answer.adapter; // null for the base model
   return { segment_id: id, text, words, start, end, speech_final: true, language: s.language ?? answer.language_code ?? '', adapter: adapter ?? '' };
-}
-
-// spaced gives words the spaces that the text has before them, where they come without.
-function spaced(words, text) {
-  let at = 0;
-  return words.map((w) => {
-    const found = text.indexOf(w.word.trim(), at);
-    if (found < 0) return w;
-    const space = found > at ? text.slice(at, found).match(/\s+$/)?.[0] ?? '' : '';
-    at = found + w.word.trim().length;
-    return { ...w, word: /^\s/.test(w.word) ? w.word : space + w.word };
-  });
 }

@@ -2,6 +2,7 @@
 // again from where the server says.
 import { SoundBuffer } from './sound.js';
 import { KeyNeeded, getJSON, streamURL, url } from './server.js';
+import { spaced } from './words.js';
 
 // Seconds of sound that are kept for a broken connection.
 const KEPT = 300;
@@ -163,11 +164,10 @@ export class LiveSession {
     return this.origin + Math.round((ms ?? 0) * this.rate / 1000);
   }
 
-  // shifted returns a message whose times are those of the recording.
+  // shifted returns a message whose times are those of the recording, and whose words make its text.
   shifted(message) {
     const by = Math.round(this.origin * 1000 / this.rate);
-    if (by === 0) return message;
-    const words = message.words?.map((w) => ({ ...w, start: w.start + by, end: w.end + by }));
+    const words = spaced(message.words ?? [], message.text ?? '').map((w) => ({ ...w, start: w.start + by, end: w.end + by }));
     return { ...message, start: message.start + by, end: message.end + by, words };
   }
 

@@ -331,7 +331,7 @@ async function loadModels() {
 
 // showLanguages says which languages the model writes.
 function showLanguages() {
-  const list = about.languages ?? [];
+  const list = (about.languages ?? []).map((l) => ({ code: l.code, name: languageName(l.code) === l.code ? l.name : languageName(l.code) }));
   settings.setLanguages(list);
   if (list.length === 0) return;
   const names = list.map((l) => l.name);

@@ -7,6 +7,7 @@ const load = (name) => import(pathToFileURL(join(process.env.ASSETS, name)).href
 const { columns, clock, cues, formats, segments } = await load('formats.js');
 const { SoundBuffer } = await load('sound.js');
 const { ceiling } = await load('chart.js');
+const { spaced } = await load('words.js');
 
 // words makes words of a text, each 300 ms.
 const words = (text, start) => text.split(/(?= )/).map((word, i) => ({ word, start: start + i * 300, end: start + (i + 1) * 300, probability: 1 }));
@@ -89,6 +90,13 @@ const tests = {
     assert.equal(b.begin, 80);
     assert.equal(b.seek(0), 80);
     assert.equal(b.pieces.length, 2);
+  },
+  'words get the spaces of their text'() {
+    const of = (text, ...list) => spaced(list.map((word) => ({ word })), text).map((w) => w.word);
+    assert.deepEqual(of(' one two, three', 'one', 'two,', 'three'), [' one', ' two,', ' three']);
+    assert.deepEqual(of('日本語', '日本', '語'), ['日本', '語']);
+    assert.deepEqual(of(' a b', ' a', ' b'), [' a', ' b']);
+    assert.deepEqual(of('one two', 'one', 'deux', 'two'), ['one', 'deux', ' two']);
   },
   'axes end at round numbers'() {
     assert.deepEqual([0.7, 1, 1.1, 3, 21, 0.04].map(ceiling), [1, 1, 2, 5, 50, 0.05]);
