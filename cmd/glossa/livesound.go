@@ -50,7 +50,7 @@ func (l *listenCommand) soundFormat() (soundFormat, error) {
 	if l.File != stdinName {
 		return fileFormat, nil
 	}
-	const least, most, channels = 8000, 192_000, 16
+	const least, most, channels = 8000, 192_000, 8
 	switch {
 	case l.Rate < least || l.Rate > most:
 		return soundFormat{}, fmt.Errorf("--rate %d: want %d to %d", l.Rate, least, most)

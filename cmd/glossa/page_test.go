@@ -26,6 +26,7 @@ func TestPageWithABrowser(t *testing.T) {
 	if chromium == "" {
 		t.Skip("SKIP: Chromium, absent")
 	}
+	shots := os.Getenv("GLOSSA_SHOTS")
 	base := startServer(t)
 	pcm, err := readAudio(t.Context(), filepath.Join(clipsDir, filepath.FromSlash(clientClip)))
 	if err != nil {
@@ -42,7 +43,7 @@ func TestPageWithABrowser(t *testing.T) {
 		State, Notice, Language     string
 		Files                       map[string]string
 	}
-	runScript(t, pageScript, &got, "BASE="+base+"/", "CHROMIUM="+chromium, "PLAYWRIGHT="+modules, "CLIP="+clip, "SECONDS=9", "SHOTS="+os.Getenv("GLOSSA_SHOTS"))
+	runScript(t, pageScript, &got, "BASE="+base+"/", "CHROMIUM="+chromium, "PLAYWRIGHT="+modules, "CLIP="+clip, "SECONDS=9", "SHOTS="+shots)
 	if !strings.Contains(got.Committed, clientText) || len(got.Retracted)+len(got.Faults)+len(got.Problems) > 0 {
 		t.Errorf("%+v", got)
 	}

@@ -46,6 +46,8 @@ func TestScripts(t *testing.T) {
 			"fetch":      scriptFetch,
 			"eventually": scriptEventually,
 			"clip":       scriptClip,
+			"raw":        scriptRaw,
+			"sleep":      scriptSleep,
 		},
 	})
 }

@@ -139,11 +139,11 @@ func scriptFetch(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// scriptEventually repeats a search of a file until it finds a pattern: eventually PATTERN FILE.
+// scriptEventually repeats a search of a file, or of what is at an address, until it finds a pattern: eventually PATTERN FILE|URL.
 func scriptEventually(ts *testscript.TestScript, _ bool, args []string) {
 	pattern := regexp.MustCompile("(?m)" + args[0])
 	for begin := time.Now(); ; time.Sleep(20 * time.Millisecond) {
-		text, err := os.ReadFile(ts.MkAbs(args[1]))
+		text, err := readOrGet(ts, args[1])
 		if err == nil && pattern.Match(text) {
 			return
 		}
@@ -151,6 +151,33 @@ func scriptEventually(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("%s never had %q:\n%s", args[1], args[0], text)
 		}
 	}
+}
+
+// readOrGet returns a file, or what is at an address.
+func readOrGet(ts *testscript.TestScript, name string) ([]byte, error) {
+	if !strings.HasPrefix(name, "http://") {
+		return os.ReadFile(ts.MkAbs(name))
+	}
+	response, err := http.Get(name)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	return io.ReadAll(response.Body)
+}
+
+// scriptSleep waits: sleep DURATION.
+func scriptSleep(ts *testscript.TestScript, _ bool, args []string) {
+	d, err := time.ParseDuration(args[0])
+	ts.Check(err)
+	time.Sleep(d)
+}
+
+// scriptRaw writes the samples of a sound file as 16-bit integers without a header: raw FILE SOUND.
+func scriptRaw(ts *testscript.TestScript, _ bool, args []string) {
+	pcm, err := readAudio(context.Background(), ts.MkAbs(args[1]))
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), encodePCM(pcm), 0o666))
 }
 
 // scriptClip copies a clip of the test set to a file, several ones behind each other with pauses: clip FILE LANG/NUMBER…. Its text is
