@@ -19,6 +19,7 @@ type liveCore struct {
 	updated  *liveOptions                    // that hold from the next segment on, nil where these do
 	now      int                             // so many frames have come
 	spans    []liveSpan                      // of speech that is not done with, in order; the last one may go on
+	ended    int                             // where the last span ended that is done with
 	segment  *liveSegment
 	segments int // begun
 	asked    *ask
@@ -81,6 +82,7 @@ type liveSegment struct {
 	language  string      // "" until it is sure
 	committed []int32     // tokens of the buffer's committed text
 	before    []heardWord // of the last hypothesis, those behind committed
+	spoken    string      // language of the last hypothesis
 	begun     bool        // there was a Final
 	shown     [2]string   // committed and tentative text of the last Partial
 	lastEnd   float64     // where the last word ended that is committed
@@ -127,7 +129,7 @@ func (c *liveCore) sound(now int) { c.now = now }
 
 // speechStart says that speech began at a frame, and that first is the first frame that is kept.
 func (c *liveCore) speechStart(start, first int) {
-	from := max(start-preRoll, first)
+	from := max(start-preRoll, first, c.ended)
 	if n := len(c.spans); n > 0 {
 		from = max(from, c.spans[n-1].end)
 	}
@@ -238,9 +240,15 @@ func (c *liveCore) answer(h hypothesis) {
 	if c.settle(a, h) {
 		return // it is heard again
 	}
+	if h.language != seg.spoken {
+		seg.spoken, seg.before = h.language, nil
+	}
 	seg.heard = a.to
 	words, tail := split(h.words, seg.committed, c.decode)
 	if seg.language == "" && a.kind == askPartial {
+		if seg.before = tail; h.loops() {
+			seg.before = nil
+		}
 		c.partial(h, nil, tail)
 		return
 	}
@@ -351,11 +359,11 @@ func (c *liveCore) final(words []heardWord, h hypothesis) {
 	seg, span := c.segment, c.spans[0]
 	e := c.finalOf(words, h)
 	e.SpeechFinal, e.Finalized = true, span.finalized
-	c.spans = c.spans[1:]
+	c.spans, c.ended = c.spans[1:], span.end
 	if e.Acked = seconds(span.end); len(c.spans) > 0 {
 		e.Acked = seconds(c.spans[0].from)
 	}
-	e.Heard = max(seconds(seg.heard), seconds(span.end))
+	e.Heard = max(seconds(seg.heard), e.Acked)
 	c.emit(e)
 	if span.end > span.from {
 		c.emit(Event{Kind: UtteranceEnd, Start: seg.lastEnd, End: seg.lastEnd, Heard: e.Heard, Acked: e.Acked, Language: h.language})
@@ -413,7 +421,7 @@ func (c *liveCore) fail(a *ask, err error) {
 	}
 	c.emit(Event{Kind: Failed, Err: err, Start: seconds(a.from), End: seconds(a.to), Heard: seconds(a.to), Acked: seconds(a.to)})
 	if c.segment = nil; span.end == a.to {
-		c.spans = c.spans[1:]
+		c.spans, c.ended = c.spans[1:], a.to
 	} else {
 		span.from, span.start = a.to, a.to
 	}
