@@ -10,8 +10,8 @@ import (
 )
 
 // Observer is told what an engine does, in the manner of httptrace.ClientTrace: each function may be nil.
-// They are called on the engine's goroutine, Finished also on those of callers, and must not wait; an engine without an
-// observer pays nothing for them.
+// They are called on the engine's goroutine, and must neither wait nor call the engine; an engine without an observer pays nothing
+// for them.
 type Observer struct {
 	// Waited tells how long a request waited, from when it came until the engine first encoded sound of it.
 	Waited func(p Priority, wait time.Duration)

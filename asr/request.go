@@ -86,7 +86,7 @@ type Request struct {
 	Decoding Decoding
 
 	// Segment is told each segment of the recording as soon as it is final, in their order. It is called on the engine's
-	// goroutine and must not wait; it is called no more once the result is there, but may be for a moment after ctx has
+	// goroutine and must neither wait nor call the engine; it is called no more once the result is there, but may be for a moment after ctx has
 	// ended. The default value is nil: the result alone tells.
 	Segment func(Segment)
 

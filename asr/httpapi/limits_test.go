@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"mime/multipart"
@@ -121,18 +122,23 @@ func TestClientsThatGo(t *testing.T) {
 	before := runtime.NumGoroutine()
 	var wait sync.WaitGroup
 	transport := &http.Transport{}
+	ctx, cancel := context.WithCancel(t.Context())
 	for i := range 20 {
 		body, kind := formOf(t, field{"file", tone(0.2)}, field{"stream", fmt.Sprint(i%2 == 0)})
 		wait.Go(func() {
-			r, _ := http.NewRequestWithContext(t.Context(), "POST", url+transcriptions, bytes.NewReader(body))
+			r, _ := http.NewRequestWithContext(ctx, "POST", url+transcriptions, bytes.NewReader(body))
 			r.Header.Set("Content-Type", kind)
-			client := http.Client{Transport: transport, Timeout: 300 * time.Millisecond}
+			client := http.Client{Transport: transport}
 			if resp, err := client.Do(r); err == nil {
 				resp.Body.Close()
 				t.Errorf("answered with %d", resp.StatusCode)
 			}
 		})
 	}
+	for range 20 {
+		<-e.begun
+	}
+	cancel()
 	wait.Wait()
 	if err := s.Drain(t.Context()); err != nil {
 		t.Error(err)

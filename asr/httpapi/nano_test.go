@@ -1,12 +1,16 @@
 package httpapi_test
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"glossa/asr"
 	"glossa/asr/httpapi"
@@ -90,6 +94,20 @@ func TestEmbeddedModel(t *testing.T) {
 			verbose[i] = post(t, url+transcriptions, file, format, lang, field{"timestamp_granularities[]", "word"}, field{"timestamp_granularities[]", "segment"})
 		})
 		wait.Go(func() { streamed[i] = post(t, url+transcriptions, file, format, lang, field{"stream", "true"}) })
+	}
+	for i := range 8 { // which harm nobody
+		sound := tone(3)
+		wait.Go(func() { post(t, url+transcriptions, field{"file", sound[:5000+i]}).failed(t, 400, "damaged_audio") })
+		wait.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*5*time.Millisecond)
+			defer cancel()
+			body, kind := formOf(t, field{"file", sound})
+			r, _ := http.NewRequestWithContext(ctx, "POST", url+transcriptions, bytes.NewReader(body))
+			r.Header.Set("Content-Type", kind)
+			if resp, err := http.DefaultClient.Do(r); err == nil {
+				resp.Body.Close()
+			}
+		})
 	}
 	wait.Wait()
 	right := 0

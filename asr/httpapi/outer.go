@@ -156,6 +156,9 @@ func (s *Server) cors(w http.ResponseWriter, r *http.Request) bool {
 			h.Set("Access-Control-Allow-Headers", want)
 			h.Add("Vary", "Access-Control-Request-Headers")
 		}
+		if r.Header.Get("Access-Control-Request-Private-Network") == "true" {
+			h.Set("Access-Control-Allow-Private-Network", "true")
+		}
 		h.Set("Access-Control-Max-Age", "600")
 		w.WriteHeader(http.StatusNoContent)
 		return false

@@ -46,6 +46,9 @@ type Mount struct {
 	// Work says that a request begins work: it is refused while the server drains.
 	Work bool
 
+	// Counted says that a request is one of Limits.Requests, and that Drain waits for it. It is Work too.
+	Counted bool
+
 	// Summary describes the mount in openapi.json. The default value is "": it is not listed there.
 	Summary string
 }
@@ -132,7 +135,7 @@ type Server struct {
 	engine  Engine
 	options Options
 	auth    *authenticator
-	work    *work
+	running *running
 	created time.Time
 	window  time.Duration // of the model
 	dirs    []string      // Admin.Dirs, without symbolic links
@@ -148,7 +151,7 @@ func New(engine Engine, o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{engine: engine, options: o, auth: auth, created: time.Now(), window: 30 * time.Second}
-	s.work = newWork(o.Limits.Requests)
+	s.running = newRunning(o.Limits.Requests)
 	if m, ok := engine.(interface{ Model() *whisper.Model }); ok && m.Model() != nil {
 		s.window = time.Duration(m.Model().Dims.WindowSeconds() * float64(time.Second))
 	}
@@ -183,20 +186,20 @@ func (s *Server) Handler() http.Handler { return s.handler }
 // Drain lets no new work begin, of which clients are told by 503, and /readyz too, and waits for what runs. The error is that of
 // ctx, where that ends first. What is mounted ends by itself.
 func (s *Server) Drain(ctx context.Context) error {
-	s.work.drain()
+	s.running.drain()
 	select {
-	case <-s.work.idle:
+	case <-s.running.idle:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("httpapi: drain: %d requests still run: %w", s.work.count(), context.Cause(ctx))
+		return fmt.Errorf("httpapi: drain: %d requests still run: %w", s.running.count(), context.Cause(ctx))
 	}
 }
 
 // Warm has the engine transcribe a second of sound, so that no client waits for what happens but once. Meanwhile /readyz answers
 // 503.
 func (s *Server) Warm(ctx context.Context) error {
-	s.work.warming.Store(true)
-	defer s.work.warming.Store(false)
+	s.running.warming.Store(true)
+	defer s.running.warming.Store(false)
 	pcm := make([]float32, audio.SampleRate)
 	_, err := s.engine.Transcribe(ctx, asr.Request{
 		Audio:    func() ([]float32, error) { return pcm, nil },
@@ -218,35 +221,44 @@ const (
 	public
 )
 
+// load says what a request to a route is to the server.
+type load int
+
+const (
+	light   load = iota // nothing
+	work                // refused while the server drains
+	counted             // that, and one of Limits.Requests
+)
+
 // route is a row of the table of routes.
 type route struct {
 	pattern string
 	access  access
-	work    bool // refused while the server drains
+	load    load
 	handler http.Handler
 }
 
 // routes returns the mux of all routes, mounts among them.
 func (s *Server) routes() (mux *http.ServeMux, err error) {
 	table := []route{
-		{"POST /v1/audio/transcriptions", keyed, true, s.transcription("transcribe")},
-		{"POST /v1/audio/translations", keyed, true, s.transcription("translate")},
-		{"GET /v1/models", keyed, false, s.handle(s.listModels)},
-		{"GET /v1/models/{id...}", keyed, false, s.handle(s.showModel)},
-		{"POST /v1/load_lora_adapter", keyOnly, true, s.handle(s.loadAdapter)},
-		{"POST /v1/unload_lora_adapter", keyOnly, true, s.handle(s.unloadAdapter)},
-		{"POST /v1/tokens", keyOnly, false, s.handle(s.issueToken)},
-		{"POST /v1/realtime/client_secrets", keyOnly, false, s.handle(s.issueSecret)},
-		{"GET /healthz", public, false, s.handle(s.healthz)},
-		{"GET /readyz", public, false, s.handle(s.readyz)},
-		{"GET /openapi.json", keyed, false, s.handle(s.showOpenAPI)},
+		{"POST /v1/audio/transcriptions", keyed, counted, s.transcription("transcribe")},
+		{"POST /v1/audio/translations", keyed, counted, s.transcription("translate")},
+		{"GET /v1/models", keyed, light, s.handle(s.listModels)},
+		{"GET /v1/models/{id...}", keyed, light, s.handle(s.showModel)},
+		{"POST /v1/load_lora_adapter", keyOnly, work, s.handle(s.loadAdapter)},
+		{"POST /v1/unload_lora_adapter", keyOnly, work, s.handle(s.unloadAdapter)},
+		{"POST /v1/tokens", keyOnly, light, s.handle(s.issueToken)},
+		{"POST /v1/realtime/client_secrets", keyOnly, light, s.handle(s.issueSecret)},
+		{"GET /healthz", public, light, s.handle(s.healthz)},
+		{"GET /readyz", public, light, s.handle(s.readyz)},
+		{"GET /openapi.json", keyed, light, s.handle(s.showOpenAPI)},
 	}
 	if s.options.MetricsHandler != nil {
 		who := keyed
 		if s.options.MetricsPublic {
 			who = public
 		}
-		table = append(table, route{"GET /metrics", who, false, s.options.MetricsHandler})
+		table = append(table, route{"GET /metrics", who, light, s.options.MetricsHandler})
 	}
 	fallback := true
 	for pattern, m := range s.options.Mount {
@@ -257,12 +269,18 @@ func (s *Server) routes() (mux *http.ServeMux, err error) {
 		if m.Public {
 			who = public
 		}
-		table = append(table, route{pattern, who, m.Work, m.Handler})
+		l := light
+		if m.Counted {
+			l = counted
+		} else if m.Work {
+			l = work
+		}
+		table = append(table, route{pattern, who, l, m.Handler})
 		fallback = fallback && pattern != "/"
 	}
 	mux = http.NewServeMux()
 	if fallback {
-		table = append(table, route{"/", public, false, s.handle(s.notFound(mux))})
+		table = append(table, route{"/", public, light, s.handle(s.notFound(mux))})
 	}
 	defer func() { // what two patterns that cannot stand beside each other do to a mux
 		if fault := recover(); fault != nil {
@@ -289,8 +307,16 @@ func (s *Server) guard(to route) http.Handler {
 			r = r.WithContext(asr.WithClient(r.Context(), who.client))
 			logged(r).client = who.client
 		}
-		if to.work && s.work.isDraining() {
+		switch {
+		case to.load == light:
+		case s.running.isDraining():
 			return s.draining()
+		case to.load == counted:
+			end, ok := s.running.begin()
+			if !ok {
+				return s.busy("as many requests run as may: try again later, or with fewer at a time")
+			}
+			defer end()
 		}
 		to.handler.ServeHTTP(w, r)
 		return nil
@@ -328,10 +354,10 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
 	notReady := func(code, why string, cause error) error {
 		return &apiError{status: http.StatusServiceUnavailable, code: code, message: why, retryAfter: s.options.RetryAfter, cause: cause}
 	}
-	if s.work.isDraining() {
+	if s.running.isDraining() {
 		return s.draining()
 	}
-	if s.work.warming.Load() {
+	if s.running.warming.Load() {
 		return notReady("warming", "the model is being warmed", nil)
 	}
 	err := s.engine.Err()

@@ -128,7 +128,9 @@ func TestOrigins(t *testing.T) {
 func TestRequestsAreLimited(t *testing.T) {
 	e := newFakeEngine()
 	e.hold = make(chan struct{})
-	_, url := newServer(t, e, httpapi.Options{Limits: asr.Limits{Requests: 2}})
+	_, url := newServer(t, e, httpapi.Options{Limits: asr.Limits{Requests: 2}, Mount: map[string]httpapi.Mount{
+		"POST /v1/listen": {Handler: whoAmI, Counted: true}, "GET /v1/stream": {Handler: whoAmI, Work: true},
+	}})
 	body, kind := formOf(t, field{"file", tone(0.1)})
 	ctx, cancel := context.WithCancel(t.Context())
 	var wait sync.WaitGroup
@@ -145,6 +147,10 @@ func TestRequestsAreLimited(t *testing.T) {
 	defer wait.Wait()
 	a := post(t, url+transcriptions, field{"file", tone(0.1)})
 	a.failed(t, 429, "busy")
+	ask(t, "POST", url+"/v1/listen", nil).failed(t, 429, "busy")
+	if live := ask(t, "GET", url+"/v1/stream", nil); live.status != 200 {
+		t.Errorf("a live session beside them: %d %s", live.status, live.body)
+	}
 	if a.header.Get("Retry-After") != "2" {
 		t.Errorf("Retry-After %q", a.header.Get("Retry-After"))
 	}
@@ -167,7 +173,7 @@ func TestDrain(t *testing.T) {
 	e := newFakeEngine()
 	e.hold = make(chan struct{})
 	s, url := newServer(t, e, httpapi.Options{Mount: map[string]httpapi.Mount{
-		"GET /v1/stream": {Handler: whoAmI, Work: true}, "GET /{$}": {Handler: whoAmI},
+		"GET /v1/stream": {Handler: whoAmI, Work: true}, "POST /v1/listen": {Handler: whoAmI, Counted: true}, "GET /{$}": {Handler: whoAmI},
 	}})
 	if a := ask(t, "GET", url+"/readyz", nil); a.status != 200 {
 		t.Errorf("readyz: %d %s", a.status, a.body)
@@ -183,6 +189,7 @@ func TestDrain(t *testing.T) {
 	for _, path := range []string{"/readyz", "/v1/stream"} {
 		ask(t, "GET", url+path, nil).failed(t, 503, "draining")
 	}
+	ask(t, "POST", url+"/v1/listen", nil).failed(t, 503, "draining")
 	a := post(t, url+transcriptions, field{"file", tone(0.1)})
 	a.failed(t, 503, "draining")
 	if a.header.Get("Retry-After") == "" {

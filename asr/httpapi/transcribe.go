@@ -15,13 +15,6 @@ import (
 // transcription answers POST /v1/audio/transcriptions and translations.
 func (s *Server) transcription(task string) http.Handler {
 	return s.handle(func(w http.ResponseWriter, r *http.Request) error {
-		end, ok := s.work.begin()
-		if !ok && s.work.isDraining() {
-			return s.draining()
-		} else if !ok {
-			return s.busy("as many requests run as may: try again later, or with fewer at a time")
-		}
-		defer end()
 		form, err := s.readForm(w, r)
 		if err != nil {
 			return err

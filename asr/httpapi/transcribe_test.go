@@ -1,14 +1,18 @@
 package httpapi_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"glossa/asr"
 	"glossa/asr/httpapi"
@@ -310,4 +314,26 @@ func TestStreamFailsWithAnEvent(t *testing.T) {
 	if strings.Contains(a.body, "sda3") {
 		t.Errorf("what is internal is sent: %s", a.body)
 	}
+}
+
+// TestStreamIsKeptAlive checks that a stream on which nothing happens says that it is alive.
+func TestStreamIsKeptAlive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newFakeEngine()
+		e.hold = make(chan struct{})
+		s, err := httpapi.New(e, httpapi.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, kind := formOf(t, field{"file", tone(0.1)}, field{"stream", "true"})
+		r := httptest.NewRequest("POST", transcriptions, bytes.NewReader(body))
+		r.Header.Set("Content-Type", kind)
+		w := httptest.NewRecorder()
+		time.AfterFunc(31*time.Second, func() { close(e.hold) })
+		s.Handler().ServeHTTP(w, r)
+		got, beats := strings.CutPrefix(w.Body.String(), ": still at it\n\n: still at it\n\ndata: {")
+		if !beats || !strings.Contains(got, "transcript.text.done") || !w.Flushed {
+			t.Errorf("%s", w.Body)
+		}
+	})
 }

@@ -32,14 +32,23 @@ func (m *Metrics) finished(f asr.Finished) {
 	if f.Err != nil {
 		return
 	}
-	language, adapter := f.Language, f.Adapter
+	if f.Priority == asr.Live {
+		m.liveHeard.Add(f.Audio) // again and again, until it is final: the session tells of it then
+		return
+	}
+	m.Transcribed(f.Language, f.Adapter, f.Audio)
+}
+
+// Transcribed counts sound that has become text, in seconds. Of recordings the engine tells; of live sessions, whoever has their final
+// segments.
+func (m *Metrics) Transcribed(language, adapter string, seconds float64) {
 	if language == "" {
 		language = asr.None // no speech was found
 	}
 	if adapter == "" {
 		adapter = asr.None
 	}
-	m.audioSeconds.WithLabelValues(m.languages.value(language), m.adapters.value(adapter)).Add(f.Audio)
+	m.audioSeconds.WithLabelValues(m.languages.value(language), m.adapters.value(adapter)).Add(max(seconds, 0))
 }
 
 // outcome returns the label of how a request ended.

@@ -32,6 +32,7 @@ type Metrics struct {
 	audioSeconds                 *prometheus.CounterVec
 	fallback                     *prometheus.CounterVec
 	noSpeech                     prometheus.Counter
+	liveHeard                    prometheus.Counter
 	sessions                     *prometheus.GaugeVec
 	commitLatency                prometheus.Histogram
 	droppedPartials              prometheus.Counter
@@ -69,10 +70,12 @@ func New() *Metrics {
 	m.batchAdapters = plain(histogram("asr_batch_adapters", "Distinct adapters in a step of the decoding batch.", append([]float64{0}, counts...)))
 	m.encodeSeconds = plain(histogram("asr_encode_seconds", "Durations of encoder batches.", computeSeconds))
 	m.decodeSeconds = plain(histogram("asr_decode_seconds", "Durations of steps of the decoding batch.", computeSeconds))
-	m.engineRequests = counter("asr_engine_requests_total", "Recordings that the engine is done with, by priority and outcome.", "priority", "outcome")
+	m.engineRequests = counter("asr_engine_requests_total", "Recordings, and hypotheses of live sessions, that the engine is done with, by priority and outcome.", "priority", "outcome")
 	m.audioSeconds = counter("asr_audio_seconds_total", "Sound that was transcribed, by language and adapter; the base model is none.", "language", "adapter")
 	m.fallback = counter("asr_fallback_total", "Windows that were decoded again at a higher temperature, by reason.", "reason")
 	m.noSpeech = counter("asr_no_speech_total", "Windows that were taken for silence.").WithLabelValues()
+
+	m.liveHeard = counter("asr_live_heard_seconds_total", "Sound that hypotheses of live sessions were made from, each time.").WithLabelValues()
 
 	m.sessions = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "asr_ws_sessions", Help: "Live sessions, by route."}, []string{"route"})
 	r.MustRegister(m.sessions)

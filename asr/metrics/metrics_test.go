@@ -46,6 +46,9 @@ func TestAllMetrics(t *testing.T) {
 	o.Silent()
 	o.Finished(asr.Finished{Language: "cs", Adapter: "cs", Audio: 2.5})
 	o.Finished(asr.Finished{Audio: 1})
+	o.Finished(asr.Finished{Language: "de", Audio: 3, Priority: asr.Live})
+	o.Finished(asr.Finished{Language: "de", Audio: 4, Priority: asr.Live})
+	m.Transcribed("de", "", 4)
 	o.Finished(asr.Finished{Audio: 1, Priority: asr.Bulk, Err: fmt.Errorf("%w: hung up", asr.ErrCancelled)})
 	got := scrape(t, m)
 	for _, want := range []string{
@@ -65,6 +68,8 @@ func TestAllMetrics(t *testing.T) {
 		`asr_decode_seconds_sum 0.003`,
 		`asr_audio_seconds_total{adapter="cs",language="cs"} 2.5`,
 		`asr_audio_seconds_total{adapter="none",language="none"} 1`,
+		`asr_audio_seconds_total{adapter="none",language="de"} 4`,
+		`asr_live_heard_seconds_total 7`,
 		`asr_engine_requests_total{outcome="ok",priority="normal"} 2`,
 		`asr_engine_requests_total{outcome="cancelled",priority="bulk"} 1`,
 		`asr_fallback_total{reason="log_prob"} 1`,

@@ -5,39 +5,39 @@ import (
 	"sync/atomic"
 )
 
-// work counts the requests that run, bounds them, and lets the server drain.
-type work struct {
+// running counts the requests that run, bounds them, and lets the server drain.
+type running struct {
 	max     int
 	warming atomic.Bool
 	idle    chan struct{} // closed when it drains and nothing runs
 
 	mu       sync.Mutex
-	running  int
+	n        int
 	draining bool
 }
 
-func newWork(max int) *work { return &work{max: max, idle: make(chan struct{})} }
+func newRunning(max int) *running { return &running{max: max, idle: make(chan struct{})} }
 
 // begin counts a request, until its end is called. !ok where as many run as may, or the server drains.
-func (w *work) begin() (end func(), ok bool) {
+func (w *running) begin() (end func(), ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.draining || w.running >= w.max {
+	if w.draining || w.n >= w.max {
 		return nil, false
 	}
-	w.running++
+	w.n++
 	return sync.OnceFunc(w.end), true
 }
 
-func (w *work) end() {
+func (w *running) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.running--
+	w.n--
 	w.closeIfIdle()
 }
 
 // drain lets no more begin.
-func (w *work) drain() {
+func (w *running) drain() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.draining {
@@ -46,20 +46,20 @@ func (w *work) drain() {
 	}
 }
 
-func (w *work) closeIfIdle() {
-	if w.draining && w.running == 0 {
+func (w *running) closeIfIdle() {
+	if w.draining && w.n == 0 {
 		close(w.idle)
 	}
 }
 
-func (w *work) isDraining() bool {
+func (w *running) isDraining() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.draining
 }
 
-func (w *work) count() int {
+func (w *running) count() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.running
+	return w.n
 }
