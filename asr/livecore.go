@@ -419,7 +419,8 @@ func (c *liveCore) fail(a *ask, err error) {
 		e.Heard, e.Acked = seconds(seg.heard), seconds(seg.from)
 		c.emit(e)
 	}
-	c.emit(Event{Kind: Failed, Err: err, Start: seconds(a.from), End: seconds(a.to), Heard: seconds(a.to), Acked: seconds(a.to)})
+	finalized := span.finalized && span.end == a.to
+	c.emit(Event{Kind: Failed, Err: err, Start: seconds(a.from), End: seconds(a.to), Heard: seconds(a.to), Acked: seconds(a.to), Finalized: finalized})
 	if c.segment = nil; span.end == a.to {
 		c.spans, c.ended = c.spans[1:], a.to
 	} else {

@@ -13,10 +13,11 @@ type wholeMilliseconds struct {
 	passed      atomic.Int64 // frames
 	last        atomic.Int64 // the millisecond of that
 	rest        []byte
+	anyCut      bool // messages may end within a sample frame
 }
 
 func (w *wholeMilliseconds) Write(piece []byte) error {
-	if int64(len(piece))%w.width != 0 {
+	if int64(len(piece))%w.width != 0 && !w.anyCut {
 		return w.decoder.Write(piece) // which says what is wrong
 	}
 	passed := w.passed.Load()
@@ -45,8 +46,8 @@ func (w *wholeMilliseconds) Write(piece []byte) error {
 func (w *wholeMilliseconds) forget() { w.rest = nil }
 
 func (w *wholeMilliseconds) Close() error {
-	if len(w.rest) > 0 {
-		if err := w.decoder.Write(w.rest); err != nil {
+	if whole := len(w.rest) / int(w.width) * int(w.width); whole > 0 {
+		if err := w.decoder.Write(w.rest[:whole]); err != nil {
 			return err
 		}
 	}

@@ -33,6 +33,7 @@ type failure struct {
 	message string // for the client
 	close   int    // the close code where it is fatal, 0 where the connection goes on
 	param   string // what it is about, where that has a name
+	event   string // id of the client's message, where that has one
 	err     error  // for the log
 }
 

@@ -50,6 +50,7 @@ type fakeSession struct {
 	options asr.ListenOptions
 	ctx     context.Context
 	busy    func() bool // refuses sound
+	silent  bool        // one segment, and then silence
 
 	mu       sync.Mutex
 	events   []asr.Event
@@ -89,6 +90,10 @@ func (f *fakeSession) Write(pcm []float32) error {
 		return fmt.Errorf("fake: %w", asr.ErrBusy)
 	}
 	for _, v := range pcm {
+		if f.silent && f.segment > 0 {
+			f.samples++
+			continue
+		}
 		if f.samples%fakeWord == 0 {
 			f.begin(v)
 		}
@@ -330,4 +335,12 @@ func (c *counts) DroppedPartials(n int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.dropped += n
+}
+
+// mute makes what comes silence.
+func (f *fakeSession) mute() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.silent = true
+	f.segment++
 }

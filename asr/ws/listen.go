@@ -76,6 +76,7 @@ func (p *listen) begin() (*live, error) {
 	if err != nil {
 		return nil, err
 	}
+	in.anyCut()
 	return s.listen(p.conn, q.options, in)
 }
 

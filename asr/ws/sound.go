@@ -73,6 +73,13 @@ func newSound(encoding string, rate, channels int, limit, overrun time.Duration)
 	return s, nil
 }
 
+// anyCut lets messages of raw sound end within a sample frame, which the next one goes on with.
+func (s *sound) anyCut() {
+	if w, ok := s.decoder.(*wholeMilliseconds); ok {
+		w.anyCut = true
+	}
+}
+
 // write takes a message of sound. It waits where the session has no room; a message is taken whole, or the session is
 // at its end.
 func (s *sound) write(message []byte) error {

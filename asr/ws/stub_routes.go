@@ -1,5 +1,0 @@
-package ws
-
-import "net/http"
-
-func (s *Server) Realtime(w http.ResponseWriter, r *http.Request) {}
