@@ -12,7 +12,7 @@ const got = {};
 got.models = (await client.models.list()).data.map((m) => m.id);
 got.json = await client.audio.transcriptions.create({ file: file(), model: 'whisper-1' });
 got.verbose = await client.audio.transcriptions.create({
-  file: file(), model: 'whisper-1', response_format: 'verbose_json', timestamp_granularities: ['word', 'segment'], language: 'en', prompt: 'numbers',
+  file: file(), model: 'whisper-1', response_format: 'verbose_json', timestamp_granularities: ['word', 'segment'], language: 'en', temperature: 0,
 });
 got.srt = await client.audio.transcriptions.create({ file: file(), model: 'whisper-1', response_format: 'srt' });
 got.stream = [];
@@ -30,7 +30,7 @@ try {
 }
 
 // A transcription session of the Realtime API.
-const live = new OpenAIRealtimeWS({ model: 'gpt-4o-transcribe', options: { ca: undefined } }, client);
+const live = new OpenAIRealtimeWS({ model: 'gpt-4o-transcribe' }, client);
 const told = (type) => new Promise((done, fail) => { live.on(type, done); live.on('error', fail); });
 got.live = { types: [], deltas: '' };
 live.on('event', (e) => got.live.types.push(e.type));
