@@ -84,6 +84,11 @@ const (
 	Done                           // the last event: all of the sound that was written was heard
 )
 
+// String returns the name of the kind.
+func (k EventKind) String() string {
+	return [...]string{"speech started", "partial", "final", "utterance end", "lag", "failed", "done"}[k]
+}
+
 // Event is what a session tells of its sound. Times are seconds from the session's beginning.
 type Event struct {
 	Kind    EventKind

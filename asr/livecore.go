@@ -19,6 +19,7 @@ type liveCore struct {
 	updated  *liveOptions                    // that hold from the next segment on, nil where these do
 	now      int                             // so many frames have come
 	spans    []liveSpan                      // of speech that is not done with, in order; the last one may go on
+	ended    int                             // where the last span ended that is done with
 	segment  *liveSegment
 	segments int // begun
 	asked    *ask
@@ -81,9 +82,10 @@ type liveSegment struct {
 	language  string      // "" until it is sure
 	committed []int32     // tokens of the buffer's committed text
 	before    []heardWord // of the last hypothesis, those behind committed
+	spoken    string      // language of the last hypothesis
 	begun     bool        // there was a Final
 	shown     [2]string   // committed and tentative text of the last Partial
-	lastEnd   float64     // where the last word of a Final ended
+	lastEnd   float64     // where the last word ended that is committed
 }
 
 // askKind is why something is heard.
@@ -127,7 +129,7 @@ func (c *liveCore) sound(now int) { c.now = now }
 
 // speechStart says that speech began at a frame, and that first is the first frame that is kept.
 func (c *liveCore) speechStart(start, first int) {
-	from := max(start-preRoll, first)
+	from := max(start-preRoll, first, c.ended)
 	if n := len(c.spans); n > 0 {
 		from = max(from, c.spans[n-1].end)
 	}
@@ -156,10 +158,11 @@ func (c *liveCore) finalize() {
 
 // begin begins the segment of the first span, if there is none. One without sound is done with at once.
 func (c *liveCore) begin() {
-	if c.segment == nil && c.updated != nil {
-		c.liveOptions, c.updated = *c.updated, nil
-	}
-	for c.segment == nil && len(c.spans) > 0 {
+	for c.segment == nil && (c.updated != nil || len(c.spans) > 0) {
+		if c.updated != nil {
+			c.liveOptions, c.updated = *c.updated, nil
+			continue
+		}
 		s := c.spans[0]
 		c.segment = &liveSegment{number: c.segments, from: s.from, heard: s.start, language: c.liveOptions.language, lastEnd: seconds(s.start)}
 		c.segments++
@@ -237,9 +240,15 @@ func (c *liveCore) answer(h hypothesis) {
 	if c.settle(a, h) {
 		return // it is heard again
 	}
+	if h.language != seg.spoken {
+		seg.spoken, seg.before = h.language, nil
+	}
 	seg.heard = a.to
 	words, tail := split(h.words, seg.committed, c.decode)
-	if seg.language == "" {
+	if seg.language == "" && a.kind == askPartial {
+		if seg.before = tail; h.loops() {
+			seg.before = nil
+		}
 		c.partial(h, nil, tail)
 		return
 	}
@@ -295,7 +304,9 @@ func (c *liveCore) commit(a *ask, h hypothesis, words, tail []heardWord) {
 	}
 	n := c.policy.commits(agreement{seg.before, tail, seconds(a.to), (a.to - a.from) / whisper.FramesPerToken})
 	seg.committed = append(seg.committed, tokensOf(tail[:n])...)
-	seg.before = tail[n:]
+	if seg.before = tail[n:]; n > 0 {
+		seg.lastEnd = tail[n-1].End
+	}
 	c.partial(h, tail[:n], tail[n:])
 	c.trim(a, h, words)
 }
@@ -348,11 +359,11 @@ func (c *liveCore) final(words []heardWord, h hypothesis) {
 	seg, span := c.segment, c.spans[0]
 	e := c.finalOf(words, h)
 	e.SpeechFinal, e.Finalized = true, span.finalized
-	c.spans = c.spans[1:]
+	c.spans, c.ended = c.spans[1:], span.end
 	if e.Acked = seconds(span.end); len(c.spans) > 0 {
 		e.Acked = seconds(c.spans[0].from)
 	}
-	e.Heard = max(seconds(seg.heard), seconds(span.end))
+	e.Heard = max(seconds(seg.heard), e.Acked)
 	c.emit(e)
 	if span.end > span.from {
 		c.emit(Event{Kind: UtteranceEnd, Start: seg.lastEnd, End: seg.lastEnd, Heard: e.Heard, Acked: e.Acked, Language: h.language})
@@ -378,11 +389,8 @@ func (c *liveCore) finalOf(words []heardWord, h hypothesis) Event {
 		_, tail := split(words, seg.committed, c.decode)
 		e.commitment(tail)
 	}
-	if seg.language != c.language {
-		c.history = nil
-	}
-	if seg.language != "" {
-		c.language = seg.language
+	if seg.language != c.language && seg.language != "" {
+		c.language, c.history = seg.language, nil
 	}
 	c.history = append(c.history, tokens...)
 	c.history = c.history[max(0, len(c.history)-c.nTextCtx/2):]
@@ -414,7 +422,7 @@ func (c *liveCore) fail(a *ask, err error) {
 	finalized := span.finalized && span.end == a.to
 	c.emit(Event{Kind: Failed, Err: err, Start: seconds(a.from), End: seconds(a.to), Heard: seconds(a.to), Acked: seconds(a.to), Finalized: finalized})
 	if c.segment = nil; span.end == a.to {
-		c.spans = c.spans[1:]
+		c.spans, c.ended = c.spans[1:], a.to
 	} else {
 		span.from, span.start = a.to, a.to
 	}

@@ -21,9 +21,5 @@ func (c *liveCore) settle(a *ask, h hypothesis) (again bool) {
 	default:
 		seg.language = h.language
 	}
-	if seg.language != h.language {
-		seg.before = nil
-		return true
-	}
-	return false
+	return seg.language != h.language
 }

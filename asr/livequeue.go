@@ -46,6 +46,9 @@ func (b *liveInbox) write(pcm []float32) {
 	if len(pcm) == 0 {
 		return
 	}
+	if b.taken > audio.SampleRate && b.taken > len(b.pcm)/2 {
+		b.pcm, b.taken = slices.Clone(b.pcm[b.taken:]), 0 // what was taken may still be in use
+	}
 	from := len(b.pcm)
 	b.pcm = append(b.pcm, pcm...)
 	for i, v := range b.pcm[from:] {
