@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -60,12 +61,12 @@ func TestLiveSession(t *testing.T) {
 // TestLiveLawsAtRandom drives sessions at random: sound in any chunks, a device of any speed, a reader that sleeps, words without a pause
 // for longer than a buffer. What is heard is all that was said.
 func TestLiveLawsAtRandom(t *testing.T) {
-	for seed := range uint64(60) {
+	for seed := range uint64(24) {
 		synctest.Test(t, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 7))
 			f := newFakeSpeech(t)
-			for range 1 + rng.IntN(6) {
-				f.say(80+rng.IntN(200), 1+rng.IntN([]int{5, 30, 120}[rng.IntN(3)]), []string{"en", "de", "fr"}[rng.IntN(3)])
+			for range 1 + rng.IntN(4) {
+				f.say(80+rng.IntN(200), 1+rng.IntN([]int{5, 20, 70}[rng.IntN(3)]), []string{"en", "de", "fr"}[rng.IntN(3)])
 			}
 			slowest := []int{20, 500, 3000}[rng.IntN(3)]
 			device, writer := rand.New(rand.NewPCG(seed, 8)), rand.New(rand.NewPCG(seed, 9))
@@ -101,6 +102,67 @@ func TestLiveLawsAtRandom(t *testing.T) {
 				t.Errorf("seed %d: something is left", seed)
 			}
 		})
+	}
+}
+
+// TestLiveLongSession: what a session keeps of ten minutes without a pause is a buffer, and of silence behind it next to nothing.
+func TestLiveLongSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeSpeech(t)
+		for range 10 {
+			f.say(10, 150, "en")
+		}
+		s := f.listen(t.Context(), ListenOptions{MaxBuffer: 8 * time.Second}, nil)
+		pcm := append(f.pcm(), make([]float32, 60*audio.SampleRate)...)
+		go stream(t, s, pcm, every(500))
+		texts, lag := "", 0.0
+		for begin := time.Now(); ; {
+			e, err := s.Next(t.Context())
+			if err != nil || e.Kind == Done {
+				break
+			}
+			if e.Kind == Final {
+				texts += e.Text
+			}
+			lag = max(lag, time.Since(begin).Seconds()-e.Acked)
+			synctest.Wait()
+			if kept := s.sound.frames() - s.sound.mel.First(); kept > 1000 || len(s.inbox.arrivals) > 1000 || len(s.core.history) > 1024 {
+				t.Fatalf("%d frames, %d arrivals and %d tokens are kept", kept, len(s.inbox.arrivals), len(s.core.history))
+			}
+		}
+		if texts != f.text() || lag > 10 {
+			t.Errorf("text comes %.1f s late; heard %q", lag, texts)
+		}
+	})
+}
+
+// TestLiveIdleSessionsAreCheap: sessions that nobody writes to, and those in whose sound nobody speaks any more, have no goroutine and little
+// memory.
+func TestLiveIdleSessionsAreCheap(t *testing.T) {
+	f := newFakeSpeech(t)
+	const n = 2000
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	goroutines, before := runtime.NumGoroutine(), heap()
+	sessions := make([]*Session, n)
+	for i := range sessions {
+		sessions[i] = f.listen(ctx, ListenOptions{}, nil)
+	}
+	each := (heap() - before) / n
+	if got := runtime.NumGoroutine(); got > goroutines || each > 4096 {
+		t.Errorf("%d goroutines for %d, %d bytes for each session", got, goroutines, each)
+	}
+	t.Logf("%d bytes for each session", each)
+	cancel()
+	for _, s := range sessions {
+		if _, err := s.Next(context.Background()); !errors.Is(err, ErrCancelled) {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -26,17 +26,14 @@ type spokenWord struct {
 type fakeSpeech struct {
 	t         testing.TB
 	model     *whisper.Model
+	tables    *audio.Extractor
 	session   *Session
 	words     []spokenWord
 	frames    int
 	languages []spokenLanguage
 	cost      func() time.Duration // of a window
 	fault     func(a *ask) error   // of a window, nil where none is bad
-	beyond    int                  // windows at a time
-	hearing   int
-	heard     int
-	lost      []string
-	covered   int // frames that were heard or are silence
+	hearing   int                  // windows
 }
 
 // spokenLanguage is a language, from a frame on.
@@ -60,7 +57,11 @@ func newFakeSpeech(t testing.TB) *fakeSpeech {
 	}
 	m := whisper.Outline(d)
 	m.Tokenizer, m.Generation = tokenizer, whisper.DefaultGeneration(d, tokenizer)
-	return &fakeSpeech{t: t, model: m, cost: func() time.Duration { return 50 * time.Millisecond }}
+	tables, err := audio.NewExtractor(d.NMels)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &fakeSpeech{t: t, model: m, tables: tables, cost: func() time.Duration { return 50 * time.Millisecond }}
 }
 
 // say adds words of 300 to 500 ms behind silence, in frames.
@@ -102,10 +103,6 @@ func (f *fakeSpeech) pcm() []float32 {
 // listen begins a session that hears f.
 func (f *fakeSpeech) listen(ctx context.Context, o ListenOptions, s *speakers) *Session {
 	f.t.Helper()
-	tables, err := audio.NewExtractor(f.model.Dims.NMels)
-	if err != nil {
-		f.t.Fatal(err)
-	}
 	if o.Detector == nil {
 		o.Detector = func() audio.Detector { return &loudDetector{} }
 	}
@@ -113,7 +110,8 @@ func (f *fakeSpeech) listen(ctx context.Context, o ListenOptions, s *speakers) *
 		s = newSpeakers(1)
 	}
 	check := func(q Request) error { _, err := newRecording(q, f.model); return err }
-	f.session, err = listen(ctx, o, &Session{hearer: f, check: check, model: f.model, tables: tables, speaker: speaker{of: s}})
+	var err error
+	f.session, err = listen(ctx, o, &Session{hearer: f, check: check, model: f.model, tables: f.tables, speaker: speaker{of: s}})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -150,7 +148,6 @@ func (f *fakeSpeech) hear(q Request, done func(*Result)) (func(), error) {
 	if f.hearing++; f.hearing > 1 {
 		f.t.Errorf("%d windows of one session are heard at a time", f.hearing)
 	}
-	f.heard++
 	mel, err := q.Mel()
 	if err != nil || mel.Content() != a.to-a.from || mel.Content() > f.model.Dims.WindowFrames() {
 		f.t.Errorf("a window of %d frames for %d to %d: %v", mel.Content(), a.from, a.to, err)

@@ -1,7 +1,9 @@
 package asr
 
 import (
+	"errors"
 	"math"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -49,6 +51,53 @@ func TestCutFollowsUpstream(t *testing.T) {
 			if math.Abs(s.Start-c.segments[i][0]) > 1e-9 || math.Abs(s.End-c.segments[i][1]) > 1e-9 {
 				t.Errorf("%s: segment %d from %v to %v, want %v", c.name, i, s.Start, s.End, c.segments[i])
 			}
+		}
+	}
+}
+
+// TestMelInPlaceOfSound: a request with a log-mel has the result of one with its sound.
+func TestMelInPlaceOfSound(t *testing.T) {
+	for _, unpadded := range []bool{true, false} {
+		e := newEngine(t, unpadded, Options{})
+		for _, seconds := range []float64{0.5, 1.7, 5} {
+			q := chirp(300, seconds, Request{Words: &WordOptions{}})
+			pcm, _ := q.Audio()
+			ready := q
+			ready.Audio = nil
+			ready.Mel = func() (audio.Mel, error) { return audio.LogMelPadded(pcm, e.model.Dims.NMels, melPadding(e.model)) }
+			rs := transcribe(t, e, q, ready)
+			if rs[0].Err != nil || !reflect.DeepEqual(rs[0], rs[1]) {
+				t.Errorf("unpadded %t, %g s: %+v, want %+v", unpadded, seconds, rs[1], rs[0])
+			}
+		}
+		bad := Request{Mel: func() (audio.Mel, error) { return audio.LogMel(make([]float32, 1600), 40) }}
+		if r := transcribe(t, e, bad)[0]; !errors.Is(r.Err, ErrInvalid) {
+			t.Errorf("40 filters: %v", r.Err)
+		}
+	}
+}
+
+// TestPrefixTokensArePartOfTheResult: a text that begins with tokens of its own is the text without them.
+func TestPrefixTokensArePartOfTheResult(t *testing.T) {
+	e := newEngine(t, true, Options{})
+	q := chirp(300, 1, Request{Language: "en", Words: &WordOptions{}, Decoding: Decoding{WithoutTimestamps: true, SampleLen: 6}})
+	want := transcribe(t, e, q)[0]
+	if want.Err != nil || len(want.Segments) == 0 || len(want.Segments[0].Tokens) < 3 {
+		t.Fatalf("%+v", want)
+	}
+	all := want.Segments[0].Tokens
+	for n := 1; n <= 2; n++ {
+		q.Decoding.PrefixTokens, q.Decoding.SampleLen = all[:n], 6-n
+		got := transcribe(t, e, q)[0]
+		if got.Err != nil || !slices.Equal(got.Segments[0].Tokens, all) || got.Segments[0].Text != want.Segments[0].Text || !reflect.DeepEqual(got.Segments[0].Words, want.Segments[0].Words) {
+			t.Errorf("behind %d tokens: %+v, want %+v", n, got, want)
+		}
+	}
+	for _, d := range []Decoding{
+		{PrefixTokens: all, Prefix: "red"}, {PromptTokens: all, InitialPrompt: "red"}, {PrefixTokens: []int32{-1}}, {PromptTokens: []int32{1 << 20}},
+	} {
+		if err := e.Check(Request{Decoding: d}); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%+v: %v", d, err)
 		}
 	}
 }

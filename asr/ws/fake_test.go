@@ -50,7 +50,10 @@ type fakeSession struct {
 	options asr.ListenOptions
 	ctx     context.Context
 	busy    func() bool // refuses sound
+	took    func()      // is told that some was taken
 	silent  bool        // one segment, and then silence
+	record  bool        // keeps the sound
+	pcm     []float32
 
 	mu       sync.Mutex
 	events   []asr.Event
@@ -89,6 +92,12 @@ func (f *fakeSession) Write(pcm []float32) error {
 	case f.busy != nil && f.busy():
 		return fmt.Errorf("fake: %w", asr.ErrBusy)
 	}
+	if f.took != nil {
+		f.took()
+	}
+	if f.record {
+		f.pcm = append(f.pcm, pcm...)
+	}
 	for _, v := range pcm {
 		if f.silent && f.segment > 0 {
 			f.samples++
@@ -106,7 +115,7 @@ func (f *fakeSession) Write(pcm []float32) error {
 }
 
 func (f *fakeSession) Wait(ctx context.Context, _ int) error {
-	for f.busy != nil && f.busy() {
+	for f.isBusy() {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("fake: %w", asr.ErrCancelled)
@@ -116,6 +125,12 @@ func (f *fakeSession) Wait(ctx context.Context, _ int) error {
 		}
 	}
 	return nil
+}
+
+func (f *fakeSession) isBusy() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.busy != nil && f.busy()
 }
 
 // begin begins a word with its first sample.

@@ -32,7 +32,7 @@ func (s *Server) Listen(w http.ResponseWriter, r *http.Request) {
 	if c == nil {
 		return
 	}
-	p := &listen{conn: c, query: q, id: id, created: time.Now(), hash: sha256.New()}
+	p := &listen{conn: c, query: q, id: id, created: time.Now(), hash: newHash()}
 	c.proto = p
 	l, err := p.begin()
 	if err != nil {
@@ -64,6 +64,9 @@ type listen struct {
 	// Of the writer.
 	lastWord float64 // where the words ended before the pause
 }
+
+// newHash is that of Metadata.
+func newHash() hash.Hash { return sha256.New() }
 
 // begin begins the session that the parameters ask for.
 func (p *listen) begin() (*live, error) {

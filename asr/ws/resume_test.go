@@ -245,3 +245,8 @@ func TestReplayIsBounded(t *testing.T) {
 		t.Errorf("%d messages behind 990, %t", len(got), ok)
 	}
 }
+
+// newCutter returns a network with so many cuts, each behind a number of bytes between two.
+func newCutter(seed uint64, least, most, cuts int) *cutter {
+	return &cutter{random: rand.New(rand.NewPCG(seed, 7)), least: least, most: most, left: cuts}
+}
