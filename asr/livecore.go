@@ -48,6 +48,7 @@ type liveOptions struct {
 const (
 	preRoll       = 30  // heard before speech starts
 	postRoll      = 20  // heard behind its end
+	leastHeard    = 10  // of sound, below which it is not heard
 	leastCut      = 100 // that a cut takes off the buffer at least
 	cutReach      = 10  // that a cut may be away from where a word ends
 	edgeFrames    = 50  // before the end of a window, in which a cut trusts no word
@@ -82,6 +83,7 @@ type liveSegment struct {
 	committed []int32     // tokens of the buffer's committed text
 	before    []heardWord // of the last hypothesis, those behind committed
 	spoken    string      // language of the last hypothesis
+	adapter   string      // under which it was heard
 	begun     bool        // there was a Final
 	shown     [2]string   // committed and tentative text of the last Partial
 	lastEnd   float64     // where the last word ended that is committed
@@ -142,6 +144,19 @@ func (c *liveCore) speechEnd(end int) {
 		s := &c.spans[n-1]
 		s.end = max(min(end+postRoll, c.now), s.start)
 	}
+	c.finish()
+}
+
+// finish ends a segment of whose sound there is too little left to be heard.
+func (c *liveCore) finish() {
+	if c.segment == nil || c.asked != nil {
+		return
+	}
+	if seg, s := c.segment, &c.spans[0]; s.end != none && s.end-seg.from < leastHeard {
+		s.end = max(s.end, seg.from)
+		c.final(nil, hypothesis{language: seg.language, adapter: seg.adapter})
+		c.begin()
+	}
 }
 
 // finalize ends the speech where the sound ends; if there is none, a segment without text stands for it.
@@ -149,6 +164,7 @@ func (c *liveCore) finalize() {
 	n := len(c.spans)
 	if n > 0 && (c.spans[n-1].end == none || c.spans[n-1].end == c.now) {
 		c.spans[n-1].end, c.spans[n-1].finalized = c.now, true
+		c.finish()
 		return
 	}
 	c.spans = append(c.spans, liveSpan{from: c.now, start: c.now, end: c.now, finalized: true})
@@ -170,6 +186,7 @@ func (c *liveCore) begin() {
 			continue
 		}
 		c.emit(Event{Kind: SpeechStarted, Start: seconds(s.start), End: seconds(s.start)})
+		c.finish()
 	}
 }
 
@@ -251,11 +268,14 @@ func (c *liveCore) answer(h hypothesis) {
 		c.partial(h, nil, tail)
 		return
 	}
+	seg.adapter = h.adapter
 	switch a.kind {
 	case askPartial:
 		c.commit(a, h, words, tail)
+		c.finish()
 	case askCut:
 		c.cut(a, h, c.sane(h, words, tail))
+		c.finish()
 	case askFinal:
 		c.final(c.sane(h, words, tail), h)
 		c.begin()

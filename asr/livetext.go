@@ -104,11 +104,15 @@ func (c *liveCore) fail(a *ask, err error) {
 		e.Heard, e.Acked = seconds(seg.heard), seconds(seg.from)
 		c.emit(e)
 	}
-	c.emit(Event{Kind: Failed, Err: err, Start: seconds(a.from), End: seconds(a.to), Heard: seconds(a.to), Acked: seconds(a.to)})
-	if c.segment = nil; span.end == a.to {
-		c.spans, c.ended = c.spans[1:], a.to
+	to := a.to
+	if span.end != none {
+		to = min(to, span.end)
+	}
+	c.emit(Event{Kind: Failed, Err: err, Start: seconds(a.from), End: seconds(to), Heard: seconds(to), Acked: seconds(to)})
+	if c.segment = nil; span.end == to {
+		c.spans, c.ended = c.spans[1:], to
 	} else {
-		span.from, span.start = a.to, a.to
+		span.from, span.start = to, to
 	}
 	c.begin()
 }
