@@ -1,6 +1,10 @@
 package asr
 
 import (
+	"slices"
+	"strings"
+	"unicode/utf8"
+
 	"glossa/whisper"
 )
 
@@ -39,8 +43,11 @@ type agreement struct {
 	rows         int     // encoder rows of that sound
 }
 
-// commits returns how many words of the tail are committed.
+// commits returns how many words of the tail are committed: none from one on of which a character is not whole.
 func (p Policy) commits(a agreement) int {
+	if i := slices.IndexFunc(a.tail, func(w heardWord) bool { return strings.ContainsRune(w.Text, utf8.RuneError) }); i >= 0 {
+		a.tail = a.tail[:i]
+	}
 	if p == AlignAtt {
 		return a.attended()
 	}
