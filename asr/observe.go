@@ -28,8 +28,8 @@ type Observer struct {
 	// Silent tells that a window was taken for silence.
 	Silent func()
 
-	// Finished tells of a request that has ended: with a text, with what is wrong with it, cancelled, or refused because too many
-	// wait.
+	// Finished tells of a request that has ended: with a text, with what is wrong with its sound, cancelled, or refused because too
+	// many wait. One that Check finds wrong is not told.
 	Finished func(Finished)
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -149,6 +150,17 @@ func credentialOf(r *http.Request) string {
 		return r.URL.Query().Get("token")
 	}
 	return protocolCredential(r.Header.Values("Sec-WebSocket-Protocol"))
+}
+
+// withoutToken returns a request without the ?token= that it may carry, which no handler has use for, and no log.
+func withoutToken(r *http.Request) *http.Request {
+	if !strings.Contains(r.URL.RawQuery, "token=") {
+		return r
+	}
+	r = r.Clone(r.Context())
+	r.URL.RawQuery = strings.Join(slices.DeleteFunc(strings.Split(r.URL.RawQuery, "&"), func(p string) bool { return strings.HasPrefix(p, "token=") }), "&")
+	r.RequestURI = r.URL.RequestURI()
+	return r
 }
 
 // protocolCredential returns the key among the subprotocols that a browser offers.

@@ -23,8 +23,10 @@ const (
 
 var keys = map[string]string{"anna": annaKey, "admin": adminKey}
 
-// whoAmI answers with the client's name.
-var whoAmI = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("client " + asr.ClientOf(r.Context()))) })
+// whoAmI answers with the client's name, and what the query says.
+var whoAmI = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	w.Write([]byte("client " + asr.ClientOf(r.Context()) + r.URL.RawQuery))
+})
 
 // tokenOf has a server issue a token that holds for so many seconds.
 func tokenOf(t testing.TB, h http.Handler, key string, seconds string) string {
@@ -90,7 +92,7 @@ func TestAuthMatrix(t *testing.T) {
 			{"GET", "/v1/models", "keyed"}, {"HEAD", "/v1/models", "keyed"}, {"GET", "/v1/models/cs", "keyed"},
 			{"POST", "/v1/load_lora_adapter", "key"}, {"POST", "/v1/unload_lora_adapter", "key"},
 			{"POST", "/v1/tokens", "key"}, {"POST", "/v1/realtime/client_secrets", "key"},
-			{"GET", "/metrics", "keyed"}, {"GET", "/openapi.json", "keyed"}, {"GET", "/v1/stream", "keyed"},
+			{"POST", "/v1/auth/grant", "key"}, {"GET", "/metrics", "keyed"}, {"GET", "/openapi.json", "keyed"}, {"GET", "/v1/stream", "keyed"},
 			{"GET", "/healthz", "public"}, {"GET", "/readyz", "public"}, {"GET", "/", "public"},
 		} {
 			status := func(carry func(*http.Request, string), key string) int {
@@ -162,6 +164,9 @@ func TestClientsNames(t *testing.T) {
 	}); code != 401 {
 		t.Errorf("%d %s", code, body)
 	}
+	if code, body := ask(func(r *http.Request) { r.URL.RawQuery = "model=a%20b&token=" + annaKey + "&x_token=1" }); code != 200 || body != "client annamodel=a%20b&x_token=1" {
+		t.Errorf("a token among other parameters: %d %s", code, body)
+	}
 	if code, body := ask(func(r *http.Request) { r.SetBasicAuth("anna", annaKey) }); code != 401 {
 		t.Errorf("basic authentication: %d %s", code, body)
 	}
@@ -207,6 +212,8 @@ func TestTokens(t *testing.T) {
 		{"/v1/tokens", `{} {}`, 400, `"invalid_json"`},
 		{"/v1/tokens", `{"expires_in":` + strings.Repeat(" ", 70_000) + `1}`, 413, `"body_too_large"`},
 		{"/v1/realtime/client_secrets", `{"expires_after":{"anchor":"created_at","seconds":600},"session":{"type":"transcription"}}`, 200, `"value":"ek_`},
+		{"/v1/auth/grant", `{"ttl_seconds":30}`, 200, `"expires_in":30}`},
+		{"/v1/auth/grant", `{"ttl_seconds":-1}`, 400, `"ttl_seconds"`},
 		{"/v1/realtime/client_secrets", ``, 200, `"object":"realtime.transcription_session"`},
 		{"/v1/realtime/client_secrets", `{"expires_after":{"anchor":"never"}}`, 400, `"expires_after.anchor"`},
 		{"/v1/realtime/client_secrets", `{"session":{"type":"realtime"}}`, 400, `"session.type"`},

@@ -4,7 +4,8 @@
 //	POST /v1/audio/transcriptions, /v1/audio/translations   a sound file to text: json, text, srt, vtt, verbose_json, tsv, or a stream of events
 //	GET  /v1/models, /v1/models/{id}                         the model and its adapters, in vLLM's shape
 //	POST /v1/load_lora_adapter, /v1/unload_lora_adapter      vLLM's, off unless Options.Admin says otherwise
-//	POST /v1/tokens, /v1/realtime/client_secrets             short-lived tokens for browsers
+//	POST /v1/tokens                                          short-lived tokens for browsers; also by OpenAI's name
+//	                                                         /v1/realtime/client_secrets and Deepgram's /v1/auth/grant
 //	GET  /healthz, /readyz, /metrics, /openapi.json
 //
 // openapi.json describes all of it. What other packages serve, websockets and pages, is mounted under the same authentication,

@@ -301,3 +301,19 @@ func (e failsLate) Transcribe(ctx context.Context, q asr.Request) (*asr.Result, 
 	}
 	return nil, fmt.Errorf("%w: %w", asr.ErrInternal, errDisk)
 }
+
+// slowlyTold tells the first segment, and waits before it goes on.
+type slowlyTold struct {
+	*fakeEngine
+	goOn chan struct{}
+}
+
+func (e slowlyTold) Transcribe(ctx context.Context, q asr.Request) (*asr.Result, error) {
+	told := q.Segment
+	q.Segment = func(s asr.Segment) {
+		if told(s); s.ID == 0 {
+			<-e.goOn
+		}
+	}
+	return e.fakeEngine.Transcribe(ctx, q)
+}

@@ -133,6 +133,7 @@ func TestOpenAPIIsWhatIsServed(t *testing.T) {
 		{"/v1/load_lora_adapter", `{"lora_name":"x","lora_path":"/etc"}`}, {"/v1/load_lora_adapter", `{"lora_name":"x","lora_path":"/etc","more":1}`},
 		{"/v1/unload_lora_adapter", `{"lora_name":"cs"}`}, {"/v1/unload_lora_adapter", `{"lora_name":"cs"}`}, {"/v1/unload_lora_adapter", `[]`},
 		{"/v1/tokens", `{"expires_in":60}`}, {"/v1/tokens", `{"expires_in":"x"}`},
+		{"/v1/auth/grant", `{"ttl_seconds":60}`}, {"/v1/auth/grant", `{"ttl":60}`},
 		{"/v1/realtime/client_secrets", `{"expires_after":{"anchor":"created_at","seconds":60},"session":{"type":"transcription"}}`},
 		{"/v1/realtime/client_secrets", `{"session":{"type":"realtime"}}`},
 	} {
@@ -146,7 +147,7 @@ func (c *contract) checkAllUsed(t *testing.T) {
 	t.Helper()
 	want := []string{
 		"DELETE: none", "GET /", "GET /healthz", "GET /metrics", "GET /openapi.json", "GET /readyz", "GET /v1/models", "GET /v1/models/{id}", "GET /v1/stream",
-		"POST /v1/audio/transcriptions", "POST /v1/audio/translations", "POST /v1/load_lora_adapter", "POST /v1/realtime/client_secrets", "POST /v1/tokens",
+		"POST /v1/audio/transcriptions", "POST /v1/audio/translations", "POST /v1/auth/grant", "POST /v1/load_lora_adapter", "POST /v1/realtime/client_secrets", "POST /v1/tokens",
 		"POST /v1/unload_lora_adapter",
 	}
 	got := []string{"DELETE: none"}

@@ -249,6 +249,7 @@ func (s *Server) routes() (mux *http.ServeMux, err error) {
 		{"POST /v1/unload_lora_adapter", keyOnly, work, s.handle(s.unloadAdapter)},
 		{"POST /v1/tokens", keyOnly, light, s.handle(s.issueToken)},
 		{"POST /v1/realtime/client_secrets", keyOnly, light, s.handle(s.issueSecret)},
+		{"POST /v1/auth/grant", keyOnly, light, s.handle(s.grantToken)},
 		{"GET /healthz", public, light, s.handle(s.healthz)},
 		{"GET /readyz", public, light, s.handle(s.readyz)},
 		{"GET /openapi.json", keyed, light, s.handle(s.showOpenAPI)},
@@ -304,7 +305,7 @@ func (s *Server) guard(to route) http.Handler {
 			if who.token && to.access == keyOnly {
 				return &apiError{status: http.StatusForbidden, code: "key_required", message: "a token is not enough for this: it takes a key"}
 			}
-			r = r.WithContext(asr.WithClient(r.Context(), who.client))
+			r = withoutToken(r.WithContext(asr.WithClient(r.Context(), who.client)))
 			logged(r).client = who.client
 		}
 		switch {

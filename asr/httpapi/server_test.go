@@ -3,9 +3,12 @@ package httpapi_test
 import (
 	"context"
 	"encoding/json"
+	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -86,6 +89,47 @@ func TestEveryRequestIsLoggedAndCounted(t *testing.T) {
 	if !strings.Contains(log.String(), "client=anna") {
 		t.Errorf("no client is in the log:\n%s", &log)
 	}
+}
+
+// TestHijackedConnections checks that a websocket goes through, beyond the time that a write has, and is counted as one.
+func TestHijackedConnections(t *testing.T) {
+	var metrics counted
+	_, url := newServer(t, newFakeEngine(), httpapi.Options{Metrics: &metrics, WriteTimeout: 20 * time.Millisecond, Mount: map[string]httpapi.Mount{
+		"GET /v1/stream": {Work: true, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			conn, rw, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: test\r\nConnection: Upgrade\r\n\r\n")
+			time.Sleep(60 * time.Millisecond)
+			io.Copy(conn, rw) // what comes goes back
+		})},
+	}})
+	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(conn, "GET /v1/stream HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: test\r\n\r\nhello")
+	conn.(*net.TCPConn).CloseWrite()
+	got, err := io.ReadAll(conn)
+	if err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 101 ") || !strings.HasSuffix(string(got), "\r\n\r\nhello") {
+		t.Errorf("%q, %v", got, err)
+	}
+	for range 200 {
+		metrics.mu.Lock()
+		list := slices.Clone(metrics.list)
+		metrics.mu.Unlock()
+		if len(list) > 0 {
+			if list[0] != "/v1/stream Switching Protocols" {
+				t.Errorf("counted as %v", list)
+			}
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Error("it is not counted")
 }
 
 // TestOrigins checks what pages of which origins may do.

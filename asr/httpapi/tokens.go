@@ -151,6 +151,22 @@ func (s *Server) issueSecret(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
+// grantToken answers POST /v1/auth/grant, Deepgram's way to a token.
+func (s *Server) grantToken(w http.ResponseWriter, r *http.Request) error {
+	var q struct {
+		TTL *float64 `json:"ttl_seconds"`
+	}
+	if err := s.readJSON(w, r, &q); err != nil {
+		return err
+	}
+	ttl, err := s.auth.tokenTTL("ttl_seconds", q.TTL)
+	if err != nil {
+		return err
+	}
+	token, _ := s.auth.issue(asr.ClientOf(r.Context()), ttl)
+	return writeJSON(w, http.StatusOK, map[string]any{"access_token": token, "expires_in": ttl.Seconds()})
+}
+
 // maxJSON is the greatest size of a body that is JSON.
 const maxJSON = 64 << 10
 

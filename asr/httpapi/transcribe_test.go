@@ -1,10 +1,13 @@
 package httpapi_test
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -336,4 +339,25 @@ func TestStreamIsKeptAlive(t *testing.T) {
 			t.Errorf("%s", w.Body)
 		}
 	})
+}
+
+// TestStreamComesAtOnce checks that a segment is sent when it is there, not when all are.
+func TestStreamComesAtOnce(t *testing.T) {
+	e := slowlyTold{newFakeEngine(), make(chan struct{})}
+	_, url := newServer(t, e, httpapi.Options{})
+	body, kind := formOf(t, field{"file", tone(0.1)}, field{"stream", "true"})
+	resp, err := http.Post(url+transcriptions, kind, bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewReader(resp.Body)
+	first, err := lines.ReadString('\n')
+	if want := `data: {"type":"transcript.text.delta","delta":"Ahoj,"}` + "\n"; err != nil || first != want {
+		t.Errorf("%q, %v, want %q", first, err, want)
+	}
+	close(e.goOn)
+	if rest, err := io.ReadAll(lines); err != nil || !bytes.Contains(rest, []byte("transcript.text.done")) {
+		t.Errorf("%s, %v", rest, err)
+	}
 }
