@@ -5,12 +5,14 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,6 +27,7 @@ const clip = "../../testdata/multilingual/en/01.flac"
 
 // TestModules runs those tests of the page's modules that need no browser.
 func TestModules(t *testing.T) {
+	needNode(t)
 	report(t, script(t, "modules.mjs", "ASSETS="+absolute(t, "assets")))
 }
 
@@ -32,8 +35,16 @@ func TestModules(t *testing.T) {
 // screenshots, and -short leaves the test out.
 func TestPagesInABrowser(t *testing.T) {
 	environment := browserEnvironment(t)
-	_, server := newFake(t)
-	report(t, script(t, "behaviour.mjs", append(environment, "BASE="+server.URL+"/")...))
+	const shards = 4 // most of the time is waited for sound
+	var outs [shards][]byte
+	var running sync.WaitGroup
+	for i := range shards {
+		_, server := newFake(t)
+		mine := []string{"BASE=" + server.URL + "/", fmt.Sprintf("SHARD=%d/%d", i, shards)}
+		running.Go(func() { outs[i] = script(t, "behaviour.mjs", append(mine, environment...)...) })
+	}
+	running.Wait()
+	report(t, slices.Concat(outs[:]...))
 }
 
 // TestListenScript runs the script that can be pointed at any server.
@@ -88,13 +99,9 @@ func likeness(piece []float64, recording []float32) float64 {
 // script runs a script of testdata, and returns what it wrote. A status that is not 0 fails the test.
 func script(t *testing.T, name string, environment ...string) []byte {
 	t.Helper()
-	node, err := exec.LookPath("node")
-	if err != nil {
-		t.Skipf("SKIP: node, absent: %v", err)
-	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	c := exec.CommandContext(ctx, node, filepath.Join("testdata", name))
+	c := exec.CommandContext(ctx, "node", filepath.Join("testdata", name))
 	c.Env = append(os.Environ(), environment...)
 	c.WaitDelay = 5 * time.Second
 	var stderr bytes.Buffer
@@ -118,6 +125,7 @@ func report(t *testing.T, out []byte) {
 			if verdict != "ok" {
 				t.Error(why)
 			}
+			t.Log(why)
 		})
 	}
 	if n == 0 {
@@ -131,6 +139,7 @@ func browserEnvironment(t *testing.T) []string {
 	if testing.Short() {
 		t.Skip("SKIP: a browser, for -short")
 	}
+	needNode(t)
 	i := slices.IndexFunc(browsers, func(name string) bool { _, err := exec.LookPath(name); return err == nil })
 	if i < 0 {
 		t.Skipf("SKIP: Chromium, absent: none of %s", strings.Join(browsers, ", "))
@@ -140,6 +149,13 @@ func browserEnvironment(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	return []string{"CHROMIUM=" + chromium, "PLAYWRIGHT=" + playwrightDir(t), "CLIP=" + wavClip(t), "SHOTS=" + os.Getenv("GLOSSA_SHOTS")}
+}
+
+func needNode(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("node"); err != nil {
+		t.Skipf("SKIP: node, absent: %v", err)
+	}
 }
 
 var browsers = []string{"chromium", "chromium-browser", "google-chrome"}

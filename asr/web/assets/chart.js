@@ -23,10 +23,10 @@ function html(name, className, text, parent) {
   return e;
 }
 
-// ceiling is the least 1, 2 or 5 times a power of ten that is not below a value.
+// ceiling is the least 1, 2, 4, 6 or 8 times a power of ten that is not below a value.
 export function ceiling(value) {
   const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 5, 10].map((x) => x * power).find((x) => x >= value * (1 - 1e-9));
+  return [1, 2, 4, 6, 8, 10].map((x) => x * power).find((x) => x >= value * (1 - 1e-9));
 }
 
 export class Chart {

@@ -41,6 +41,7 @@ function setState(text) {
 function changed() {
   const { empty } = transcript;
   $('empty').hidden = !empty;
+  $('waiting').hidden = !live?.take || live.take.segments.size > 0;
   $('text-tools').hidden = empty;
   for (const b of $('text-tools').querySelectorAll('button')) b.disabled = transcript.text() === '' && b.id !== 'clear';
   if (follows) scrollTo({ top: document.documentElement.scrollHeight });
@@ -90,6 +91,7 @@ async function start() {
   wave.clear();
   latency.clear();
   mine.take = transcript.begin();
+  changed();
   mine.session = new LiveSession({ sample_rate: mine.microphone.rate, ...settings.config() }, {
     state: (state) => stateChanged(mine, state),
     event: (event) => received(mine, event),
@@ -192,6 +194,7 @@ function stateChanged(mine, state) {
   if (state !== 'ended') return;
   live = null;
   mine.take.end();
+  if (mine.take.segments.size === 0) transcript.drop(mine.take);
   wave.end(0, recorded / mine.microphone.rate * 1000);
   if (!mine.stopping) mine.microphone.stop(); // the server ended it
   showLevel(0);

@@ -53,6 +53,13 @@ export class Transcript {
     return take;
   }
 
+  // drop takes a take away that turned out to be nothing.
+  drop(take) {
+    take.heading?.remove();
+    this.takes = this.takes.filter((t) => t !== take);
+    this.changed();
+  }
+
   // finals returns all final text: takes one behind the other, each from where the one before ended.
   finals() {
     const all = [];

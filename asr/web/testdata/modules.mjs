@@ -99,7 +99,7 @@ const tests = {
     assert.deepEqual(of('one two', 'one', 'deux', 'two'), ['one', 'deux', ' two']);
   },
   'axes end at round numbers'() {
-    assert.deepEqual([0.7, 1, 1.1, 3, 21, 0.04].map(ceiling), [1, 1, 2, 5, 50, 0.05]);
+    assert.deepEqual([0.7, 1, 1.1, 3, 21, 0.04].map(ceiling), [0.8, 1, 2, 4, 40, 0.04]);
   },
 };
 
