@@ -112,8 +112,8 @@ func (f *serverFlags) check() error {
 		return errors.New("--watch-adapters needs --adapters")
 	case (f.TLSCert == "") != (f.TLSKey == ""):
 		return errors.New("--tls-cert and --tls-key go together")
-	case f.DrainTimeout < 0:
-		return fmt.Errorf("--drain-timeout %v: at least 0s is needed", f.DrainTimeout)
+	case f.DrainTimeout <= 0:
+		return fmt.Errorf("--drain-timeout %v: more than 0s is needed", f.DrainTimeout)
 	}
 	return f.limitFlags.check()
 }
