@@ -111,10 +111,12 @@ export class Chart {
   axes(top, x, y, end, width) {
     for (const v of [0, top / 2, top]) {
       svg('line', { class: 'grid', x1: MARGINS.left, x2: width - MARGINS.right, y1: y(v), y2: y(v) }, this.svg);
-      svg('text', { class: 'label', x: MARGINS.left - 8, y: y(v) + 4, 'text-anchor': 'end' }, this.svg).textContent = this.format(v).replace(/(\.\d*?)0+(\D*)$/, '$1$2').replace(/\.$/, '');
+      const label = svg('text', { class: 'label', x: MARGINS.left - 8, y: y(v) + 4, 'text-anchor': 'end' }, this.svg);
+      label.textContent = this.format(v).replace(/(\.\d*?)0+(\D*)$/, '$1$2').replace(/\.$/, '');
     }
     for (const minutes of [10, 5, 0]) {
-      const text = svg('text', { class: 'label', x: x(end - minutes * 60000), y: y(0) + 16, 'text-anchor': { 10: 'start', 5: 'middle', 0: 'end' }[minutes] }, this.svg);
+      const anchor = { 10: 'start', 5: 'middle', 0: 'end' }[minutes];
+      const text = svg('text', { class: 'label', x: x(end - minutes * 60000), y: y(0) + 16, 'text-anchor': anchor }, this.svg);
       text.textContent = minutes === 0 ? 'now' : `−${minutes} min`;
     }
   }

@@ -82,8 +82,10 @@ export function cues(finals) {
       add(cue, w);
     }
   }
-  return list.map((c) => ({ start: Math.max(0, c.start), end: Math.max(c.start, c.end), text: (c.text ?? c.lines.map((l) => l.trim()).join('\n')).replaceAll('-->', '->') }))
-    .filter((c) => c.text !== '');
+  return list.map((c) => {
+    const text = c.text ?? c.lines.map((l) => l.trim()).join('\n');
+    return { start: Math.max(0, c.start), end: Math.max(c.start, c.end), text: text.replaceAll('-->', '->') };
+  }).filter((c) => c.text !== '');
 }
 
 // fits says whether a word belongs to a subtitle still.

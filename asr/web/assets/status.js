@@ -82,7 +82,8 @@ function showFigures({ model, version, status: s }) {
 // sentence says in words how the server does.
 function sentence({ status: s }) {
   if (s.requests === 0 && s.sessions === 0) return 'Nothing to do: the server waits for sound.';
-  const late = s.commit_latency.count > 0 ? ` Words are committed ${secondsOf(s.commit_latency.p50)}\u00a0s after they end, 95% of them within ${secondsOf(s.commit_latency.p95)}\u00a0s.` : '';
+  const { count, p50, p95 } = s.commit_latency;
+  const late = count > 0 ? ` Words are committed ${secondsOf(p50)}\u00a0s after they end, 95% of them within ${secondsOf(p95)}\u00a0s.` : '';
   const queue = s.queue_depth > 0 ? `${number(s.queue_depth)} ${s.queue_depth === 1 ? 'request waits' : 'requests wait'}.` : 'No request waits.';
   return `${queue}${late}`;
 }

@@ -1,7 +1,8 @@
 // A browser with a microphone that hears a clip, and what is checked of every page.
 //
-// The environment says: BASE, the server's address; CLIP, a WAV file; CHROMIUM, the browser's program; PLAYWRIGHT, the
-// folder that playwright-core is installed in; SHOTS, a folder for screenshots, or nothing.
+// The environment says: BASE, the server's address, with a slash at its end; KEY, an API key where one is needed; CLIP, a
+// WAV file; CHROMIUM, the browser's program; PLAYWRIGHT, the folder that playwright-core is installed in; SHOTS, a folder
+// for screenshots, or nothing.
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 
@@ -33,6 +34,7 @@ export async function open(browser, path, { width = 1280, height = 800, theme = 
   page.on('request', (r) => !/^(data|blob):/.test(r.url()) && new URL(r.url()).origin !== origin && problems.push(`request: ${r.url()}`));
   page.on('websocket', (w) => new URL(w.url()).host !== new URL(BASE).host && problems.push(`websocket: ${w.url()}`));
   await page.addInitScript(watchCommitted);
+  if (process.env.KEY) await page.addInitScript((key) => sessionStorage.setItem('glossa.key', key), process.env.KEY);
   if (init) await page.addInitScript(init);
   await page.goto(new URL(path, BASE).href);
   return { page, context, problems };
