@@ -33,7 +33,7 @@ const (
 	edgeSeconds = 0.2
 
 	// attendedRows is the number f of last encoder rows, of 20 ms, that no token committed by AlignAtt attends to.
-	attendedRows = 20
+	attendedRows = 30
 )
 
 // agreement is the tails of two hypotheses in a row that continue the same committed text.

@@ -81,6 +81,7 @@ type liveSegment struct {
 	heard     int         // frame that the last hypothesis reached
 	language  string      // "" until it is sure
 	committed []int32     // tokens of the buffer's committed text
+	last      *hypothesis // of the buffer, nil where there is none that may be final
 	before    []heardWord // of the last hypothesis, those behind committed
 	spoken    string      // language of the last hypothesis
 	adapter   string      // under which it was heard
@@ -147,16 +148,21 @@ func (c *liveCore) speechEnd(end int) {
 	c.finish()
 }
 
-// finish ends a segment of whose sound there is too little left to be heard.
+// finish ends a segment that needs not be heard again: there is too little sound left, or the last hypothesis was of all of it.
 func (c *liveCore) finish() {
-	if c.segment == nil || c.asked != nil {
+	if c.segment == nil || c.asked != nil || c.spans[0].end == none {
 		return
 	}
-	if seg, s := c.segment, &c.spans[0]; s.end != none && s.end-seg.from < leastHeard {
+	switch seg, s := c.segment, &c.spans[0]; {
+	case s.end-seg.from < leastHeard:
 		s.end = max(s.end, seg.from)
 		c.final(nil, hypothesis{language: seg.language, adapter: seg.adapter})
-		c.begin()
+	case seg.last != nil && seg.heard >= s.end:
+		c.final(seg.last.words, *seg.last)
+	default:
+		return
 	}
+	c.begin()
 }
 
 // finalize ends the speech where the sound ends; if there is none, a segment without text stands for it.
@@ -314,6 +320,7 @@ func tokensOf(words []heardWord) (tokens []int32) {
 // commit takes a hypothesis of speech that goes on.
 func (c *liveCore) commit(a *ask, h hypothesis, words, tail []heardWord) {
 	seg := c.segment
+	seg.last = nil
 	if h.loops() || h.avgLogProb < logProbThreshold {
 		seg.before = nil
 		if !h.loops() {
@@ -327,6 +334,9 @@ func (c *liveCore) commit(a *ask, h hypothesis, words, tail []heardWord) {
 		seg.lastEnd = tail[n-1].End
 	}
 	c.partial(h, tail[:n], tail[n:])
+	if h.words = words; len(tokensOf(words)) >= len(seg.committed) {
+		seg.last = &h
+	}
 	c.trim(a, h, words)
 }
 

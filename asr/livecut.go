@@ -133,5 +133,5 @@ func (c *liveCore) take(a *ask, h hypothesis, words, rest []heardWord, at int) {
 		c.emit(e)
 		seg.begun = true
 	}
-	seg.from, seg.committed, seg.before, seg.shown = at, nil, rest, [2]string{}
+	seg.from, seg.committed, seg.before, seg.last, seg.shown = at, nil, rest, nil, [2]string{}
 }
