@@ -1,6 +1,10 @@
 package asr
 
 import (
+	"slices"
+	"strings"
+	"unicode/utf8"
+
 	"glossa/whisper"
 )
 
@@ -29,7 +33,7 @@ const (
 	edgeSeconds = 0.2
 
 	// attendedRows is the number f of last encoder rows, of 20 ms, that no token committed by AlignAtt attends to.
-	attendedRows = 20
+	attendedRows = 30
 )
 
 // agreement is the tails of two hypotheses in a row that continue the same committed text.
@@ -39,8 +43,11 @@ type agreement struct {
 	rows         int     // encoder rows of that sound
 }
 
-// commits returns how many words of the tail are committed.
+// commits returns how many words of the tail are committed: none from one on of which a character is not whole.
 func (p Policy) commits(a agreement) int {
+	if i := slices.IndexFunc(a.tail, func(w heardWord) bool { return strings.ContainsRune(w.Text, utf8.RuneError) }); i >= 0 {
+		a.tail = a.tail[:i]
+	}
 	if p == AlignAtt {
 		return a.attended()
 	}

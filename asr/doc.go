@@ -10,6 +10,10 @@
 // [Engine.WatchAdapters]; a recording keeps the versions that it began with. Which it begins with, its
 // request says, or the [Routes] of its client and language.
 //
+// [Engine.Listen] begins a [Session] of sound that comes while it is spoken. Each time there is enough that is new, what is
+// not final yet is decoded as a live request; text that a [Policy] commits does not change any more. Of sound in which
+// nobody speaks nothing is decoded.
+//
 // What is done next, a [Scheduler] decides: a pure core without goroutine, clock or device. Errors
 // that transports tell apart are [ErrInvalid], [ErrNotFound], [ErrBusy], [ErrCancelled] and
 // [ErrInternal]; what Audio and Speech of a [Request] return, the caller gets back.

@@ -127,5 +127,17 @@ func (d *fakeDevice) step() (finished []whisper.Finished, err error) {
 }
 
 func (d *fakeDevice) align(items []whisper.Alignment) ([]whisper.Aligned, error) {
-	return make([]whisper.Aligned, len(items)), nil
+	aligned := make([]whisper.Aligned, len(items))
+	for i, item := range items {
+		if !item.Attended {
+			continue
+		}
+		words := d.model.Tokenizer.SplitWords(item.Language, item.Tokens)
+		for j, w := range words {
+			each := float64(item.Frames) / framesPerSecond / float64(len(words))
+			aligned[i].Words = append(aligned[i].Words, whisper.WordTiming{Word: w, Start: float64(j) * each, End: float64(j+1) * each})
+		}
+		aligned[i].Attended = make([]int, len(item.Tokens))
+	}
+	return aligned, nil
 }

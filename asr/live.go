@@ -78,10 +78,10 @@ const (
 	SpeechStarted EventKind = iota // Start is where
 	Partial                        // Committed and Tentative of a segment that goes on
 	Final                          // Text and Words of a segment, or of the part of a long one that is done with
-	UtteranceEnd                   // silence has lasted as long as Endpointing after a Final; End is where the last word ended
-	Lag                            // Behind: text is later than it should be
+	UtteranceEnd                   // follows a Final with SpeechFinal: nobody speaks any more, or Finalize said so; End is where the last word ended
+	Lag                            // Behind: text is later than it should be, or is not any more
 	Failed                         // Err: a segment that could not be decoded, and has no text; the session goes on
-	Done                           // the last event: all of the sound that was written was heard
+	Done                           // the last event: all of the sound that was written was heard; Segment is the number of segments
 )
 
 // String returns the name of the kind.
@@ -97,10 +97,10 @@ type Event struct {
 
 	// Committed is all text of the segment, since its last Final, that will not change; the Text of its next
 	// Final begins with it. Tentative is what is behind it, by the newest hypothesis. Both keep the spaces
-	// between words: their concatenation is the text.
+	// between words: their concatenation is the text, as that of the Texts of a segment's Finals is the segment's.
 	Committed, Tentative string
 
-	Text        string
+	Text        string // "" where what was taken for speech was none
 	Words       []Word
 	Start, End  float64 // of the sound of the text
 	Language    string
@@ -113,7 +113,7 @@ type Event struct {
 	Behind time.Duration // Lag: how long ago sound came that is not heard yet; small in the Lag that tells that it is over
 	Err    error
 
-	// Finalized says of a Final, or of a Failed in place of it, that Finalize ended its segment. Where nobody spoke then, its Text is "".
+	// Finalized says of a Final, or of a Failed in its place, that Finalize ended its segment. Where nobody spoke then, its Text is "".
 	Finalized bool
 
 	// Latency is how long ago the sound came in which the newest committed word of a Partial or Final ends; 0 where none is new.

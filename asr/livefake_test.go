@@ -175,7 +175,7 @@ func (f *fakeSpeech) result(a *ask, q Request) *Result {
 		}
 	}
 	var tokens []int32
-	for _, w := range f.words {
+	for i, w := range f.words {
 		if w.end <= a.from+(w.end-w.start)/2 || w.start >= a.to { // one that a cut has left the end of was heard before it
 			continue
 		}
@@ -186,6 +186,9 @@ func (f *fakeSpeech) result(a *ask, q Request) *Result {
 		}
 		tokens = append(tokens, word.Tokens...)
 		start, end := max(w.start-a.from, 0), min(w.end, a.to)-a.from
+		if i == len(f.words)-1 || f.words[i+1].start > w.end { // the silence behind a word is part of it now and then
+			end = min(a.to-a.from, end+a.to*7%40)
+		}
 		h.aligned.Words = append(h.aligned.Words, whisper.WordTiming{Word: word, Start: seconds(start), End: seconds(end), Probability: 1})
 		for range word.Tokens {
 			h.aligned.Attended = append(h.aligned.Attended, end/2-1)
