@@ -113,7 +113,7 @@ type Event struct {
 	Behind time.Duration // Lag: how long ago sound came that is not heard yet; small in the Lag that tells that it is over
 	Err    error
 
-	// Finalized says of a Final, or of a Failed in place of it, that Finalize ended its segment. Where nobody spoke then, its Text is "".
+	// Finalized says of a Final, or of a Failed in its place, that Finalize ended its segment. Where nobody spoke then, its Text is "".
 	Finalized bool
 
 	// Latency is how long ago the sound came in which the newest committed word of a Partial or Final ends; 0 where none is new.

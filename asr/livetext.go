@@ -108,8 +108,8 @@ func (c *liveCore) fail(a *ask, err error) {
 	if span.end != none {
 		to = min(to, span.end)
 	}
-	finalized := span.finalized && span.end == to
-	c.emit(Event{Kind: Failed, Err: err, Start: seconds(a.from), End: seconds(to), Heard: seconds(to), Acked: seconds(to), Finalized: finalized})
+	c.emit(Event{Kind: Failed, Err: err, Start: seconds(a.from), End: seconds(to), Heard: seconds(to), Acked: seconds(to),
+		Finalized: span.finalized && span.end == to})
 	if c.segment = nil; span.end == to {
 		c.spans, c.ended = c.spans[1:], to
 	} else {

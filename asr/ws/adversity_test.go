@@ -133,7 +133,7 @@ func TestFilesInPieces(t *testing.T) {
 func TestBombs(t *testing.T) {
 	engine := &fakeEngine{}
 	o := quick(engine)
-	o.Limits.Session = time.Minute
+	o.Limits.Session = 10 * time.Second
 	_, url := start(t, o)
 	silence := []byte{31<<3 | 3, 6, 0xff, 0xfe, 0xff, 0xfe, 0xff, 0xfe, 0xff, 0xfe, 0xff, 0xfe, 0xff, 0xfe} // 120 ms
 	conn := raw(t, url)
@@ -150,7 +150,7 @@ func TestBombs(t *testing.T) {
 	}
 	engine.last().mu.Lock()
 	defer engine.last().mu.Unlock()
-	if heard := engine.last().samples; heard > 61*audio.SampleRate {
+	if heard := engine.last().samples; heard > 11*audio.SampleRate {
 		t.Errorf("%d samples were heard", heard)
 	}
 }
@@ -301,7 +301,7 @@ func TestSlowReaders(t *testing.T) {
 		t.Errorf("the good client: %v, %q", l.err, l.text.String())
 	}
 	t.Logf("the good client waited %v at most; %d KB for 100 slow readers", slowest, grown>>10)
-	if slowest > 2*time.Second {
+	if slowest > 5*time.Second {
 		t.Errorf("the good client waited %v", slowest)
 	}
 	if !raceDetector && grown > 100*256<<10 {
@@ -326,7 +326,7 @@ func heap() uint64 {
 // waitFor waits until something is so.
 func waitFor(t testing.TB, what string, so func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !so(); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !so(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited too long for %s", what)
 		}
@@ -397,8 +397,8 @@ func TestIdleSockets(t *testing.T) {
 func TestVanishingClients(t *testing.T) {
 	engine := &fakeEngine{}
 	o := quick(engine)
-	o.Limits.Resume, o.Limits.Idle, o.PingEvery = 200*time.Millisecond, 500*time.Millisecond, 50*time.Millisecond
-	o.ConfigTimeout = 500 * time.Millisecond
+	o.Limits.Resume, o.Limits.Idle, o.PingEvery = 200*time.Millisecond, 2*time.Second, 50*time.Millisecond
+	o.ConfigTimeout = 2 * time.Second
 	s, url := start(t, o)
 	address := strings.TrimPrefix(url, "http://")
 	var open []net.Conn
@@ -439,7 +439,7 @@ func TestVanishingClients(t *testing.T) {
 func TestWaitingClient(t *testing.T) {
 	engine := &fakeEngine{}
 	o := quick(engine)
-	o.Limits.Idle, o.PingEvery = 200*time.Millisecond, 100*time.Millisecond
+	o.Limits.Idle, o.PingEvery = 500*time.Millisecond, 300*time.Millisecond
 	hold := make(chan struct{})
 	o.Listen = func(ctx context.Context, lo asr.ListenOptions) (Session, error) {
 		return &holding{fakeSession: newFake(ctx, lo), hold: hold}, nil
@@ -448,7 +448,7 @@ func TestWaitingClient(t *testing.T) {
 	c := dial(t, url, Config{})
 	c.Send(fakeSound(0, 3200))
 	c.CloseSend()
-	time.AfterFunc(time.Second, func() { close(hold) })
+	time.AfterFunc(1500*time.Millisecond, func() { close(hold) })
 	var l laws
 	if err := drainEvents(c, &l); err != io.EOF || l.text.String() != fakeText(3200) {
 		t.Errorf("%v, %q", err, l.text.String())

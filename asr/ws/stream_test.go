@@ -207,13 +207,14 @@ func raw(t testing.TB, url string) *websocket.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
+	conn.SetReadDeadline(time.Now().Add(time.Minute))
 	return conn
 }
 
 // ending reads to the close of a connection: the last error message, and the close code.
 func ending(t testing.TB, conn *websocket.Conn) (last Event, code int) {
 	t.Helper()
-	conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	conn.SetReadDeadline(time.Now().Add(time.Minute))
 	for {
 		_, b, err := conn.ReadMessage()
 		if err != nil {
