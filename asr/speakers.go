@@ -8,8 +8,16 @@ import (
 // speakers are the live sessions in which somebody speaks: so many at a time are heard, the others wait for their turn.
 type speakers struct {
 	mu      sync.Mutex
+	all     int
 	free    int
 	waiting []*speaker
+}
+
+// Speaking returns the number of live sessions that are heard because somebody speaks in them. It does not wait.
+func (e *Engine) Speaking() int {
+	e.speakers.mu.Lock()
+	defer e.speakers.mu.Unlock()
+	return e.speakers.all - e.speakers.free
 }
 
 // speaker is a session's place among the speakers.
@@ -20,7 +28,7 @@ type speaker struct {
 	waits   bool
 }
 
-func newSpeakers(n int) *speakers { return &speakers{free: n} }
+func newSpeakers(n int) *speakers { return &speakers{all: n, free: n} }
 
 // acquire reports whether the speaker has a place. If not it waits for one.
 func (s *speaker) acquire() bool {

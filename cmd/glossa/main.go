@@ -1,5 +1,5 @@
-// Command glossa transcribes recordings of many languages with a Whisper model and its adapters,
-// measures how well it does, and trains both. "glossa help" lists its commands.
+// Command glossa transcribes recordings and live speech of many languages with a Whisper model and its adapters, by itself
+// and as a server, measures how well it does, and trains both. "glossa help" lists its commands.
 package main
 
 import (

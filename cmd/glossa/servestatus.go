@@ -70,7 +70,7 @@ func (n *now) Status() web.Status {
 	}
 	load := n.engine.Load()
 	s.QueueDepth, s.QueueSeconds, s.Requests, s.MaxWindows = load.Queued, load.QueuedAudio, load.Requests, load.MaxWindows
-	s.Sessions = n.live.Sessions()
+	s.Sessions, s.Speaking = n.live.Sessions(), n.engine.Speaking()
 	for _, w := range load.Windows {
 		s.Batch = append(s.Batch, web.Batch{Language: w.Language, Adapter: w.Adapter, Priority: w.Priority, Windows: 1})
 	}
