@@ -78,7 +78,8 @@ func (l *listenCommand) Run(ctx context.Context, c *console) error {
 		return unreachable(server, err)
 	}
 	stream := &liveStream{conn: conn, format: format, paced: l.File != stdinName && l.Fast, event: printer.event}
-	err = errors.Join(stream.run(ctx, sound), printer.end(), conn.Close())
+	err = errors.Join(stream.run(ctx, sound), printer.end())
+	_ = conn.Close() // all that was wanted of it has come, or err says why not
 	switch {
 	case err != nil:
 		return err

@@ -35,6 +35,9 @@ type liveStream struct {
 // errOutput is the error of events that could not be passed on.
 var errOutput = errors.New("output")
 
+// errCutShort is the error of a session that was done before its sound was.
+var errCutShort = errors.New("the server ended the session; what came after that was not heard")
+
 // endPatience is how long text is waited for after an interrupt.
 const endPatience = 10 * time.Second
 
@@ -44,15 +47,17 @@ func (s *liveStream) run(ctx context.Context, sound liveSound) error {
 	s.changed = make(chan struct{})
 	var sender sync.WaitGroup
 	var failed error // of the sound
-	sending, stop := context.WithCancel(ctx)
+	sending, stop := context.WithCancelCause(ctx)
 	broken := context.AfterFunc(ctx, func() { time.AfterFunc(endPatience, func() { _ = s.conn.Close() }) })
 	defer broken()
 	sender.Go(func() { failed = s.send(sending, sound) })
 	err := s.receive()
-	stop()
+	stop(errCutShort)
+	if err != nil {
+		_ = s.conn.Close() // so that nothing is sent any more
+	}
 	sender.Wait()
 	if err != nil {
-		_ = s.conn.Close()
 		return err
 	}
 	if ctx.Err() != nil {
@@ -110,6 +115,8 @@ func (s *liveStream) send(ctx context.Context, sound liveSound) error {
 		case err == nil:
 		case errors.Is(err, io.EOF):
 			return s.conn.CloseSend()
+		case errors.Is(context.Cause(ctx), errCutShort):
+			return errCutShort
 		default:
 			return errors.Join(err, s.conn.CloseSend())
 		}

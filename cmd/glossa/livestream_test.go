@@ -136,6 +136,20 @@ func TestSoundThatBreaksOff(t *testing.T) {
 	}
 }
 
+// TestSessionCutShort checks that a server that is done before the sound is an error.
+func TestSessionCutShort(t *testing.T) {
+	s := newLiveServer(0)
+	s.events <- ws.Event{Type: ws.TypeDone}
+	close(s.events)
+	_, err := listenTo(t.Context(), s, func(ctx context.Context) ([]byte, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}, false)
+	if !errors.Is(err, errCutShort) {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestRawSoundIsWholeSamples(t *testing.T) {
 	f := soundFormat{"pcm_s16le", 8000, 2}
 	r, w := io.Pipe()
