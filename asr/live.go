@@ -154,8 +154,11 @@ type Session struct {
 	lag    liveLag
 }
 
-// maxEvents is the number of events that may wait for Next.
-const maxEvents = 10_000
+// Bounds of what waits, beside sound.
+const (
+	maxEvents = 10_000 // for Next
+	maxMarks  = 1_000  // calls of Finalize and Update
+)
 
 // Listen begins a session, which ends with ctx, by Close or after its Done event. The errors are ErrInvalid,
 // ErrNotFound, ErrCancelled and ErrInternal.
@@ -226,11 +229,11 @@ func (s *Session) Wait(ctx context.Context, samples int) error {
 }
 
 // Finalize ends the segment where the sound ends so far: its Final, which is Finalized, comes as soon as it is decoded, and
-// one without text where nobody speaks. The errors are those of Write.
+// one without text where nobody speaks. The errors are those of Write, ErrBusy where 1,000 such calls wait.
 func (s *Session) Finalize() error { return s.mark(liveMark{kind: markFinalize}) }
 
 // Update changes Language, Languages, Adapter, Task, Hotwords, Prompt, Unconditioned, NoPartials, Words and Endpointing for what begins after the
-// present segment. The errors are those of Listen and Write.
+// present segment. The errors are those of Listen and Finalize.
 func (s *Session) Update(o ListenOptions) error {
 	s.mu.Lock()
 	o.Client, o.Policy, o.Step, o.MaxBuffer, o.MaxQueued = s.options.Client, s.options.Policy, s.options.Step, s.options.MaxBuffer, s.options.MaxQueued
@@ -242,7 +245,8 @@ func (s *Session) Update(o ListenOptions) error {
 	return s.mark(liveMark{kind: markUpdate, options: core})
 }
 
-// CloseWrite says that no more sound comes. Text of all that was written comes, and then Done. The errors are those of Write.
+// CloseWrite says that no more sound comes. Text of all that was written comes, and then Done. The errors are ErrInvalid where it was called
+// before, and ErrCancelled after the session's end.
 func (s *Session) CloseWrite() error { return s.mark(liveMark{kind: markClose}) }
 
 // mark notes something where the sound ends so far.
@@ -254,6 +258,8 @@ func (s *Session) mark(m liveMark) error {
 		return s.over()
 	case s.inbox.closed:
 		return fmt.Errorf("%w: nothing may follow the end of the sound", ErrInvalid)
+	case len(s.inbox.marks) >= maxMarks && m.kind != markClose:
+		return fmt.Errorf("%w: %d calls of Finalize and Update wait", ErrBusy, maxMarks)
 	}
 	m.at = s.inbox.written
 	s.inbox.marks, s.inbox.closed = append(s.inbox.marks, m), m.kind == markClose

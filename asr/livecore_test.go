@@ -3,8 +3,6 @@ package asr
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -26,46 +24,7 @@ import (
 // A word is spelled by a token, or by several with + between them; _ before it stands for no space. Its times are those in the
 // window.
 func TestLiveTranscripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/live/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no transcripts", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			before, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			after := liveTranscript(string(before))
-			if *update {
-				if err := os.WriteFile(file, []byte(after), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			} else if after != string(before) {
-				t.Errorf("%s comes to (with -update it is written)\n%s", file, after)
-			}
-		})
-	}
-}
-
-func liveTranscript(text string) string {
-	var out strings.Builder
-	w := newLiveWorld(nil)
-	for part := range strings.SplitSeq(strings.TrimSpace(text), "\n\n") {
-		commands, _, _ := strings.Cut(part, "\n----")
-		fmt.Fprintln(&out, commands)
-		w.out.Reset()
-		for line := range strings.Lines(commands) {
-			if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
-				w = w.command(strings.Fields(line))
-			}
-		}
-		if w.out.Len() > 0 {
-			fmt.Fprintf(&out, "----\n%s", w.out)
-		}
-		fmt.Fprintln(&out)
-	}
-	return strings.TrimRight(out.String(), "\n") + "\n"
+	testTranscripts(t, "testdata/live/*.txt", func() *liveWorld { return newLiveWorld(nil) })
 }
 
 // liveWorld is a core whose tokens are interned pieces of text.
@@ -74,6 +33,8 @@ type liveWorld struct {
 	texts []string
 	out   *strings.Builder
 }
+
+func (w *liveWorld) written() *strings.Builder { return w.out }
 
 func newLiveWorld(words []string) *liveWorld {
 	w := &liveWorld{out: new(strings.Builder)}

@@ -55,7 +55,8 @@ func (a *ask) hypothesis(r *Result, h *hearing) hypothesis {
 
 // hearer hears windows: an engine, or what a test puts in its place.
 type hearer interface {
-	// hear calls done with the result of a request, not before it returns, unless cancel is called before.
+	// hear calls done once, on another goroutine and maybe before it returns, with the result of a request, unless cancel is called
+	// before. Cancelling what is done has no effect.
 	hear(q Request, done func(*Result)) (cancel func(), err error)
 }
 

@@ -168,3 +168,60 @@ func TestLiveEnds(t *testing.T) {
 		s.Close()
 	})
 }
+
+// TestLiveMarksAreBounded: calls of Finalize and Update that wait are so many at most; the end of the sound has room in any case.
+func TestLiveMarksAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeSpeech(t)
+		s := f.listen(t.Context(), ListenOptions{}, nil)
+		s.mu.Lock()
+		s.working = true // nothing is taken up
+		s.mu.Unlock()
+		for range maxMarks {
+			if err := s.Finalize(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := errors.Join(s.Finalize(), s.Update(ListenOptions{})); !errors.Is(err, ErrBusy) || len(s.inbox.marks) != maxMarks {
+			t.Errorf("%d marks, %v", len(s.inbox.marks), err)
+		}
+		if err := s.CloseWrite(); err != nil {
+			t.Error(err)
+		}
+		s.mu.Lock()
+		s.working = false
+		s.work()
+		s.mu.Unlock()
+		events, err := collect(t.Context(), s)
+		if err := checkLaws(events, err); err != nil || len(events) != maxMarks+1 {
+			t.Errorf("%d events, %v", len(events), err)
+		}
+	})
+}
+
+// TestLiveAnswerAtOnce: an engine may have heard a window before it says how to cancel that.
+func TestLiveAnswerAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeSpeech(t)
+		f.say(100, 5, "en")
+		s := f.listen(t.Context(), ListenOptions{}, nil)
+		s.hearer = atOnce{f}
+		stream(t, s, f.pcm(), every(100))
+		synctest.Wait()
+		if s.cancel != nil {
+			t.Error("what was heard may be cancelled")
+		}
+		events, err := collect(t.Context(), s)
+		if err := checkLaws(events, err); err != nil || textOf(events) != f.text() {
+			t.Errorf("%q, %v", textOf(events), err)
+		}
+	})
+}
+
+// atOnce hears without a delay.
+type atOnce struct{ *fakeSpeech }
+
+func (f atOnce) hear(q Request, done func(*Result)) (func(), error) {
+	done(f.result(f.session.core.asked, q))
+	return func() { f.t.Error("what was heard is cancelled") }, nil
+}

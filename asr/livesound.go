@@ -65,7 +65,7 @@ func (s *liveSound) keep() int {
 // drop forgets what is not needed any more.
 func (s *liveSound) drop(c *liveCore) {
 	// A frame at a time would be moving memory all the time.
-	if needed := c.needed(s.keep()); needed >= s.mel.First()+50 || c.segment == nil && needed == c.now {
+	if needed := c.needed(s.keep()); needed >= s.mel.First()+50 {
 		s.mel.Drop(needed)
 	}
 }

@@ -1,7 +1,7 @@
 package asr
 
 import (
-	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -122,28 +122,38 @@ func (s *Session) ask() {
 	if c.asked != nil || c.want() == nil || !s.speaker.acquire() {
 		return
 	}
-	a := c.next()
-	began, h := time.Now(), new(hearing)
-	cancel := func() {}
-	err := s.sound.mel.Window(&s.mel, a.from, a.to, melPadding(s.model))
-	if err == nil {
-		cancel, err = s.hearer.hear(a.request(s.mel, h), func(r *Result) {
-			heard := a.hypothesis(r, h)
-			heard.took = frameAt(time.Since(began).Seconds())
-			s.answer(heard)
-		})
-	}
-	if err != nil {
+	if err := s.hear(c.next()); err != nil {
 		s.answer(hypothesis{err: err})
-		return
+	}
+}
+
+// hear begins to hear a window.
+func (s *Session) hear(a *ask) error {
+	if err := s.sound.mel.Window(&s.mel, a.from, a.to, melPadding(s.model)); err != nil {
+		return err
 	}
 	s.mu.Lock()
-	s.cancel = cancel
+	s.cancel = func() {} // until there is more to cancel
+	s.mu.Unlock()
+	began, h := time.Now(), new(hearing)
+	cancel, err := s.hearer.hear(a.request(s.mel, h), func(r *Result) {
+		heard := a.hypothesis(r, h)
+		heard.took = frameAt(time.Since(began).Seconds())
+		s.answer(heard)
+	})
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	if s.cancel != nil { // it was not answered yet
+		s.cancel = cancel
+	}
 	ended := s.ended != nil
 	s.mu.Unlock()
 	if ended {
 		cancel()
 	}
+	return nil
 }
 
 // answer hands in what was heard.
@@ -205,7 +215,7 @@ func (s *Session) publish() {
 }
 
 // errSlow is the error of a session whose events nobody fetches.
-var errSlow = errors.Join(ErrBusy, errors.New("asr: nobody fetches the events of the session"))
+var errSlow = fmt.Errorf("%w: nobody fetches the events of the session", ErrBusy)
 
 // tellLag tells how late text is, where it is, once in a while, and that it is not any more. It reports whether there was room.
 func (s *Session) tellLag(now time.Time) bool {
@@ -274,4 +284,4 @@ func (s *Session) over() error {
 }
 
 // errOver is the error of a call after Done.
-var errOver = errors.Join(ErrCancelled, errors.New("asr: the session is over"))
+var errOver = fmt.Errorf("%w: the session is over", ErrCancelled)

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,47 +26,7 @@ var update = flag.Bool("update", false, "write what the transcripts of testdata/
 //
 // A plan is shown with the time at which it begins and what it costs the device of the test.
 func TestTranscripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/scheduler/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no transcripts", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			before, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			after := transcript(string(before))
-			if *update {
-				if err := os.WriteFile(file, []byte(after), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			} else if after != string(before) {
-				t.Errorf("%s comes to (with -update it is written)\n%s", file, after)
-			}
-		})
-	}
-}
-
-// transcript returns the transcript with what its commands come to.
-func transcript(text string) string {
-	var out strings.Builder
-	w := newWorld(nil)
-	for part := range strings.SplitSeq(strings.TrimSpace(text), "\n\n") {
-		commands, _, _ := strings.Cut(part, "\n----")
-		fmt.Fprintln(&out, commands)
-		w.out.Reset()
-		for line := range strings.Lines(commands) {
-			if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
-				w = w.command(strings.Fields(line))
-			}
-		}
-		if w.out.Len() > 0 {
-			fmt.Fprintf(&out, "----\n%s", w.out)
-		}
-		fmt.Fprintln(&out)
-	}
-	return strings.TrimRight(out.String(), "\n") + "\n"
+	testTranscripts(t, "testdata/scheduler/*.txt", func() *world { return newWorld(nil) })
 }
 
 // world is a device in which everything costs a time that is known.
@@ -100,6 +58,8 @@ const (
 	costWindow = time.Millisecond // of each window in a step
 	costAlign  = 20 * time.Millisecond
 )
+
+func (w *world) written() *strings.Builder { return w.out }
 
 func newWorld(options map[string]int) *world {
 	o := SchedulerOptions{
