@@ -33,7 +33,7 @@ type fake struct {
 }
 
 const (
-	wordMS  = 160 // of sound, a word
+	wordMS  = 100 // of sound, a word
 	gapMS   = 700 // of silence between segments
 	agreeMS = 500 // from the end of a word to its commit
 	endMS   = 400 // of silence, to the end of a segment

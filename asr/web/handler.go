@@ -39,6 +39,12 @@ type Language struct {
 	Name string `json:"name"`
 }
 
+// listed returns a with languages that are a list in JSON, not null.
+func (a About) listed() About {
+	a.Languages = append([]Language{}, a.Languages...)
+	return a
+}
+
 // contentTypes are those of the embedded files. The machine's own table is not asked: it may lack or change them.
 var contentTypes = map[string]string{
 	".css":  "text/css; charset=utf-8",
@@ -56,13 +62,10 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 func Handler(o Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", file("index.html"))
-	mux.Handle("GET /about.json", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		about := o.About
-		about.Languages = append([]Language{}, about.Languages...) // a list, not null
-		writeJSON(w, about)
-	}))
+	about := o.About.listed()
+	mux.HandleFunc("GET /about.json", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, about) })
 	mux.Handle("GET /status", file("status.html"))
-	mux.Handle("GET /status.json", statusJSON(o.About, o.History))
+	mux.Handle("GET /status.json", statusJSON(about, o.History))
 	for _, name := range names() {
 		if path.Ext(name) != ".html" {
 			mux.Handle("GET /assets/"+name, file(name))

@@ -103,7 +103,6 @@ func statusJSON(about About, h *History) http.HandlerFunc {
 			}
 		}
 		latest, columns := h.Since(since)
-		about.Languages = append([]Language{}, about.Languages...)
 		writeJSON(w, answer{about, latest, columns})
 	}
 }

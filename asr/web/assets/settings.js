@@ -4,7 +4,7 @@ const $ = (id) => document.getElementById(id);
 const KEPT = 'glossa.settings';
 const NAMES = ['language', 'adapter', 'policy', 'endpointing', 'hotwords'];
 
-// Width below which settings are closed at first.
+// Width below which settings stand above the text, not beside it, and are closed at first.
 const NARROW = '(max-width: 56rem)';
 
 export class Settings {
@@ -22,7 +22,9 @@ export class Settings {
     this.showEndpointing();
     $('endpointing').addEventListener('input', () => this.showEndpointing());
     $('form').addEventListener('submit', (e) => e.preventDefault());
-    if (matchMedia(NARROW).matches) $('settings').open = false;
+    const narrow = matchMedia(NARROW);
+    $('settings').open = !narrow.matches;
+    narrow.addEventListener('change', () => { $('settings').open = !narrow.matches; });
   }
 
   read() {

@@ -55,6 +55,7 @@ addEventListener('scroll', () => {
   follows = atEnd();
   $('latest').hidden = follows || transcript.empty;
 }, { passive: true });
+addEventListener('resize', () => { if (follows) changed(); });
 $('latest').addEventListener('click', () => {
   follows = true;
   changed();

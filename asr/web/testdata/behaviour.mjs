@@ -61,14 +61,14 @@ await check('committed text grows and is never taken back', {}, async ({ page })
   await start(page);
   let before = '';
   let tentative = 0;
-  for (let i = 0; i < 40; i++) {
+  for (let i = 0; i < 30; i++) {
     const now = await committed(page);
     assert.ok(now.startsWith(before), `“${now}” after “${before}”`);
     before = now;
     tentative += (await page.locator('#transcript .tentative').allTextContents()).join('').length > 0;
     await page.waitForTimeout(100);
   }
-  assert.ok(tentative > 8, `${tentative} looks of 40 found tentative text`);
+  assert.ok(tentative > 8, `${tentative} looks of 30 found tentative text`);
   assert.match(before, /^Good morning, and welcome/);
   const style = (s) => page.locator(s).first().evaluate((e) => getComputedStyle(e).textDecorationLine);
   assert.deepEqual([await style('.committed'), await style('.tentative')], ['none', 'underline']);
@@ -116,11 +116,11 @@ await check('downloads hold what was said', {}, async ({ page }) => {
   assert.equal(json.segments.length, await page.locator('#transcript .segment').count());
   assert.equal(json.segments[0].text, 'Good morning, and welcome to the reading room of the national library.');
   assert.deepEqual([json.segments[1].language, json.segments[1].adapter], ['hi', 'hi']);
-  assert.deepEqual(json.segments[0].words[0], { word: ' Good', start: 0.3, end: 0.46, probability: 0.93 });
+  assert.deepEqual(json.segments[0].words[0], { word: ' Good', start: 0.3, end: 0.4, probability: 0.93 });
   const srt = (await saved(page, 'srt')).text;
-  assert.ok(srt.startsWith('1\n00:00:00,300 --> 00:00:02,220\nGood morning, and welcome to the reading\nroom of the national library.\n\n2\n'), srt);
+  assert.ok(srt.startsWith('1\n00:00:00,300 --> 00:00:01,500\nGood morning, and welcome to the reading\nroom of the national library.\n\n2\n'), srt);
   const vtt = (await saved(page, 'vtt')).text;
-  assert.ok(vtt.startsWith('WEBVTT\n\n00:00:00.300 --> 00:00:02.220\nGood'), vtt);
+  assert.ok(vtt.startsWith('WEBVTT\n\n00:00:00.300 --> 00:00:01.500\nGood'), vtt);
   const txt = await saved(page, 'txt');
   assert.equal(txt.text.split('\n')[0], json.segments[0].text);
   assert.match(txt.name, /^glossa-[\dT-]+\.txt$/);
@@ -178,7 +178,7 @@ await check('a session that is gone begins anew with the sound that was kept', {
   const json = JSON.parse((await saved(page, 'json')).text);
   const starts = json.segments.map((s) => s.start);
   assert.deepEqual(starts, [...starts].sort((a, b) => a - b));
-  assert.ok(starts[1] > 2, `times go on: ${starts}`);
+  assert.ok(starts[1] > 1.5, `times go on: ${starts}`);
 });
 
 for (const [code, pattern] of [[1013, 'The server is full'], [1001, 'about to stop']]) {
@@ -239,7 +239,7 @@ await check('files are transcribed one after the other', { allowed: /415/ }, asy
   assert.deepEqual([json.segments[4].language, json.segments[4].adapter, json.segments[3].adapter], ['hi', 'hi', '']);
   assert.ok(Math.abs(json.segments[3].start - json.segments[0].start - 14.5) < 0.01, 'the second follows the first');
   assert.equal(json.segments[2].language, 'cs');
-  assert.match((await saved(page, 'srt')).text, /^1\n00:00:00,300 --> 00:00:02,220\nGood morning, and welcome to the reading\nroom/);
+  assert.match((await saved(page, 'srt')).text, /^1\n00:00:00,300 --> 00:00:01,500\nGood morning, and welcome to the reading\nroom/);
   await page.setInputFiles('#file', [file('broken.flac')]);
   await notice(page, 'broken.flac: the file holds no sound');
   await shoot(page, 'files-light');
@@ -304,44 +304,68 @@ await check('motion is reduced where that is asked for', { motion: 'reduce' }, a
     let n = 0;
     const draw = CanvasRenderingContext2D.prototype.clearRect;
     CanvasRenderingContext2D.prototype.clearRect = function count(...a) { n++; return draw.apply(this, a); };
-    await new Promise((resolve) => { setTimeout(resolve, 2000); });
+    await new Promise((resolve) => { setTimeout(resolve, 1000); });
     return n;
   });
-  assert.ok(shift <= 6, `the waveform was drawn ${shift} times in two seconds`);
+  assert.ok(shift <= 4, `the waveform was drawn ${shift} times in a second`);
   await stop(page);
 });
 
-for (const theme of ['light', 'dark']) {
-  for (const [size, width, height] of [['wide', 1440, 900], ['narrow', 360, 740]]) {
-    await check(`${theme}, ${size}`, { theme, width, height }, async ({ page }) => {
-      await page.waitForSelector('#languages:visible');
-      await shoot(page, `empty-${size}-${theme}`);
-      assert.deepEqual(await faults(page), [], 'empty');
-      await start(page);
-      await segments(page, 3);
-      await page.waitForTimeout(1000);
-      await shoot(page, `live-${size}-${theme}`);
-      assert.deepEqual(await faults(page), [], 'live');
-      const { bottom } = await page.locator('.segment').last().evaluate((e) => e.getBoundingClientRect());
-      const { top } = await page.locator('.dock').evaluate((e) => e.getBoundingClientRect());
-      assert.ok(bottom <= top + 1, `the newest text is in sight: ${bottom} of ${top}`);
-      await stop(page);
-    });
-    await check(`status, ${theme}, ${size}`, { path: 'status', theme, width, height }, async ({ page }) => {
-      await page.waitForFunction(() => document.querySelectorAll('.chart svg path').length >= 12);
-      await page.waitForTimeout(2500);
-      await shoot(page, `status-${size}-${theme}`, { fullPage: true });
-      assert.deepEqual(await faults(page), []);
-      assert.deepEqual(await page.locator('#batch tbody tr').first().locator('td').allTextContents(), ['Czech', 'cs', 'live', '3', '']);
-      assert.match(await page.textContent('#figures'), /Modelnano.*Up1 h 3\d min/);
-      assert.match(await page.getAttribute('.chart svg', 'aria-label'), /^Commit latency, s from the end of a word: now median [\d.]+, 95% [\d.]+$/);
-      const { stops, left } = await tabbed(page);
-      assert.ok(left && stops.length >= 14, `${stops.length} stops`);
-      assert.deepEqual(stops.filter((s) => !s.outlined), []);
-      await page.click('.chart summary');
-      await page.waitForFunction(() => /now/.test(document.querySelector('.chart tbody').textContent));
-    });
+// themed looks at a page in each theme.
+async function themed(page, look) {
+  for (const theme of ['light', 'dark']) {
+    await page.emulateMedia({ colorScheme: theme });
+    await look(theme);
   }
 }
+
+const inSight = async (page) => {
+  const { bottom } = await page.locator('.segment').last().evaluate((e) => e.getBoundingClientRect());
+  const { top } = await page.locator('.dock').evaluate((e) => e.getBoundingClientRect());
+  assert.ok(bottom <= top + 1, `the newest text is in sight: ${bottom} of ${top}`);
+};
+
+for (const [size, width, height] of [['wide', 1440, 900], ['narrow', 360, 740]]) {
+  await check(`the page to speak into, ${size}`, { width, height }, async ({ page }) => {
+    const look = (what) => themed(page, async (theme) => {
+      await shoot(page, `${what}-${size}-${theme}`);
+      assert.deepEqual(await faults(page), [], `${what}, ${theme}`);
+    });
+    await page.waitForSelector('#languages:visible');
+    await look('empty');
+    await start(page);
+    await segments(page, 3);
+    await look('live');
+    await inSight(page);
+    await stop(page);
+  });
+  await check(`the status page, ${size}`, { path: 'status', width, height }, async ({ page }) => {
+    await page.waitForFunction(() => document.querySelectorAll('.chart svg path').length >= 12);
+    await themed(page, async (theme) => {
+      await shoot(page, `status-${size}-${theme}`, { fullPage: true });
+      assert.deepEqual(await faults(page), [], theme);
+    });
+    assert.deepEqual(await page.locator('#batch tbody tr').first().locator('td').allTextContents(), ['Czech', 'cs', 'live', '3', '']);
+    assert.match(await page.textContent('#figures'), /Modelnano.*Up1 h 3\d min/);
+    assert.match(await page.getAttribute('.chart svg', 'aria-label'), /^Commit latency, s from the end of a word: now median [\d.]+, 95% [\d.]+$/);
+    const { stops, left } = await tabbed(page);
+    assert.ok(left && stops.length >= 14, `${stops.length} stops`);
+    assert.deepEqual(stops.filter((s) => !s.outlined), []);
+    await page.click('.chart summary');
+    await page.waitForFunction(() => /now/.test(document.querySelector('.chart tbody').textContent));
+  });
+}
+
+await check('a window that becomes narrow keeps the text in sight', {}, async ({ page }) => {
+  const open = () => page.locator('#settings').evaluate((e) => e.open);
+  await page.setInputFiles('#file', [{ name: 'a.wav', mimeType: 'audio/wav', buffer: Buffer.from('sound') }]);
+  await page.waitForFunction(() => document.querySelectorAll('#transcript .segment').length === 3 && !document.querySelector('#transcript progress'));
+  assert.equal(await open(), true);
+  await page.setViewportSize({ width: 360, height: 740 });
+  await page.waitForFunction(() => !document.getElementById('settings').open);
+  await inSight(page);
+  await page.setViewportSize({ width: 1280, height: 800 });
+  await page.waitForFunction(() => document.getElementById('settings').open);
+});
 
 await browser.close();
