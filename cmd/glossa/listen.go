@@ -53,14 +53,28 @@ Examples:
     ffmpeg -v error -i rtsp://camera/stream -f s16le -ac 1 -ar 16000 - | glossa listen --format json --server https://asr.example.org`
 }
 
+// check finds what is wrong with the flags before any work is done.
+func (l *listenCommand) check() error {
+	input := soundFormat{l.Encoding, l.Rate, l.Channels}
+	switch file := l.File != stdinName; {
+	case l.Endpointing < 0 || l.Endpointing > 0 && l.Endpointing < time.Millisecond:
+		return fmt.Errorf("--endpointing %v: at least 1ms is needed", l.Endpointing)
+	case file && input != fileFormat:
+		return errors.New("--rate, --encoding and --channels are those of the standard input; a file tells its own")
+	case !file && l.Fast:
+		return errors.New("--fast needs a file; the standard input is sent as it comes")
+	}
+	return nil
+}
+
 // Run streams the sound.
 func (l *listenCommand) Run(ctx context.Context, c *console) error {
 	server, err := checkServer(l.Server)
 	if err != nil {
 		return err
 	}
-	if l.Endpointing < 0 || l.Endpointing > 0 && l.Endpointing < time.Millisecond {
-		return fmt.Errorf("--endpointing %v: at least 1ms is needed", l.Endpointing)
+	if err := l.check(); err != nil {
+		return err
 	}
 	format, err := l.soundFormat()
 	if err != nil {
@@ -77,7 +91,7 @@ func (l *listenCommand) Run(ctx context.Context, c *console) error {
 	if err != nil {
 		return unreachable(server, err)
 	}
-	stream := &liveStream{conn: conn, format: format, paced: l.File != stdinName && l.Fast, event: printer.event}
+	stream := &liveStream{conn: conn, format: format, paced: l.Fast, event: printer.event}
 	err = errors.Join(stream.run(ctx, sound), printer.end())
 	_ = conn.Close() // all that was wanted of it has come, or err says why not
 	switch {

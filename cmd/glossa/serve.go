@@ -44,6 +44,9 @@ func (s *serveCommand) Run(ctx context.Context, c *console) error {
 	if err != nil {
 		return err
 	}
+	if s.Workers > 1 {
+		c.warn(fmt.Sprintf("--workers %d: a process has one, which computes what all requests need in the same batches", s.Workers))
+	}
 	if s.reachable(l.Addr()) && !service.keyed {
 		c.warn("anybody who reaches " + l.Addr().String() + " can use this server: no key is asked for; see --api-keys")
 	}

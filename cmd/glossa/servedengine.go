@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -22,19 +23,30 @@ type servedEngine struct {
 
 // Transcribe is that of the engine.
 func (e *servedEngine) Transcribe(ctx context.Context, q asr.Request) (*asr.Result, error) {
-	if q.Adapter == "" {
-		q.Adapter = e.adapter
-	}
+	q.Adapter = cmp.Or(q.Adapter, e.adapter)
 	return e.Engine.Transcribe(ctx, q)
 }
 
 // listen is Listen of the engine.
 func (e *servedEngine) listen(ctx context.Context, o asr.ListenOptions) (ws.Session, error) {
-	if o.Adapter == "" {
-		o.Adapter = e.adapter
+	o.Adapter, o.Detector = cmp.Or(o.Adapter, e.adapter), e.detector
+	s, err := ws.Engine(e.Engine)(ctx, o)
+	if err != nil {
+		return nil, err
 	}
-	o.Detector = e.detector
-	return ws.Engine(e.Engine)(ctx, o)
+	return &servedSession{s, e.adapter}, nil
+}
+
+// servedSession is a session of a servedEngine.
+type servedSession struct {
+	ws.Session
+	adapter string // that of options that name none
+}
+
+// Update is that of the session.
+func (s *servedSession) Update(o asr.ListenOptions) error {
+	o.Adapter = cmp.Or(o.Adapter, s.adapter)
+	return s.Session.Update(o)
 }
 
 // noWorker stands where there is no engine: there are no adapters either.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -93,7 +92,11 @@ func (f *accessFlags) keys() (map[string]string, error) {
 			continue
 		}
 		var k apiKey
-		if err := cmp.Or(k.UnmarshalText([]byte(line)), add(k)); err != nil {
+		err := k.UnmarshalText([]byte(line))
+		if err == nil {
+			err = add(k)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("--api-keys %s:%d: %w", f.APIKeys, n, err)
 		}
 	}

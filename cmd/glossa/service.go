@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -190,9 +191,7 @@ func (s *service) drain(ctx context.Context) error {
 	}
 	var err error
 	for range parts {
-		if e := <-failed; e != nil {
-			err = e
-		}
+		err = errors.Join(err, <-failed)
 	}
 	return err
 }
