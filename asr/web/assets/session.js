@@ -38,6 +38,7 @@ export class LiveSession {
     this.origin = 0; // sample at which the server's session began
     this.lastSeq = 0;
     this.attempt = 0;
+    this.unsent = {}; // settings that were changed while there was no connection
     this.closing = false; // no more sound comes
     this.ready = null;
     this.state = '';
@@ -67,7 +68,15 @@ export class LiveSession {
 
   update(fields) {
     Object.assign(this.config, fields);
-    this.sendJSON({ type: 'update', ...fields });
+    Object.assign(this.unsent, fields);
+    this.tellSettings();
+  }
+
+  // tellSettings tells the server of a session that goes on what was changed.
+  tellSettings() {
+    if (!this.open || Object.keys(this.unsent).length === 0) return;
+    this.sendJSON({ type: 'update', ...this.unsent });
+    this.unsent = {};
   }
 
   // stop says that no more sound comes: the rest of the text follows, and then the state is ended.
@@ -147,12 +156,16 @@ export class LiveSession {
   begin(ready) {
     const resumed = this.ready !== null;
     this.ready = ready;
-    if (!resumed) this.origin = this.sound.begin;
+    if (!resumed) {
+      this.origin = this.sound.begin;
+      this.unsent = {}; // they were in the config
+    }
     this.sound.seek(this.position(ready.audio_offset_ms));
     this.from = this.sound.next;
     this.since = performance.now();
     this.attempt = 0;
     this.open = true;
+    this.tellSettings();
     this.ended = false;
     this.sent = performance.now();
     this.set(this.closing ? 'finishing' : 'live');

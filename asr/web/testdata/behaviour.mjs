@@ -1,27 +1,32 @@
-// What the pages do, against a server that can be told to misbehave. Writes a line for each check: ok or FAIL, its
-// name, and how long it took or why. ONLY may be a pattern of
-// names, and SHARD i/n leaves out all but the checks i, i+n, i+2n and so on.
+// What the pages do, against servers that can be told to misbehave. Writes a line for each check: ok or FAIL, its name, and how long it
+// took or why. BASES are the addresses of the servers; each takes the next check when it is done with one. ONLY may be a pattern of
+// names.
 import assert from 'node:assert/strict';
-import { BASE, committed, faults, launch, open, saved, shoot, tabbed } from './browser.mjs';
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { committed, faults, launch, open, saved, shoot, tabbed } from './browser.mjs';
 
-const control = (what, query = '') => fetch(new URL(`fake/${what}${query}`, BASE), { method: 'POST' });
-const seen = async () => (await fetch(new URL('fake/seen', BASE))).json();
+const server = new AsyncLocalStorage(); // the address of that which a check speaks to
+const control = (what, query = '') => fetch(new URL(`fake/${what}${query}`, server.getStore()), { method: 'POST' });
+const seen = async () => (await fetch(new URL('fake/seen', server.getStore()))).json();
 const state = (page, name) => page.waitForFunction((s) => document.body.dataset.state === s, name, { timeout: 20000 });
 const notice = (page, pattern) => page.waitForFunction((p) => new RegExp(p).test(document.getElementById('notice-text').textContent), pattern, { timeout: 15000 });
 const segments = (page, n) => page.waitForFunction((k) => document.querySelectorAll('#transcript .segment').length >= k, n, { timeout: 30000 });
 
 const browser = await launch();
 const only = process.env.ONLY ? new RegExp(process.env.ONLY) : null;
-const [shard, shards] = (process.env.SHARD ?? '0/1').split('/').map(Number);
-let checks = 0;
+const checks = [];
 
-async function check(name, options, run) {
-  if (only && !only.test(name) || checks++ % shards !== shard) return;
+function check(name, options, run) {
+  if (!only || only.test(name)) checks.push({ name, options, run });
+}
+
+// perform makes a check.
+async function perform({ name, options, run }) {
   await control('reset');
   const began = performance.now();
   const { path = './', allowed = null, deny = false, ...rest } = options;
   const own = deny ? await launch({ microphone: false }) : browser;
-  const opened = await open(own, path, rest);
+  const opened = await open(own, path, { base: server.getStore(), ...rest });
   try {
     await run(opened);
     const problems = opened.problems.filter((p) => !allowed?.test(p));
@@ -47,7 +52,7 @@ async function stop(page) {
   await state(page, 'ended');
 }
 
-await check('empty page says what to do', {}, async ({ page }) => {
+check('empty page says what to do', {}, async ({ page }) => {
   await page.waitForSelector('#languages:visible');
   const text = await page.textContent('#empty');
   assert.match(text, /Press Start/);
@@ -57,7 +62,7 @@ await check('empty page says what to do', {}, async ({ page }) => {
   assert.deepEqual(await faults(page), []);
 });
 
-await check('committed text grows and is never taken back', {}, async ({ page }) => {
+check('committed text grows and is never taken back', {}, async ({ page }) => {
   await start(page);
   let before = '';
   let tentative = 0;
@@ -77,7 +82,7 @@ await check('committed text grows and is never taken back', {}, async ({ page })
   assert.equal((await page.locator('#transcript .tentative').allTextContents()).join(''), '');
 });
 
-await check('language, adapter, latency and time are shown', {}, async ({ page }) => {
+check('language, adapter, latency and time are shown', {}, async ({ page }) => {
   await control('lag');
   await start(page);
   await segments(page, 2);
@@ -96,7 +101,7 @@ await check('language, adapter, latency and time are shown', {}, async ({ page }
   await stop(page);
 });
 
-await check('screen readers are told committed text alone', {}, async ({ page }) => {
+check('screen readers are told committed text alone', {}, async ({ page }) => {
   await start(page);
   await segments(page, 2);
   await page.waitForFunction(() => /Good morning.*library/.test(document.getElementById('spoken').textContent));
@@ -108,7 +113,7 @@ await check('screen readers are told committed text alone', {}, async ({ page })
   await stop(page);
 });
 
-await check('downloads hold what was said', {}, async ({ page }) => {
+check('downloads hold what was said', {}, async ({ page }) => {
   await start(page);
   await segments(page, 3);
   await stop(page);
@@ -126,7 +131,7 @@ await check('downloads hold what was said', {}, async ({ page }) => {
   assert.match(txt.name, /^glossa-[\dT-]+\.txt$/);
 });
 
-await check('finalize ends a segment and settings reach the server', {}, async ({ page }) => {
+check('finalize ends a segment and settings reach the server', {}, async ({ page }) => {
   await page.selectOption('#language', 'hi');
   await page.selectOption('#policy', 'alignatt');
   await page.fill('#hotwords', 'Glossa, fLoRA');
@@ -149,25 +154,28 @@ await check('finalize ends a segment and settings reach the server', {}, async (
   assert.equal(await page.inputValue('#language'), 'hi');
 });
 
-await check('a broken connection is resumed', { allowed: /WebSocket|ERR_/ }, async ({ page }) => {
+check('a broken connection is resumed', { allowed: /WebSocket|ERR_/ }, async ({ page }) => {
   await start(page);
   await segments(page, 2);
   const before = await committed(page);
   await control('break');
   await state(page, 'reconnecting');
   assert.match(await page.textContent('#state'), /Your sound is kept/);
+  await page.selectOption('#language', 'hi');
   await state(page, 'live');
   assert.ok((await committed(page)).startsWith(before));
   await segments(page, 3);
   await stop(page);
-  assert.ok((await seen()).resumed >= 1);
+  const { resumed, configs } = await seen();
+  assert.ok(resumed >= 1);
+  assert.deepEqual(configs.at(-1), { type: 'update', language: 'hi' }, 'what was chosen meanwhile');
   const json = JSON.parse((await saved(page, 'json')).text);
   assert.equal(new Set(json.segments.map((s) => s.start)).size, json.segments.length, 'no segment is there twice');
   assert.match(json.text, /national library\. आज हम भारत की भाषाओं/);
   assert.deepEqual(await page.evaluate(() => globalThis.retracted), []);
 });
 
-await check('a session that is gone begins anew with the sound that was kept', { allowed: /WebSocket|ERR_/ }, async ({ page }) => {
+check('a session that is gone begins anew with the sound that was kept', { allowed: /WebSocket|ERR_/ }, async ({ page }) => {
   await start(page);
   await segments(page, 2);
   await control('forget');
@@ -182,7 +190,7 @@ await check('a session that is gone begins anew with the sound that was kept', {
 });
 
 for (const [code, pattern] of [[1013, 'The server is full'], [1001, 'about to stop']]) {
-  await check(`close code ${code} is explained`, {}, async ({ page }) => {
+  check(`close code ${code} is explained`, {}, async ({ page }) => {
     await control('refuse', `?code=${code}`);
     await page.click('#start');
     await notice(page, pattern);
@@ -195,7 +203,7 @@ for (const [code, pattern] of [[1013, 'The server is full'], [1001, 'about to st
   });
 }
 
-await check('a key is asked for, and used', { allowed: /401|WebSocket/ }, async ({ page }) => {
+check('a key is asked for, and used', { allowed: /401|WebSocket/ }, async ({ page }) => {
   await control('key', '?key=open-sesame');
   await page.reload();
   await page.waitForSelector('#key-dialog[open]');
@@ -212,19 +220,19 @@ await check('a key is asked for, and used', { allowed: /401|WebSocket/ }, async 
   assert.equal(await page.evaluate(() => JSON.stringify(localStorage).includes('sesame')), false);
 });
 
-await check('a refused microphone is explained', { deny: true }, async ({ page }) => {
+check('a refused microphone is explained', { deny: true }, async ({ page }) => {
   await page.click('#start');
   await notice(page, 'does not let this page use the microphone');
   assert.equal(await page.textContent('#start-label'), 'Start');
   await shoot(page, 'refused-light');
 });
 
-await check('a page without https says so', { init: () => Object.defineProperty(globalThis, 'isSecureContext', { value: false }) }, async ({ page }) => {
+check('a page without https says so', { init: () => Object.defineProperty(globalThis, 'isSecureContext', { value: false }) }, async ({ page }) => {
   await page.click('#start');
   await notice(page, 'only over https');
 });
 
-await check('files are transcribed one after the other', { allowed: /415/ }, async ({ page }) => {
+check('files are transcribed one after the other', { allowed: /415/ }, async ({ page }) => {
   const file = (name) => ({ name, mimeType: 'audio/flac', buffer: Buffer.from('sound') });
   await page.setInputFiles('#file', [file('deltas.wav'), file('interview.opus')]);
   await page.waitForFunction(() => document.querySelectorAll('#transcript .segment').length === 6 && !document.querySelector('#transcript progress'));
@@ -245,7 +253,7 @@ await check('files are transcribed one after the other', { allowed: /415/ }, asy
   await shoot(page, 'files-light');
 });
 
-await check('a dropped file is transcribed', {}, async ({ page }) => {
+check('a dropped file is transcribed', {}, async ({ page }) => {
   const data = await page.evaluateHandle(() => {
     const d = new DataTransfer();
     d.items.add(new File(['sound'], 'dropped.wav', { type: 'audio/wav' }));
@@ -258,7 +266,7 @@ await check('a dropped file is transcribed', {}, async ({ page }) => {
   assert.equal(await page.isVisible('#drop'), false);
 });
 
-await check('copy, clear and undo', {}, async ({ page, context }) => {
+check('copy, clear and undo', {}, async ({ page, context }) => {
   await context.grantPermissions(['clipboard-read', 'clipboard-write']);
   await page.setInputFiles('#file', [{ name: 'a.wav', mimeType: 'audio/wav', buffer: Buffer.from('sound') }]);
   await page.waitForFunction(() => document.querySelectorAll('#transcript .segment').length === 3 && !document.querySelector('#transcript progress'));
@@ -274,7 +282,7 @@ await check('copy, clear and undo', {}, async ({ page, context }) => {
   assert.equal(await page.isVisible('#empty'), false);
 });
 
-await check('the keyboard is enough', {}, async ({ page }) => {
+check('the keyboard is enough', {}, async ({ page }) => {
   await page.waitForSelector('#languages:visible');
   const { stops, left } = await tabbed(page);
   assert.ok(left, 'Tab leaves the page');
@@ -298,7 +306,7 @@ await check('the keyboard is enough', {}, async ({ page }) => {
   assert.equal(await page.getAttribute('html', 'data-theme'), 'dark');
 });
 
-await check('motion is reduced where that is asked for', { motion: 'reduce' }, async ({ page }) => {
+check('motion is reduced where that is asked for', { motion: 'reduce' }, async ({ page }) => {
   await start(page);
   const shift = await page.evaluate(async () => {
     let n = 0;
@@ -326,7 +334,7 @@ const inSight = async (page) => {
 };
 
 for (const [size, width, height] of [['wide', 1440, 900], ['narrow', 360, 740]]) {
-  await check(`the page to speak into, ${size}`, { width, height }, async ({ page }) => {
+  check(`the page to speak into, ${size}`, { width, height }, async ({ page }) => {
     const look = (what) => themed(page, async (theme) => {
       await shoot(page, `${what}-${size}-${theme}`);
       assert.deepEqual(await faults(page), [], `${what}, ${theme}`);
@@ -339,7 +347,7 @@ for (const [size, width, height] of [['wide', 1440, 900], ['narrow', 360, 740]])
     await inSight(page);
     await stop(page);
   });
-  await check(`the status page, ${size}`, { path: 'status', width, height }, async ({ page }) => {
+  check(`the status page, ${size}`, { path: 'status', width, height }, async ({ page }) => {
     await page.waitForFunction(() => document.querySelectorAll('.chart svg path').length >= 12);
     await themed(page, async (theme) => {
       await shoot(page, `status-${size}-${theme}`, { fullPage: true });
@@ -356,7 +364,7 @@ for (const [size, width, height] of [['wide', 1440, 900], ['narrow', 360, 740]])
   });
 }
 
-await check('a window that becomes narrow keeps the text in sight', {}, async ({ page }) => {
+check('a window that becomes narrow keeps the text in sight', {}, async ({ page }) => {
   const open = () => page.locator('#settings').evaluate((e) => e.open);
   await page.setInputFiles('#file', [{ name: 'a.wav', mimeType: 'audio/wav', buffer: Buffer.from('sound') }]);
   await page.waitForFunction(() => document.querySelectorAll('#transcript .segment').length === 3 && !document.querySelector('#transcript progress'));
@@ -368,4 +376,7 @@ await check('a window that becomes narrow keeps the text in sight', {}, async ({
   await page.waitForFunction(() => document.getElementById('settings').open);
 });
 
+await Promise.all(process.env.BASES.split(' ').map((base) => server.run(base, async () => {
+  for (let next = checks.shift(); next; next = checks.shift()) await perform(next);
+})));
 await browser.close();

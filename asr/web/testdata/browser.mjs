@@ -8,14 +8,13 @@ import { join } from 'node:path';
 
 const { chromium } = createRequire(join(process.env.PLAYWRIGHT, 'package.json'))('playwright-core');
 
-export const BASE = process.env.BASE;
-const origin = new URL(BASE).origin;
 
 export async function launch({ microphone = true } = {}) {
   return chromium.launch({
     executablePath: process.env.CHROMIUM,
     args: [
       '--no-sandbox',
+      '--disable-gpu', // there is none, and to pretend one takes time
       '--use-fake-device-for-media-stream',
       ...(microphone ? ['--use-fake-ui-for-media-stream'] : ['--deny-permission-prompts']),
       `--use-file-for-fake-audio-capture=${process.env.CLIP}`,
@@ -24,19 +23,20 @@ export async function launch({ microphone = true } = {}) {
   });
 }
 
-// open opens a page. Its problems are errors of the console and of scripts, and requests to others than the server.
-export async function open(browser, path, { width = 1280, height = 800, theme = 'light', motion = 'no-preference', init = null } = {}) {
+// open opens a page of BASE, or of another server. Its problems are errors of the console and of scripts, and requests to others than the server.
+export async function open(browser, path, { width = 1280, height = 800, theme = 'light', motion = 'no-preference', init = null, base = process.env.BASE } = {}) {
+  const { origin, host } = new URL(base);
   const context = await browser.newContext({ viewport: { width, height }, colorScheme: theme, reducedMotion: motion, acceptDownloads: true });
   const page = await context.newPage();
   const problems = [];
   page.on('console', (m) => ['error', 'warning'].includes(m.type()) && problems.push(`console: ${m.text()}`));
   page.on('pageerror', (e) => problems.push(`script: ${e.message}`));
   page.on('request', (r) => !/^(data|blob):/.test(r.url()) && new URL(r.url()).origin !== origin && problems.push(`request: ${r.url()}`));
-  page.on('websocket', (w) => new URL(w.url()).host !== new URL(BASE).host && problems.push(`websocket: ${w.url()}`));
+  page.on('websocket', (w) => new URL(w.url()).host !== host && problems.push(`websocket: ${w.url()}`));
   await page.addInitScript(watchCommitted);
   if (process.env.KEY) await page.addInitScript((key) => sessionStorage.setItem('glossa.key', key), process.env.KEY);
   if (init) await page.addInitScript(init);
-  await page.goto(new URL(path, BASE).href);
+  await page.goto(new URL(path, base).href);
   return { page, context, problems };
 }
 
