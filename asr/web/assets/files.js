@@ -4,7 +4,7 @@ import { spaced } from './words.js';
 
 // transcribeFile sends a file with fields of the form. on has sent(share), delta(text), segment(s) and the promise is of
 // the whole answer: {text, language, duration, segments, words}.
-export function transcribeFile(file, fields, on, signal) {
+export function transcribeFile(file, fields, on) {
   const form = new FormData();
   for (const [name, value] of Object.entries(fields)) {
     for (const v of [value].flat()) form.append(name, v);
@@ -18,14 +18,12 @@ export function transcribeFile(file, fields, on, signal) {
     const request = new XMLHttpRequest(); // fetch does not tell how much was sent
     request.open('POST', url('v1/audio/transcriptions'));
     for (const [name, value] of Object.entries(headers())) request.setRequestHeader(name, value);
-    signal?.addEventListener('abort', () => request.abort());
     const events = new Events(on);
     request.upload.onprogress = (e) => e.lengthComputable && on.sent(e.loaded / e.total);
     request.upload.onload = () => on.sent(1);
     const streams = () => request.status === 200 && /^text\/event-stream/.test(request.getResponseHeader('Content-Type') ?? '');
     request.onprogress = () => streams() && events.read(request.responseText);
     request.onerror = () => reject(new Error('The connection broke before the text came.'));
-    request.onabort = () => reject(new DOMException('Stopped.', 'AbortError'));
     request.onload = () => {
       if (request.status === 401 || request.status === 403) {
         reject(new KeyNeeded());

@@ -73,11 +73,6 @@ export async function streamURL() {
   if (!key()) return address;
   const response = await fetch(url('v1/tokens'), { method: 'POST', headers: headers() });
   if (response.status === 401 || response.status === 403) throw new KeyNeeded();
-  let token = key();
-  if (response.ok) {
-    const answer = await response.json();
-    token = answer.token ?? answer.value ?? answer.access_token ?? token;
-  }
-  address.searchParams.set('token', token);
+  address.searchParams.set('token', response.ok ? (await response.json()).token : key());
   return address;
 }
