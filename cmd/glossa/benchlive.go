@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/alecthomas/kong"
 	"github.com/schollz/progressbar/v3"
 )
 
@@ -56,10 +57,19 @@ Examples:
     glossa bench live --server http://127.0.0.1:8080 --streams 4 talk.flac`
 }
 
+// measuringFlags are the flags of bench live that hold with --server. The others are of the server in this process.
+var measuringFlags = map[string]bool{
+	"streams": true, "search": true, "target": true, "seconds": true, "pause": true, "bulk": true, "language": true, "policy": true,
+	"server": true, "api-key": true, "json": true, "markdown": true,
+}
+
 // Run measures and prints a table.
-func (b *benchLiveCommand) Run(ctx context.Context, c *console) error {
+func (b *benchLiveCommand) Run(ctx context.Context, c *console, parsed *kong.Context) error {
 	if err := b.check(); err != nil {
 		return err
+	}
+	if name := givenBeside(parsed.Path, measuringFlags); b.Server != "" && name != "" {
+		return fmt.Errorf("--%s: it is of a server in this process, and --server names another", name)
 	}
 	clips, err := b.clips(ctx)
 	if err != nil {

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strings"
 	"syscall"
+
+	"github.com/alecthomas/kong"
 )
 
 // remoteFlags name a server.
@@ -36,6 +38,16 @@ func checkServer(server string) (string, error) {
 		return "", fmt.Errorf("--server %s: want an address such as http://127.0.0.1:8080", server)
 	}
 	return strings.TrimRight(server, "/"), nil
+}
+
+// givenBeside returns the name of a flag on the command line that is not among some, "" where there is none.
+func givenBeside(given []*kong.Path, names map[string]bool) string {
+	for _, p := range given {
+		if p.Flag != nil && !p.Resolved && !names[p.Flag.Name] {
+			return p.Flag.Name
+		}
+	}
+	return ""
 }
 
 // unreachable says what to do about a server that is not there.

@@ -36,10 +36,8 @@ func (t *transcribeCommand) runRemote(ctx context.Context, c *console, given []*
 	if err != nil {
 		return err
 	}
-	for _, p := range given {
-		if p.Flag != nil && !p.Resolved && !sentFlags[p.Flag.Name] {
-			return fmt.Errorf("--%s: it cannot be asked of a server", p.Flag.Name)
-		}
+	if name := givenBeside(given, sentFlags); name != "" {
+		return fmt.Errorf("--%s: it cannot be asked of a server", name)
 	}
 	fields, err := t.remoteFields()
 	if err != nil {
