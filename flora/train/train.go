@@ -104,6 +104,11 @@ func newTrainer(o Options) (*trainer, error) {
 	if o.CTCWeight > 0 {
 		t.speller = newSpeller(o.CTCUnits, data, int(o.Model.Tokenizer.EOT()))
 		t.network.head = newCTCHead(t.speller.size(), o.Model.Dims.NAudioState, o.Seed)
+		if o.GuideWeight > 0 {
+			t.network.guide = &guide{heads: guideHeads(o.Model), nHead: o.Model.Dims.NTextHead}
+			t.network.guideWeight = o.GuideWeight
+			o.Model.Generation.AlignmentHeads = t.network.guide.heads
+		}
 	}
 	params := append(append([]NamedParam(nil), o.Trainable.Params()...), t.network.head.params()...)
 	if err := checkNames(params); err != nil {
@@ -262,7 +267,7 @@ func (t *trainer) advance(next func() (*batch, error)) (Progress, error) {
 	t.speed.step(t, batches)
 	p := Progress{
 		Step: t.step, Steps: t.options.Steps, LR: rate, GradNorm: norm, Skipped: t.skipped, BadSteps: t.badSteps,
-		Loss: ratio(sums.entropy, sums.tokens), CTC: ratio(sums.ctc, sums.text), TokenAccuracy: ratio(sums.right, sums.tokens),
+		Loss: ratio(sums.entropy, sums.tokens), CTC: ratio(sums.ctc, sums.text), Guide: ratio(sums.guide, sums.tokens), TokenAccuracy: ratio(sums.right, sums.tokens),
 	}
 	if !finite(p.Loss) || !finite(p.CTC) || !finite(p.GradNorm) {
 		p.Loss, p.CTC, p.GradNorm = 0, 0, 0 // JSON has no NaN; BadSteps tells
