@@ -7,12 +7,14 @@ import (
 	"glossa/whisper/tensor"
 )
 
-// guide teaches heads of cross-attention to look where CTC hears the token that their row is to predict.
-// A decoder that does not know yet where to look learns a language model first, and to listen late; attention
-// that is told where to look listens at once, and times words (guided attention, Tachibana et al. 2018, with
+// guide teaches heads of cross-attention to look where CTC hears a token: those of the first layers the one that
+// their row is given, which tells them how far the text has come, and those of the last layers the one that it is to
+// predict. A decoder that does not know yet where to look learns a language model first, and to listen late; attention
+// that is told where to look listens sooner, and times words (guided attention, Tachibana et al. 2018, with
 // the alignment of CTC in the place of their diagonal).
 type guide struct {
 	heads [][2]int // layer and head, as whisper.Generation.AlignmentHeads has them
+	given int      // so many of the first layers look for the token that is given
 	nHead int      // of a layer
 	seen  []watched
 }
@@ -29,7 +31,7 @@ func (g *guide) watch(layer int, query tensor.Mat, kv []tensor.KeyValue) {
 	g.seen = append(g.seen, watched{layer, query, append([]tensor.KeyValue(nil), kv...)})
 }
 
-// loss returns scale · Σ over heads and rows of the cross entropy from where CTC hears a row's token to where the
+// loss returns scale · Σ over heads and rows of the cross entropy from where CTC hears a token of a row to where the
 // head looks (1, 1), and the mean of it over both unscaled, for the rows of tokens seg. spans are the units of
 // CTC that each row's output spells, and paths where it hears them.
 //
@@ -43,7 +45,11 @@ func (g *guide) loss(o *tensor.Ops, seg tensor.Segments, spans [][2]int32, paths
 			}
 			for i := range paths {
 				if from, to := seg.Range(i); paths[i].label != nil {
-					parts = append(parts, newGuided(s.query.Slice(from, to), s.kv[i].K, h[1], g.nHead, spans[from:to], &paths[i]))
+					rows := spans[from:to]
+					if s.layer < g.given {
+						rows = append([][2]int32{{}}, rows[:len(rows)-1]...) // what the row before was to predict
+					}
+					parts = append(parts, newGuided(s.query.Slice(from, to), s.kv[i].K, h[1], g.nHead, rows, &paths[i]))
 				}
 			}
 		}
@@ -171,18 +177,22 @@ func add(y, x []float32, scale float32) {
 	}
 }
 
-// guideHeads returns the heads that a guide teaches: the alignment heads of a model, where they are not so many
-// that none would be left to look elsewhere, or else the first two of each of the last half of its layers.
-func guideHeads(m *whisper.Model) [][2]int {
-	all := m.Generation.AlignmentHeads
-	d := m.Dims
-	if last := d.NTextLayer - d.NTextLayer/2; len(all) > 0 && len(all) < d.NTextHead*(d.NTextLayer-last) {
-		return all
-	}
-	var heads [][2]int
-	for layer := d.NTextLayer / 2; layer < d.NTextLayer; layer++ {
+// newGuide returns the guide of a model: it teaches two heads of each layer, and leaves the others to find their way.
+func newGuide(d whisper.Dims) *guide {
+	g := &guide{nHead: d.NTextHead, given: d.NTextLayer / 2}
+	for layer := range d.NTextLayer {
 		for head := range min(2, d.NTextHead) {
-			heads = append(heads, [2]int{layer, head})
+			g.heads = append(g.heads, [2]int{layer, head})
+		}
+	}
+	return g
+}
+
+// alignment returns the heads that look for the token which their row is to predict, and so time words.
+func (g *guide) alignment() (heads [][2]int) {
+	for _, h := range g.heads {
+		if h[0] >= g.given {
+			heads = append(heads, h)
 		}
 	}
 	return heads

@@ -9,8 +9,8 @@ import (
 	"glossa/whisper/tensor/ref"
 )
 
-// TestGuideGradientIsTheFiniteDifference checks the gradients of queries and keys of two heads of one layer and one
-// of another, over utterances of which one has no path.
+// TestGuideGradientIsTheFiniteDifference checks the gradients of queries and keys of two heads of a layer that looks for the
+// given token and one of a layer that looks for the next, over utterances of which one has no path.
 func TestGuideGradientIsTheFiniteDifference(t *testing.T) {
 	const nHead, nState, scale = 2, 6, 0.5
 	rng := rand.New(rand.NewPCG(3, 3))
@@ -29,7 +29,7 @@ func TestGuideGradientIsTheFiniteDifference(t *testing.T) {
 	}
 	o := tensor.NewOps(ref.New())
 	loss := func() (tensor.Mat, float64) {
-		g := &guide{heads: [][2]int{{0, 0}, {0, 1}, {1, 1}}, nHead: nHead}
+		g := &guide{heads: [][2]int{{0, 0}, {0, 1}, {1, 1}}, nHead: nHead, given: 1}
 		for l := range nLayer {
 			var kv []tensor.KeyValue
 			for i := range paths {

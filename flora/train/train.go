@@ -105,9 +105,9 @@ func newTrainer(o Options) (*trainer, error) {
 		t.speller = newSpeller(o.CTCUnits, data, int(o.Model.Tokenizer.EOT()))
 		t.network.head = newCTCHead(t.speller.size(), o.Model.Dims.NAudioState, o.Seed)
 		if o.GuideWeight > 0 {
-			t.network.guide = &guide{heads: guideHeads(o.Model), nHead: o.Model.Dims.NTextHead}
+			t.network.guide = newGuide(o.Model.Dims)
 			t.network.guideWeight = o.GuideWeight
-			o.Model.Generation.AlignmentHeads = t.network.guide.heads
+			o.Model.Generation.AlignmentHeads = t.network.guide.alignment()
 		}
 	}
 	params := append(append([]NamedParam(nil), o.Trainable.Params()...), t.network.head.params()...)
