@@ -303,8 +303,9 @@ type Progress struct {
 	Steps int `json:"steps"`
 
 	// Loss is the cross entropy (nats a token) and CTC the CTC loss (nats a unit of it) of the step, 0
-	// where there is none. TokenAccuracy is the fraction of tokens that are the likeliest given
-	// the right ones before them. GradNorm is the norm of the gradient before clipping.
+	// where there is none, and Guide that of guided attention (nats a token, the mean of its heads).
+	// TokenAccuracy is the fraction of tokens that are the likeliest given the right ones before them.
+	// GradNorm is the norm of the gradient before clipping.
 	Loss          float64 `json:"loss"`
 	CTC           float64 `json:"ctc"`
 	Guide         float64 `json:"guide,omitempty"`

@@ -269,8 +269,8 @@ func (t *trainer) advance(next func() (*batch, error)) (Progress, error) {
 		Step: t.step, Steps: t.options.Steps, LR: rate, GradNorm: norm, Skipped: t.skipped, BadSteps: t.badSteps,
 		Loss: ratio(sums.entropy, sums.tokens), CTC: ratio(sums.ctc, sums.text), Guide: ratio(sums.guide, sums.tokens), TokenAccuracy: ratio(sums.right, sums.tokens),
 	}
-	if !finite(p.Loss) || !finite(p.CTC) || !finite(p.GradNorm) {
-		p.Loss, p.CTC, p.GradNorm = 0, 0, 0 // JSON has no NaN; BadSteps tells
+	if !finite(p.Loss) || !finite(p.CTC) || !finite(p.Guide) || !finite(p.GradNorm) {
+		p.Loss, p.CTC, p.Guide, p.GradNorm = 0, 0, 0, 0 // JSON has no NaN; BadSteps tells
 	}
 	t.speed.report(&p, t.options.EvaluateEvery)
 	return p, nil
