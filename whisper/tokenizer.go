@@ -130,6 +130,14 @@ func (t *Tokenizer) EncodeDropout(text string, p float64, rng *rand.Rand) []int3
 	return t.bpe.encode(nil, text, p, rng)
 }
 
+// Bytes is the number of bytes of a token's text, 0 for what is no token.
+func (t *Tokenizer) Bytes(id int32) int {
+	if id < 0 || int(id) >= len(t.bytes) {
+		return 0
+	}
+	return len(t.bytes[id])
+}
+
 // Decode is the text of tokens; timestamps are left out, other special tokens appear by name. Bytes that are not UTF-8, as at a
 // character cut in two, become U+FFFD.
 func (t *Tokenizer) Decode(tokens []int32) string {

@@ -90,6 +90,7 @@ type trainOptions struct {
 	LabelSmoothing  float64     `default:"${full_LabelSmoothing}" help:"Probability spread over all tokens."`
 	CTCWeight       *float64    `placeholder:"W" name:"ctc-weight" help:"Share of the CTC loss. (${each_CTCWeight})"`
 	CTCUnits        train.Units `enum:"tokens,characters" default:"${full_CTCUnits}" name:"ctc-units" help:"What CTC spells texts in. (${enum})"`
+	GuideWeight     float64     `placeholder:"W" help:"Weight of the loss that teaches cross-attention to look where CTC hears each token. (${default})" default:"${full_GuideWeight}"`
 	EMA             *float64    `placeholder:"D" name:"ema" help:"Decay of the average of the weights that is saved; 0 saves the weights. (${each_EMA})"`
 	Timestamps      float64     `default:"${full_Timestamps}" help:"Probability that a text has timestamps."`
 	BPEDropout      float64     `name:"bpe-dropout" default:"${full_BPEDropout}" help:"Probability of leaving out a merge."`

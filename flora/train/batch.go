@@ -20,7 +20,8 @@ type batch struct {
 	input    []int32
 	output   []int32
 	weight   []float32
-	text     [][]int32 // by utterance, for CTC
+	text     [][]int32  // by utterance, for CTC
+	spans    [][2]int32 // of each output, the units of text that it spells
 	examples int
 	seconds  float64
 
@@ -40,6 +41,7 @@ func pack(examples []*example) *batch {
 		b.output = append(b.output, x.output...)
 		b.weight = append(b.weight, x.weight...)
 		b.text = append(b.text, x.text)
+		b.spans = append(b.spans, x.spans...)
 		b.seconds += x.seconds
 	}
 	return b

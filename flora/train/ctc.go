@@ -135,10 +135,10 @@ func logAdd(a, b float64) float64 {
 
 // ctcLoss returns scale · Σ -log P(text[i] | frames of sequence i) (1, 1), and that sum unscaled,
 // for logits (nRow, nUnit+1) packed by seg, the last class the blank. Texts that are not feasible
-// contribute nothing.
-func ctcLoss(o *tensor.Ops, logits tensor.Mat, seg tensor.Segments, text [][]int32, scale float32) (loss tensor.Mat, sum float64) {
+// contribute nothing, and have no label in paths.
+func ctcLoss(o *tensor.Ops, logits tensor.Mat, seg tensor.Segments, text [][]int32, scale float32) (loss tensor.Mat, sum float64, paths []ctcPath) {
 	logProb := o.LogSoftmax(logits)
-	paths := make([]ctcPath, len(text))
+	paths = make([]ctcPath, len(text))
 	parallel(len(text), func(i int) {
 		if from, to := seg.Range(i); feasible(text[i], to-from) {
 			paths[i] = ctc(logProb.Slice(from, to), text[i])
@@ -161,7 +161,7 @@ func ctcLoss(o *tensor.Ops, logits tensor.Mat, seg tensor.Segments, text [][]int
 			}
 		})
 	}, logits)
-	return loss, sum
+	return loss, sum, paths
 }
 
 // addGradient adds scale · ∂loss/∂logits to d: softmax(logits) less the posterior of each label

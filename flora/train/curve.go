@@ -83,17 +83,19 @@ const (
 	colorDev
 	colorRate
 	colorCTC
+	colorGuide
 )
 
 // curve returns the figure of a log.
 func curve(name string, log []Progress) chart.Figure {
-	steps, loss, ctc, rate := []float64{}, []float64{}, []float64{}, []float64{}
+	steps, loss, ctc, guide, rate := []float64{}, []float64{}, []float64{}, []float64{}, []float64{}
 	var at, devLoss, atWER, wer, before []float64
 	best := 0
 	for _, p := range log {
 		x := float64(p.Step)
 		if p.Step > 0 {
-			steps, loss, ctc, rate = append(steps, x), append(loss, p.Loss), append(ctc, p.CTC), append(rate, p.LR)
+			steps, loss, rate = append(steps, x), append(loss, p.Loss), append(rate, p.LR)
+			ctc, guide = append(ctc, p.CTC), append(guide, p.Guide)
 			best = p.Best
 		}
 		e := p.Evaluation
@@ -118,8 +120,12 @@ func curve(name string, log []Progress) chart.Figure {
 		chart.Series{Name: "training", X: steps, Y: smooth(loss), Color: colorTraining},
 		chart.Series{Name: "dev", X: at, Y: devLoss, Color: colorDev, Style: chart.Marked})
 	if len(ctc) > 0 && slices.Max(ctc) > 0 {
-		add("CTC loss", "nats a token", chart.Series{X: steps, Y: ctc, Color: colorCTC, Style: chart.Faint},
+		add("CTC loss", "nats a unit", chart.Series{X: steps, Y: ctc, Color: colorCTC, Style: chart.Faint},
 			chart.Series{Name: "CTC", X: steps, Y: smooth(ctc), Color: colorCTC})
+	}
+	if len(guide) > 0 && slices.Max(guide) > 0 {
+		add("Guided attention", "nats a token", chart.Series{X: steps, Y: guide, Color: colorGuide, Style: chart.Faint},
+			chart.Series{Name: "guide", X: steps, Y: smooth(guide), Color: colorGuide})
 	}
 	if len(wer) > 0 {
 		add("Word error rate on dev", "", chart.Series{X: atWER, Y: wer, Color: colorDev, Style: chart.Marked})

@@ -10,12 +10,14 @@ import (
 
 // network is the model that is trained, what is put on it for training, and the loss.
 type network struct {
-	ops       *tensor.Ops
-	model     *whisper.Model
-	adapter   whisper.Adapter
-	head      ctcHead
-	ctcWeight float64
-	smoothing float32
+	ops         *tensor.Ops
+	model       *whisper.Model
+	adapter     whisper.Adapter
+	head        ctcHead
+	ctcWeight   float64
+	smoothing   float32
+	guide       *guide // nil: attention finds its way alone
+	guideWeight float64
 }
 
 // ctcHead is the linear from the encoder's states to the units that CTC spells in and the blank. It lives in
@@ -57,6 +59,7 @@ type losses struct {
 	entropy, tokens float64 // cross entropy (nats) and the tokens that it is over
 	right           float64 // of these tokens, those that are the likeliest
 	ctc, text       float64 // CTC loss (nats) and the units that it is over
+	guide           float64 // cross entropy (nats) of guided attention, a mean times tokens
 }
 
 func (l *losses) add(m losses) {
@@ -65,6 +68,7 @@ func (l *losses) add(m losses) {
 	l.right += m.right
 	l.ctc += m.ctc
 	l.text += m.text
+	l.guide += m.guide
 }
 
 // ratio returns a/b, 0 for 0/0.
@@ -77,9 +81,9 @@ func ratio(a, b float64) float64 {
 
 // forward returns the loss of a batch (1, 1),
 //
-//	(1-λ)/tokens Σ cross entropy + λ/text Σ CTC
+//	(1-λ)/tokens Σ cross entropy + λ/text Σ CTC + γ/tokens mean over heads Σ cross entropy of guided attention
 //
-// (Kim et al. 2017, eq. 9), tokens and text the numbers of tokens and of CTC's units of the whole update. It leaves
+// (Kim et al. 2017, eq. 9, and see guide), tokens and text the numbers of tokens and of CTC's units of the whole update. It leaves
 // the results in the arena, until the next forward.
 func (n *network) forward(b *batch, tokens, text float64, training bool) (loss tensor.Mat, sums losses) {
 	n.ops.Reset()
@@ -97,6 +101,10 @@ func (n *network) forward(b *batch, tokens, text float64, training bool) (loss t
 	stateSeg := s.Seg
 	s.Cross = n.model.Decoder.CrossKV(s, states)
 	s.Seg = b.tokens
+	if n.guide != nil {
+		n.guide.seen = n.guide.seen[:0]
+		s.Watch = n.guide.watch
+	}
 	logits := n.model.Decoder.Logits(s, n.model.Decoder.Forward(s, b.input))
 
 	sums.tokens, sums.text = b.weights()
@@ -113,8 +121,14 @@ func (n *network) forward(b *batch, tokens, text float64, training bool) (loss t
 	if !n.head.weight.IsZero() {
 		scores := n.ops.Linear(states, &n.head.weight, n.head.bias)
 		var extra tensor.Mat
-		extra, sums.ctc = ctcLoss(n.ops, scores, stateSeg, b.text, float32(ratio(n.ctcWeight, text)))
+		var paths []ctcPath
+		extra, sums.ctc, paths = ctcLoss(n.ops, scores, stateSeg, b.text, float32(ratio(n.ctcWeight, text)))
 		loss = n.ops.Sum(loss, extra)
+		if n.guide != nil {
+			extra, sums.guide = n.guide.loss(n.ops, b.tokens, b.spans, paths, float32(ratio(n.guideWeight, tokens*float64(len(n.guide.heads)))))
+			sums.guide *= sums.tokens
+			loss = n.ops.Sum(loss, extra)
+		}
 	}
 	return loss, sums
 }

@@ -132,6 +132,10 @@ type Options struct {
 	// CTCUnits are what CTC spells texts in, Tokens or Characters. The default value is Characters.
 	CTCUnits Units
 
+	// GuideWeight is γ of guided attention: the weight of the loss that teaches heads of cross-attention to look where CTC
+	// hears each token. It needs a CTCWeight. The default value is 0.
+	GuideWeight float64 `json:",omitempty"`
+
 	// EMA is the decay a step of the average of the weights that is evaluated and saved; 0 keeps
 	// none, and the weights themselves are saved. The default value is 0.999 for a full training and 0.99
 	// for an adapter.
@@ -279,6 +283,7 @@ func (o *Options) check() error {
 		{o.Precision == PrecisionAuto || o.Precision == PrecisionF32 || o.Precision == PrecisionBF16, "Precision", o.Precision},
 		{probability(o.LabelSmoothing), "LabelSmoothing", o.LabelSmoothing},
 		{probability(o.CTCWeight), "CTCWeight", o.CTCWeight},
+		{o.GuideWeight >= 0 && (o.GuideWeight == 0 || o.CTCWeight > 0), "GuideWeight", o.GuideWeight},
 		{o.CTCUnits == Tokens || o.CTCUnits == Characters, "CTCUnits", o.CTCUnits},
 		{probability(o.EMA), "EMA", o.EMA},
 		{o.Timestamps >= 0 && o.Timestamps <= 1, "Timestamps", o.Timestamps},
@@ -298,10 +303,12 @@ type Progress struct {
 	Steps int `json:"steps"`
 
 	// Loss is the cross entropy (nats a token) and CTC the CTC loss (nats a unit of it) of the step, 0
-	// where there is none. TokenAccuracy is the fraction of tokens that are the likeliest given
-	// the right ones before them. GradNorm is the norm of the gradient before clipping.
+	// where there is none, and Guide that of guided attention (nats a token, the mean of its heads).
+	// TokenAccuracy is the fraction of tokens that are the likeliest given the right ones before them.
+	// GradNorm is the norm of the gradient before clipping.
 	Loss          float64 `json:"loss"`
 	CTC           float64 `json:"ctc"`
+	Guide         float64 `json:"guide,omitempty"`
 	TokenAccuracy float64 `json:"token_accuracy"`
 	GradNorm      float64 `json:"grad_norm"`
 	LR            float64 `json:"lr"`

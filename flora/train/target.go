@@ -9,10 +9,11 @@ import (
 
 // target is what the decoder is to say about an example.
 type target struct {
-	input  []int32   // tokens that the decoder sees
-	output []int32   // the token that follows each
-	weight []float32 // of each output in the loss: 0 for what the prompt gives at decode time
-	text   []int32   // what CTC is to find, empty for none
+	input  []int32    // tokens that the decoder sees
+	output []int32    // the token that follows each
+	weight []float32  // of each output in the loss: 0 for what the prompt gives at decode time
+	text   []int32    // what CTC is to find, empty for none
+	spans  [][2]int32 // of each output, the units of text that it spells: from and behind, equal for none
 }
 
 // push appends the step from the last token to the next.
@@ -20,6 +21,7 @@ func (t *target) push(from, to int32, weight float32) {
 	t.input = append(t.input, from)
 	t.output = append(t.output, to)
 	t.weight = append(t.weight, weight)
+	t.spans = append(t.spans, [2]int32{})
 }
 
 // timestampStep is the resolution of timestamps: one token for 20 ms, in seconds.
@@ -48,7 +50,8 @@ func (g *targeter) transcript(text, lang string, start, end float64, rng *rand.R
 	if spoken != "" {
 		words = k.EncodeDropout(" "+spoken, g.dropout, rng)
 	}
-	t := target{text: g.speller.spell(spoken, words)}
+	units, spans := g.speller.spell(spoken, words, k.Bytes)
+	t := target{text: units}
 	t.push(k.SOT(), language, 1)
 	t.push(language, k.Transcribe(), 0)
 	last := k.NoTimestamps()
@@ -59,8 +62,9 @@ func (g *targeter) transcript(text, lang string, start, end float64, rng *rand.R
 	} else {
 		t.push(k.Transcribe(), last, 0)
 	}
-	for _, w := range words {
+	for i, w := range words {
 		t.push(last, w, 1)
+		t.spans[len(t.spans)-1] = spans[i]
 		last = w
 	}
 	if timed {

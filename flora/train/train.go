@@ -104,6 +104,11 @@ func newTrainer(o Options) (*trainer, error) {
 	if o.CTCWeight > 0 {
 		t.speller = newSpeller(o.CTCUnits, data, int(o.Model.Tokenizer.EOT()))
 		t.network.head = newCTCHead(t.speller.size(), o.Model.Dims.NAudioState, o.Seed)
+		if o.GuideWeight > 0 {
+			t.network.guide = newGuide(o.Model.Dims)
+			t.network.guideWeight = o.GuideWeight
+			o.Model.Generation.AlignmentHeads = t.network.guide.alignment()
+		}
 	}
 	params := append(append([]NamedParam(nil), o.Trainable.Params()...), t.network.head.params()...)
 	if err := checkNames(params); err != nil {
@@ -262,10 +267,10 @@ func (t *trainer) advance(next func() (*batch, error)) (Progress, error) {
 	t.speed.step(t, batches)
 	p := Progress{
 		Step: t.step, Steps: t.options.Steps, LR: rate, GradNorm: norm, Skipped: t.skipped, BadSteps: t.badSteps,
-		Loss: ratio(sums.entropy, sums.tokens), CTC: ratio(sums.ctc, sums.text), TokenAccuracy: ratio(sums.right, sums.tokens),
+		Loss: ratio(sums.entropy, sums.tokens), CTC: ratio(sums.ctc, sums.text), Guide: ratio(sums.guide, sums.tokens), TokenAccuracy: ratio(sums.right, sums.tokens),
 	}
-	if !finite(p.Loss) || !finite(p.CTC) || !finite(p.GradNorm) {
-		p.Loss, p.CTC, p.GradNorm = 0, 0, 0 // JSON has no NaN; BadSteps tells
+	if !finite(p.Loss) || !finite(p.CTC) || !finite(p.Guide) || !finite(p.GradNorm) {
+		p.Loss, p.CTC, p.Guide, p.GradNorm = 0, 0, 0, 0 // JSON has no NaN; BadSteps tells
 	}
 	t.speed.report(&p, t.options.EvaluateEvery)
 	return p, nil

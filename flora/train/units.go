@@ -1,6 +1,9 @@
 package train
 
-import "slices"
+import (
+	"slices"
+	"unicode/utf8"
+)
 
 // Units are what CTC spells texts in.
 type Units string
@@ -52,17 +55,40 @@ func (s speller) size() int {
 	return len(s.characters)
 }
 
-// spell returns the units of a text whose tokens are given. A character that no text of the training has
-// is left out.
-func (s speller) spell(text string, tokens []int32) []int32 {
+// spell returns the units of a text, and for each token of a space and the text the units that it spells some of, from and
+// behind. bytes is the number of bytes of a token. A character that no text of the training has is left out.
+func (s speller) spell(text string, tokens []int32, bytes func(int32) int) (units []int32, spans [][2]int32) {
+	spans = make([][2]int32, len(tokens))
 	if s.characters == nil {
-		return tokens
+		for i := range tokens {
+			spans[i] = [2]int32{int32(i), int32(i + 1)}
+		}
+		return tokens, spans
 	}
-	var units []int32
-	for _, r := range text {
-		if i, ok := s.characters[r]; ok {
-			units = append(units, i)
+	at, end := 0, -1 // the token at hand, and where it ends in the text: before it is the space
+	for i := range spans {
+		spans[i] = [2]int32{-1, -1}
+	}
+	for i, r := range text {
+		unit, ok := s.characters[r]
+		if ok {
+			units = append(units, unit)
+		}
+		n := int32(len(units))
+		for ; at < len(tokens); at++ {
+			if next := end + bytes(tokens[at]); next <= i {
+				end = next
+				continue
+			}
+			break
+		}
+		for j, from := at, end; ok && j < len(tokens) && from < i+utf8.RuneLen(r); j++ {
+			if spans[j][0] < 0 {
+				spans[j][0] = n - 1
+			}
+			spans[j][1] = n
+			from += bytes(tokens[j])
 		}
 	}
-	return units
+	return units, spans
 }
