@@ -90,7 +90,7 @@ func slicesOf(f field, n int) []field {
 // TestSlowSenders checks that a body that does not come in time is given up, and that one whose client breaks off is too.
 func TestSlowSenders(t *testing.T) {
 	s, url := newServer(t, newFakeEngine(), httpapi.Options{BodyTimeout: 50 * time.Millisecond, Limits: asr.Limits{Requests: 1}})
-	head := "POST " + transcriptions + " HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\nContent-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\nContent-Disp"
+	head := "POST " + transcriptions + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\nContent-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\nContent-Disp"
 	dial := func() net.Conn {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
 		if err != nil {
@@ -293,7 +293,7 @@ func TestSlowReaders(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	io.WriteString(conn, "GET /flood HTTP/1.1\r\nHost: x\r\n\r\n")
+	io.WriteString(conn, "GET /flood HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	select {
 	case <-gone:
 	case <-time.After(10 * time.Second):
