@@ -37,11 +37,12 @@ func TestLimits(t *testing.T) {
 			o.OverrunTimeout = short
 			e.made = func(f *fakeSession) { f.busy = func() bool { return true } }
 		}, []any{plain, fakeSound(0, 16000)}, CodeOverrun, 1008, false},
-		"session":        {func(o *Options, _ *fakeEngine) { o.Limits.Session = short }, []any{plain}, CodeSessionLimit, 1008, true},
-		"sound":          {func(o *Options, _ *fakeEngine) { o.Limits.Session = 3 * time.Second }, []any{plain, make([]byte, 64000), make([]byte, 64000)}, CodeSessionLimit, 1008, false},
-		"sessions":       {func(o *Options, e *fakeEngine) { o.Limits.Sessions = 1 }, []any{plain}, CodeBusy, 1013, false},
-		"engine is full": {func(o *Options, e *fakeEngine) { o.Listen = failing(asr.ErrBusy) }, []any{plain}, CodeBusy, 1013, false},
-		"engine fails":   {func(o *Options, e *fakeEngine) { o.Listen = failing(asr.ErrInternal) }, []any{plain}, CodeInternal, 1011, false},
+		"session":           {func(o *Options, _ *fakeEngine) { o.Limits.Session = short }, []any{plain}, CodeSessionLimit, 1008, true},
+		"sound":             {func(o *Options, _ *fakeEngine) { o.Limits.Session = 3 * time.Second }, []any{plain, make([]byte, 64000), make([]byte, 64000)}, CodeSessionLimit, 1008, false},
+		"sessions":          {func(o *Options, e *fakeEngine) { o.Limits.Sessions = 1 }, []any{plain}, CodeBusy, 1013, false},
+		"sessions of files": {func(o *Options, e *fakeEngine) { o.Limits.Sessions = 1 }, []any{`{"type":"config","encoding":"webm"}`}, CodeBusy, 1013, false},
+		"engine is full":    {func(o *Options, e *fakeEngine) { o.Listen = failing(asr.ErrBusy) }, []any{plain}, CodeBusy, 1013, false},
+		"engine fails":      {func(o *Options, e *fakeEngine) { o.Listen = failing(asr.ErrInternal) }, []any{plain}, CodeInternal, 1011, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			engine := &fakeEngine{}
@@ -49,7 +50,7 @@ func TestLimits(t *testing.T) {
 			o.Limits.Resume = 50 * time.Millisecond
 			c.set(&o, engine)
 			_, url := start(t, o)
-			if name == "sessions" {
+			if c.close == 1013 && o.Limits.Sessions == 1 {
 				dial(t, url, Config{})
 			}
 			conn := raw(t, url)
@@ -152,6 +153,43 @@ func TestBombs(t *testing.T) {
 	defer engine.last().mu.Unlock()
 	if heard := engine.last().samples; heard > 11*audio.SampleRate {
 		t.Errorf("%d samples were heard", heard)
+	}
+}
+
+// TestFinalizeAgain ends segments again and again without sound between: the session is asked once.
+func TestFinalizeAgain(t *testing.T) {
+	engine := &fakeEngine{}
+	_, url := start(t, quick(engine))
+	for path, c := range map[string]struct{ begin, again, end string }{
+		"/v1/stream":   {plain, `{"type":"finalize"}`, `{"type":"close"}`},
+		"/v1/listen":   {`{"type":"KeepAlive"}`, `{"type":"Finalize"}`, `{"type":"CloseStream"}`},
+		"/v1/realtime": {at16k, `{"type":"input_audio_buffer.clear"}`, ""},
+	} {
+		conn := connect(t, url, path+"?encoding=linear16&sample_rate=16000", nil)
+		sound := any(fakeSound(0, 1600))
+		if path == "/v1/realtime" {
+			sound = appendOf(fakeSound(0, 1600))
+		}
+		say(t, conn, c.begin, sound)
+		for range 100 {
+			say(t, conn, c.again)
+		}
+		if c.end != "" {
+			say(t, conn, c.end)
+			messagesOf(t, conn)
+		} else {
+			for range 100 {
+				until(t, conn, "input_audio_buffer.cleared")
+			}
+		}
+		session := engine.last()
+		session.mu.Lock()
+		calls := strings.Count(strings.Join(session.calls, ","), "finalize")
+		session.mu.Unlock()
+		if calls != 1 {
+			t.Errorf("%s: the session is asked %d times", path, calls)
+		}
+		conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1000, ""), time.Now().Add(time.Second))
 	}
 }
 

@@ -105,6 +105,9 @@ func (c *conn) tell(l *live, e asr.Event) bool {
 	if e.Latency > 0 {
 		c.server.o.Metrics.Committed(e.Latency)
 	}
+	if e.Kind == asr.Final && e.Text != "" {
+		c.server.o.Metrics.Transcribed(e.Language, e.Adapter, e.End-e.Start)
+	}
 	if e.Kind == asr.Failed {
 		c.log.Error("live session: a segment was not decoded", "error", e.Err)
 	}
