@@ -75,3 +75,24 @@ func TestPanicEndsTheConnectionAlone(t *testing.T) {
 	}
 	waitFor(t, "the session to end", func() bool { return s.Sessions() == 0 })
 }
+
+// TestOrigins lets pages of other origins in where they are named alone.
+func TestOrigins(t *testing.T) {
+	o := quick(&fakeEngine{})
+	o.Origins = []string{"https://good.example"}
+	_, url := start(t, o)
+	for origin, want := range map[string]bool{"": true, url: true, "https://good.example": true, "https://evil.example": false, "http://good.example": false} {
+		header := http.Header{}
+		if origin != "" {
+			header.Set("Origin", origin)
+		}
+		conn, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(url, "http")+"/v1/stream", header)
+		if (err == nil) != want {
+			t.Errorf("%q: %v", origin, err)
+		}
+		if err == nil {
+			conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1000, ""), time.Now().Add(time.Second))
+			conn.Close()
+		}
+	}
+}
