@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -34,10 +35,11 @@ func NewHTTPServer(addr string, h http.Handler, logger *slog.Logger) *http.Serve
 type timedBody struct {
 	io.ReadCloser
 	control *http.ResponseController
+	bytes   atomic.Int64 // that have come
 }
 
 func newTimedBody(body io.ReadCloser, w http.ResponseWriter, timeout time.Duration) *timedBody {
-	b := &timedBody{body, http.NewResponseController(w)}
+	b := &timedBody{ReadCloser: body, control: http.NewResponseController(w)}
 	b.control.SetReadDeadline(time.Now().Add(timeout)) // a writer of tests has none
 	return b
 }
@@ -45,6 +47,7 @@ func newTimedBody(body io.ReadCloser, w http.ResponseWriter, timeout time.Durati
 // Read implements io.Reader. Behind the end, a client may be silent for as long as it likes.
 func (b *timedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
+	b.bytes.Add(int64(n))
 	if err == io.EOF {
 		b.control.SetReadDeadline(time.Time{})
 	}
@@ -96,11 +99,9 @@ func (a *answerWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, rw, err
 }
 
+// deadline gives what is written next, or is still in buffers, its time.
 func (a *answerWriter) deadline() {
 	if a.deadlines && !a.hijacked {
 		http.NewResponseController(a.ResponseWriter).SetWriteDeadline(time.Now().Add(a.timeout))
 	}
 }
-
-// end gives what is still in buffers its time.
-func (a *answerWriter) end() { a.deadline() }

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"time"
 )
@@ -49,7 +48,7 @@ func (s *Server) outer(mux http.Handler) http.Handler {
 		a := &answerWriter{ResponseWriter: w, timeout: s.options.WriteTimeout, deadlines: r.ProtoMajor == 1}
 		defer func() {
 			aborted := s.recovered(a, r, recover())
-			a.end()
+			a.deadline()
 			s.told(r, a, l, time.Since(began))
 			if aborted {
 				panic(http.ErrAbortHandler)
@@ -58,7 +57,7 @@ func (s *Server) outer(mux http.Handler) http.Handler {
 		if r.Body != nil && r.Body != http.NoBody {
 			r.Body = newTimedBody(r.Body, w, s.options.BodyTimeout)
 		}
-		if s.cors(a, r) {
+		if s.hosted(a, r) && s.cors(a, r) {
 			mux.ServeHTTP(a, r)
 		}
 	})
@@ -87,6 +86,10 @@ func (s *Server) told(r *http.Request, a *answerWriter, l *record, d time.Durati
 	if status == 0 {
 		status = http.StatusOK // nothing was written
 	}
+	var came int64
+	if body, ok := r.Body.(*timedBody); ok {
+		came = body.bytes.Load()
+	}
 	if m := s.options.Metrics; m != nil {
 		m.Request(route, status, d)
 	}
@@ -96,7 +99,7 @@ func (s *Server) told(r *http.Request, a *answerWriter, l *record, d time.Durati
 	}
 	s.options.Logger.LogAttrs(r.Context(), level, "request",
 		slog.String("request_id", l.id), slog.String("method", methodName(r)), slog.String("route", route), slog.Int("status", status),
-		slog.Duration("duration", d), slog.Int64("bytes_in", max(r.ContentLength, 0)), slog.Int64("bytes_out", a.bytes),
+		slog.Duration("duration", d), slog.Int64("bytes_in", came), slog.Int64("bytes_out", a.bytes),
 		slog.String("client", l.client))
 }
 
@@ -131,49 +134,4 @@ func requestID(given string) string {
 		return given
 	}
 	return "req_" + rand.Text()
-}
-
-// cors answers preflights, lets pages of allowed origins read answers, and refuses what pages of others would have the
-// server do: a form that is posted, or a websocket, needs no preflight, and a server on a person's own machine may take everybody's
-// requests. It reports whether the request is to be served.
-func (s *Server) cors(w http.ResponseWriter, r *http.Request) bool {
-	origin := r.Header.Get("Origin")
-	if origin == "" {
-		return true
-	}
-	h := w.Header()
-	h.Add("Vary", "Origin")
-	allowed := slices.Contains(s.options.Origins, "*") || slices.Contains(s.options.Origins, origin)
-	if allowed {
-		h.Set("Access-Control-Allow-Origin", origin)
-		h.Set("Access-Control-Expose-Headers", "X-Request-Id, Retry-After")
-	}
-	preflight := r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != ""
-	switch {
-	case preflight && allowed:
-		h.Set("Access-Control-Allow-Methods", "GET, POST, DELETE")
-		if want := r.Header.Get("Access-Control-Request-Headers"); want != "" {
-			h.Set("Access-Control-Allow-Headers", want)
-			h.Add("Vary", "Access-Control-Request-Headers")
-		}
-		if r.Header.Get("Access-Control-Request-Private-Network") == "true" {
-			h.Set("Access-Control-Allow-Private-Network", "true")
-		}
-		h.Set("Access-Control-Max-Age", "600")
-		w.WriteHeader(http.StatusNoContent)
-		return false
-	case allowed || sameOrigin(origin, r.Host):
-		return true
-	case r.Method == http.MethodGet && r.Header.Get("Upgrade") == "", r.Method == http.MethodHead:
-		return true // which the page cannot read
-	}
-	s.writeError(w, r, &apiError{status: http.StatusForbidden, code: "origin_not_allowed", message: "pages of this origin may not use the server: its configuration lists those that may"})
-	return false
-}
-
-// sameOrigin reports whether an origin is that of the host that was asked. Its scheme is not compared, for a proxy may have ended
-// TLS.
-func sameOrigin(origin, host string) bool {
-	_, at, ok := strings.Cut(origin, "://")
-	return ok && strings.EqualFold(at, host)
 }

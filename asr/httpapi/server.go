@@ -63,7 +63,7 @@ type Options struct {
 
 	// Origins are the origins of web pages that may use the server beside its own, as browsers name them
 	// ("https://example.org"), or "*" for all. The default value is nil: none. Programs that are no browsers send none, and
-	// are not bound by it.
+	// are not bound by it. A server of everybody answers over the loopback to the machine's own names alone, and those of Origins.
 	Origins []string
 
 	// Models are the names of the model; it is listed under the first. Those of OpenAI's models for transcription mean it too. The
@@ -314,6 +314,9 @@ func (s *Server) guard(to route) http.Handler {
 			return s.draining()
 		case to.load == counted:
 			end, ok := s.running.begin()
+			if !ok && s.running.isDraining() {
+				return s.draining()
+			}
 			if !ok {
 				return s.busy("as many requests run as may: try again later, or with fewer at a time")
 			}

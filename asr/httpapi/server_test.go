@@ -111,7 +111,7 @@ func TestHijackedConnections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	io.WriteString(conn, "GET /v1/stream HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: test\r\n\r\nhello")
+	io.WriteString(conn, "GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: test\r\n\r\nhello")
 	conn.(*net.TCPConn).CloseWrite()
 	got, err := io.ReadAll(conn)
 	if err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 101 ") || !strings.HasSuffix(string(got), "\r\n\r\nhello") {
@@ -163,6 +163,42 @@ func TestOrigins(t *testing.T) {
 		a = ask(t, "OPTIONS", url+transcriptions, nil, "Origin", c.origin, "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "authorization, x-stainless-os")
 		if got := a.header.Get("Access-Control-Allow-Headers"); (a.status == 204) != c.allowed || (got == "authorization, x-stainless-os") != c.allowed {
 			t.Errorf("%q: preflight %d, headers %q", c.origin, a.status, got)
+		}
+	}
+}
+
+// TestHosts checks that over the loopback a server of everybody answers to names that no page can have but its own.
+func TestHosts(t *testing.T) {
+	own, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, open := newServer(t, newFakeEngine(), httpapi.Options{Origins: []string{"https://asr.example"}})
+	_, any := newServer(t, newFakeEngine(), httpapi.Options{Origins: []string{"*"}})
+	_, keyed := newServer(t, newFakeEngine(), httpapi.Options{Auth: httpapi.Auth{Keys: keys}})
+	for host, want := range map[string]int{
+		"localhost": 200, "LocalHost.:80": 200, "a.localhost:1": 200, "127.0.0.1:99": 200, "[::1]": 200, "[::1]:80": 200, "192.0.2.1:80": 200, own + ":80": 200,
+		"asr.example": 200, "asr.example:81": 403, "evil.example": 403, "evil.example:80": 403, "localhost.evil.example": 403, "127.0.0.1.evil.example": 403, "notlocalhost": 403,
+	} {
+		for url, want := range map[string]int{open: want, any: 200, keyed: 401} {
+			for _, origin := range []string{"", "http://" + host} {
+				r, err := http.NewRequest("GET", url+"/v1/models", nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.Host = host
+				if origin != "" {
+					r.Header.Set("Origin", origin)
+				}
+				answer, err := http.DefaultClient.Do(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				answer.Body.Close()
+				if answer.StatusCode != want {
+					t.Errorf("host %q: status %d, want %d", host, answer.StatusCode, want)
+				}
+			}
 		}
 	}
 }

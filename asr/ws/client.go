@@ -35,10 +35,10 @@ type Client struct {
 	config Config
 	ready  Ready
 
-	sending sync.Mutex // held while something is written
-	outbox  outbox     // of sending
+	sending sync.Mutex // held while something is written, so that it is in the order of outbox
 
 	mu     sync.Mutex
+	outbox outbox
 	conn   *websocket.Conn
 	closed bool
 
@@ -134,19 +134,12 @@ func (c *Client) postJSON(message any) error {
 func (c *Client) post(i item) error {
 	c.sending.Lock()
 	defer c.sending.Unlock()
-	c.mu.Lock()
-	conn, closed := c.conn, c.closed
-	c.mu.Unlock()
-	if closed {
-		return fmt.Errorf("ws: %w: the client is closed", asr.ErrCancelled)
-	}
-	if c.dialer.Reconnect {
-		if err := c.outbox.add(i); err != nil {
-			return err
-		}
+	conn, err := c.keep(i)
+	if err != nil {
+		return err
 	}
 	conn.SetWriteDeadline(time.Now().Add(sendTimeout))
-	err := conn.WriteMessage(i.kind, i.message)
+	err = conn.WriteMessage(i.kind, i.message)
 	if err == nil {
 		return nil
 	}
@@ -155,6 +148,21 @@ func (c *Client) post(i item) error {
 		return nil
 	}
 	return fmt.Errorf("ws: %w", err)
+}
+
+// keep keeps a message where clients connect again, and returns the connection to write it to.
+func (c *Client) keep(i item) (*websocket.Conn, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, fmt.Errorf("ws: %w: the client is closed", asr.ErrCancelled)
+	}
+	if c.dialer.Reconnect {
+		if err := c.outbox.add(i); err != nil {
+			return nil, err
+		}
+	}
+	return c.conn, nil
 }
 
 // Next returns the next message of the server. After done it is io.EOF. After a fatal error message it is an error that
@@ -201,9 +209,9 @@ func (c *Client) note(e Event) {
 	c.lastSeq = max(c.lastSeq, e.Seq)
 	switch {
 	case e.Type == TypeAck:
-		c.sending.Lock()
+		c.mu.Lock()
 		c.outbox.forget(e.AudioBytes)
-		c.sending.Unlock()
+		c.mu.Unlock()
 	case e.Type == TypeDone:
 		c.over = io.EOF
 		c.finish()
@@ -248,16 +256,15 @@ func (c *Client) reconnect() error {
 	}
 }
 
-// sendAgain makes conn the client's, and sends what the server has not. It is sent in the background, since the server
-// may not read before its events are.
+// sendAgain makes conn the client's, and sends what the server has not, before anything newer.
 func (c *Client) sendAgain(conn *websocket.Conn, ready Ready) error {
 	c.mu.Lock()
 	c.conn = conn
 	if c.closed {
 		conn.Close()
 	}
-	c.mu.Unlock()
 	missing, err := c.outbox.from(ready.AudioOffsetBytes)
+	c.mu.Unlock()
 	if err != nil {
 		conn.Close()
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 
 	"github.com/gorilla/websocket"
 
@@ -66,7 +67,8 @@ func failureOf(err error) *failure {
 		return f
 	case errors.Is(err, audio.ErrTooLong):
 		return &failure{code: CodeSessionLimit, message: "the sound lasts longer than a session may", close: websocket.ClosePolicyViolation, err: err}
-	case errors.Is(err, audio.ErrFormat), errors.Is(err, audio.ErrTruncated), errors.Is(err, audio.ErrNotFinite), errors.Is(err, audio.ErrEmpty):
+	case errors.Is(err, audio.ErrFormat), errors.Is(err, audio.ErrTruncated), errors.Is(err, audio.ErrNotFinite), errors.Is(err, audio.ErrEmpty),
+		errors.Is(err, audio.ErrNoFFmpeg):
 		return &failure{code: CodeInvalidAudio, message: err.Error(), close: websocket.ClosePolicyViolation}
 	case errors.Is(err, asr.ErrInvalid):
 		return &failure{code: CodeInvalid, message: err.Error(), close: websocket.ClosePolicyViolation}
@@ -78,6 +80,57 @@ func failureOf(err error) *failure {
 		return &failure{code: CodeDraining, message: "the server ended the session", close: websocket.CloseGoingAway, err: err}
 	}
 	return &failure{code: CodeInternal, message: "internal error", close: websocket.CloseInternalServerErr, err: err}
+}
+
+// status is that of an answer to a request that does not become a websocket, or is for none.
+func (f *failure) status() int {
+	switch f.code {
+	case CodeNotFound:
+		return http.StatusNotFound
+	case CodeTooLarge, CodeSessionLimit:
+		return http.StatusRequestEntityTooLarge
+	case CodeIdle:
+		return http.StatusRequestTimeout
+	case CodeBusy:
+		return http.StatusTooManyRequests
+	case CodeDraining:
+		return http.StatusServiceUnavailable
+	case CodeInternal:
+		return http.StatusInternalServerError
+	}
+	return http.StatusBadRequest
+}
+
+// answer writes a body of JSON behind what says how long to wait, where that is the matter.
+func answer(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
+	w.WriteHeader(status)
+	w.Write(encode(body))
+}
+
+// answerError answers a request in the shape of OpenAI's errors.
+func answerError(w http.ResponseWriter, status int, f *failure) {
+	kind := "invalid_request_error"
+	switch {
+	case status >= 500:
+		kind = "server_error"
+	case status == http.StatusTooManyRequests:
+		kind = "rate_limit_error"
+	case status == http.StatusForbidden:
+		kind = "permission_error"
+	}
+	answer(w, status, fields{"error": fields{"message": f.message, "type": kind, "param": optional(f.param), "code": f.code}})
+}
+
+// optional is null for "".
+func optional(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
 }
 
 // The failures that need no details.

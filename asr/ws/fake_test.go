@@ -324,6 +324,7 @@ type counts struct {
 	opened, closed map[string]int
 	latencies      []time.Duration
 	dropped        int64
+	seconds        float64 // of sound that has text
 }
 
 func newCounts() *counts { return &counts{opened: map[string]int{}, closed: map[string]int{}} }
@@ -350,6 +351,12 @@ func (c *counts) DroppedPartials(n int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.dropped += n
+}
+
+func (c *counts) Transcribed(_, _ string, seconds float64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.seconds += seconds
 }
 
 // mute makes what comes silence.

@@ -91,7 +91,7 @@ func FuzzListen(f *testing.F) {
 		if err != nil || len(values) == 0 {
 			return
 		}
-		q, err := parseListen(values)
+		q, err := parseListen(values, nil)
 		if err != nil {
 			if failureOf(err).code != CodeInvalid {
 				t.Fatal(err)
@@ -110,7 +110,7 @@ func FuzzListen(f *testing.F) {
 		}
 		defer l.finish()
 		c.begin(l)
-		for _, take := range []func() error{func() error { return p.text(text) }, func() error { return p.binary(binary) }, p.conclude} {
+		for _, take := range []func() error{func() error { return p.text(text) }, func() error { return p.binary(binary) }, c.endSound} {
 			if err := take(); err != nil {
 				if failureOf(err).code == CodeInternal {
 					t.Fatal(err)
@@ -146,7 +146,10 @@ func FuzzRealtime(f *testing.F) {
 			}
 			pull(t, c)
 		}
-		if err := p.conclude(); err != nil {
+		if c.live == nil {
+			return
+		}
+		if err := c.endSound(); err != nil {
 			t.Fatal(err)
 		}
 		pull(t, c)

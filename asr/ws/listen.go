@@ -23,13 +23,14 @@ func (s *Server) Listen(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, id, http.StatusBadRequest, "Bad Request", "live sound needs a websocket; files are posted")
 		return
 	}
-	q, err := parseListen(r.URL.Query())
+	q, err := parseListen(r.URL.Query(), ofFiles)
 	if err != nil {
 		s.refuseFor(w, id, err)
 		return
 	}
-	c := s.admit(w, r, "/v1/listen")
-	if c == nil {
+	c, refused := s.admit(r, "/v1/listen")
+	if refused != nil {
+		s.refuseFor(w, id, refused)
 		return
 	}
 	p := &listen{conn: c, query: q, id: id, created: time.Now(), hash: newHash()}
@@ -85,36 +86,27 @@ func (p *listen) begin() (*live, error) {
 
 // refuse answers with an error in Deepgram's shape.
 func (s *Server) refuse(w http.ResponseWriter, id string, status int, code, message string) {
-	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Dg-Request-Id", id)
 	w.Header().Set("Dg-Error", message)
-	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "1")
-	}
-	w.WriteHeader(status)
-	w.Write(encode(listenRefusal{ErrCode: code, ErrMsg: message, RequestID: id}))
+	answer(w, status, listenRefusal{ErrCode: code, ErrMsg: message, RequestID: id})
 }
 
 // refuseFor is refuse for an error.
 func (s *Server) refuseFor(w http.ResponseWriter, id string, err error) {
 	f := failureOf(err)
-	status, code := http.StatusBadRequest, "Bad Request"
-	switch f.code {
-	case CodeInvalid:
+	code := "Bad Request"
+	switch status := f.status(); {
+	case status == http.StatusRequestEntityTooLarge:
+		code = "PAYLOAD_TOO_LARGE"
+	case status != http.StatusBadRequest:
+		code = strings.ReplaceAll(strings.ToUpper(http.StatusText(status)), " ", "_")
+	case f.param != "":
 		code = "INVALID_QUERY_PARAMETER"
-	case CodeNotFound:
-		status, code = http.StatusNotFound, "NOT_FOUND"
-	case CodeTooLarge, CodeSessionLimit:
-		status, code = http.StatusRequestEntityTooLarge, "PAYLOAD_TOO_LARGE"
-	case CodeBusy:
-		status, code = http.StatusTooManyRequests, "TOO_MANY_REQUESTS"
-	case CodeDraining:
-		status, code = http.StatusServiceUnavailable, "SERVICE_UNAVAILABLE"
-	case CodeInternal:
-		status, code = http.StatusInternalServerError, "INTERNAL_SERVER_ERROR"
+	}
+	if f.code == CodeInternal {
 		s.o.Log.Error("listen", "request", id, "error", err)
 	}
-	s.refuse(w, id, status, code, f.message)
+	s.refuse(w, id, f.status(), code, f.message)
 }
 
 // text takes KeepAlive, Finalize and CloseStream.
@@ -133,9 +125,10 @@ func (p *listen) text(message []byte) error {
 		if l.sound.closed {
 			return nil
 		}
-		return l.session.Finalize()
+		_, err := l.sound.finalize()
+		return err
 	case "CloseStream":
-		return p.conclude()
+		return p.conn.endSound()
 	}
 	return invalid("there is no message of type %.40q; KeepAlive, Finalize and CloseStream are known", m.Type)
 }
@@ -145,7 +138,7 @@ func (p *listen) binary(message []byte) error {
 	l := p.conn.live
 	switch {
 	case len(message) == 0:
-		return p.conclude()
+		return p.conn.endSound()
 	case l.sound.closed:
 		return nil // the client has closed the stream itself
 	}
@@ -159,13 +152,6 @@ func (p *listen) binary(message []byte) error {
 		p.conn.rouse()
 	}
 	return nil
-}
-
-func (p *listen) conclude() error {
-	p.conn.mu.Lock()
-	p.conn.ended = true
-	p.conn.mu.Unlock()
-	return p.conn.live.sound.close()
 }
 
 // event words an event.
@@ -192,7 +178,7 @@ func (p *listen) event(e asr.Event) [][]byte {
 		p.mu.Unlock()
 		_, lasts := p.conn.live.sound.taken()
 		m := p.conn.server.metadata(p.id, p.created, sum, lasts, 1)
-		m.Type, m.Tags = "Metadata", p.query.tags
+		m.Type, m.Tags, m.Extra = "Metadata", p.query.tags, p.query.extra
 		return [][]byte{encode(m)}
 	}
 	return nil

@@ -84,7 +84,7 @@ func TestListen(t *testing.T) {
 	engine := &fakeEngine{}
 	_, url := start(t, quick(engine))
 	conn := connect(t, url, "/v1/listen?model=nova-3&encoding=linear16&sample_rate=16000&interim_results=true&vad_events=true&utterance_end_ms=1000"+
-		"&language=en-US&smart_format=true&punctuate=true&keyterm=Glossa&keyterm=two+words&keywords=old:2.5&endpointing=300&tag=a", nil)
+		"&language=en-US&smart_format=true&punctuate=true&keyterm=Glossa&keyterm=two+words&keywords=old:2.5&endpointing=300&tag=a&extra=key:a:b", nil)
 	sound := fakeSound(0, 2*16000+8000)
 	hash := sha256.Sum256(sound)
 	say(t, conn, sound[:16001])
@@ -128,7 +128,7 @@ func TestListen(t *testing.T) {
 				t.Errorf("%v", m)
 			}
 		case "Metadata":
-			if i != len(all)-1 || m["duration"].(float64) != 2.5 || m["sha256"] != fmt.Sprintf("%x", hash) || m["tags"].([]any)[0] != "a" {
+			if i != len(all)-1 || m["duration"].(float64) != 2.5 || m["sha256"] != fmt.Sprintf("%x", hash) || m["tags"].([]any)[0] != "a" || m["extra"].(anyMessage)["key"] != "a:b" {
 				t.Errorf("%d of %d: %v", i, len(all), m)
 			}
 		}
@@ -203,6 +203,9 @@ func TestListenRefuses(t *testing.T) {
 		"utterance_end_ms=-1":                      "utterance_end_ms",
 		"language=xx":                              "no language xx",
 		"alternatives=3":                           "alternatives",
+		"utterances=true":                          "utterances",
+		"keywords=word:-3":                         "suppressed",
+		"utt_split=0.8":                            "utt_split",
 	} {
 		_, answer, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(url, "http")+"/v1/listen?"+query, nil)
 		if err == nil || answer == nil {
@@ -298,7 +301,7 @@ func TestListenFile(t *testing.T) {
 	metadata := m["metadata"].(anyMessage)
 	if a["transcript"] != "Hello, world." || word["word"] != "hello" || word["punctuated_word"] != "Hello," || channel["detected_language"] != "en" ||
 		len(results["utterances"].([]any)) != 1 || metadata["duration"].(float64) != 0.5 || metadata["sha256"] != fmt.Sprintf("%x", sha256.Sum256(sound)) ||
-		asked.Decoding.Hotwords != "x" {
+		asked.Decoding.Hotwords != "x" || asked.Words == nil || asked.Words.Appended != asr.DefaultAppended {
 		t.Errorf("%v", m)
 	}
 	for name, c := range map[string]struct {
@@ -312,6 +315,7 @@ func TestListenFile(t *testing.T) {
 		"text":    {"", "audio/wav", []byte("hello, I am no sound"), 400, "text"},
 		"large":   {"encoding=linear16&sample_rate=16000", "audio/wav", make([]byte, 50_001), 413, "50000"},
 		"diarize": {"diarize=true", "audio/wav", sound, 400, "diarize"},
+		"live":    {"interim_results=true", "audio/wav", sound, 400, "interim_results"},
 	} {
 		status, m := post(c.query, c.kind, c.body)
 		if message, _ := m["err_msg"].(string); status != c.status || !strings.Contains(message, c.say) {

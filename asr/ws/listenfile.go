@@ -2,6 +2,7 @@ package ws
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"math"
 	"mime"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -37,7 +39,7 @@ func (s *Server) transcribeFile(w http.ResponseWriter, r *http.Request, id strin
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind == "application/json" {
 		return nil, invalid("sound is not fetched from a url: send it as the body")
 	}
-	q, err := parseListen(r.URL.Query())
+	q, err := parseListen(r.URL.Query(), ofLive)
 	if err != nil {
 		return nil, err
 	}
@@ -47,15 +49,17 @@ func (s *Server) transcribeFile(w http.ResponseWriter, r *http.Request, id strin
 	switch {
 	case errors.As(err, &large):
 		return nil, &failure{code: CodeTooLarge, message: fmt.Sprintf("the body is larger than %d bytes", limit)}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, &failure{code: CodeIdle, message: "the body took too long to come"}
 	case err != nil:
-		return nil, invalid("the body cannot be read")
+		return nil, invalid("the body ends too early")
 	case len(body) == 0:
 		return nil, invalid("the body is empty: send sound")
 	}
 	request := asr.Request{
-		Audio:    func() ([]float32, error) { return q.decode(body, s.o.Limits.Decoded) },
+		Audio:    func() ([]float32, error) { return q.decode(r.Context(), body, s.o.Limits.Decoded) },
 		Language: q.options.Language, Languages: q.options.Languages, Adapter: q.options.Adapter, Client: asr.ClientOf(r.Context()),
-		Timestamps: true, Words: &asr.WordOptions{}, Decoding: asr.Decoding{Hotwords: q.options.Hotwords},
+		Timestamps: true, Words: &asr.WordOptions{Prepended: asr.DefaultPrepended, Appended: asr.DefaultAppended}, Decoding: asr.Decoding{Hotwords: q.options.Hotwords},
 	}
 	result, err := s.o.Transcribe(r.Context(), request)
 	if errors.Is(err, audio.ErrTooLong) {
@@ -67,14 +71,14 @@ func (s *Server) transcribeFile(w http.ResponseWriter, r *http.Request, id strin
 	sum := sha256.Sum256(body)
 	answer := s.fileAnswer(result, &q)
 	answer.Metadata = s.metadata(id, created, sum[:], time.Duration(result.Duration*float64(time.Second)), 1)
-	answer.Metadata.Tags = q.tags
+	answer.Metadata.Tags, answer.Metadata.Extra = q.tags, q.extra
 	return answer, nil
 }
 
 // decode returns the samples of a file, or of raw sound where its encoding was given.
-func (q *listenQuery) decode(body []byte, limit time.Duration) ([]float32, error) {
+func (q *listenQuery) decode(ctx context.Context, body []byte, limit time.Duration) ([]float32, error) {
 	if audio.RawWidth(q.encoding) == 0 {
-		pcm, err := audio.Decode(bytes.NewReader(body), audio.Limits{MaxDuration: limit})
+		pcm, err := audio.DecodeContext(ctx, bytes.NewReader(body), audio.Limits{MaxDuration: limit})
 		return pcm.Samples, err
 	}
 	var samples []float32

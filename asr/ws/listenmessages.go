@@ -82,6 +82,7 @@ type listenMetadata struct {
 	Models         []string             `json:"models"`
 	ModelInfo      map[string]modelInfo `json:"model_info"`
 	Tags           []string             `json:"tags,omitempty"`
+	Extra          map[string]string    `json:"extra,omitempty"`
 }
 
 type listenError struct {

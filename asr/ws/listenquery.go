@@ -23,10 +23,10 @@ type listenQuery struct {
 	utteranceEnd time.Duration // 0: no UtteranceEnd
 	vadEvents    bool
 
-	// Of files alone.
 	utterances     bool
 	detectLanguage bool
 	tags           []string
+	extra          map[string]string // told again
 }
 
 // listenEncodings are Deepgram's names of encodings.
@@ -38,28 +38,31 @@ var listenEncodings = map[string]string{
 // What becomes of the parameters that no field of listenQuery stands for.
 var (
 	// listenHints change nothing that matters: any value is taken. The text is punctuated and cased as the model writes it.
-	listenHints = []string{"model", "version", "tier", "punctuate", "smart_format", "numerals", "extra", "mip_opt_out", "no_delay",
-		"callback_method", "custom_topic_mode", "custom_intent_mode", "utt_split",
+	listenHints = []string{"model", "version", "tier", "punctuate", "smart_format", "numerals", "mip_opt_out", "no_delay",
+		"callback_method", "custom_topic_mode", "custom_intent_mode",
 		"token", "access_token", "api_key"} // by which clients that send no header say who they are
 	// listenSwitches are taken where they are off.
 	listenSwitches = []string{"diarize", "multichannel", "profanity_filter", "redact", "detect_entities", "dictation", "measurements",
 		"filler_words", "sentiment", "summarize", "topics", "intents", "paragraphs"}
 	// listenLists are taken where they are empty.
-	listenLists = []string{"search", "replace", "callback", "custom_topic", "custom_intent", "diarize_model"}
+	listenLists = []string{"search", "replace", "callback", "custom_topic", "custom_intent", "diarize_model", "utt_split"}
+	// ofLive and ofFiles are those that have no effect on the other.
+	ofLive  = []string{"interim_results", "vad_events", "endpointing", "utterance_end_ms"}
+	ofFiles = []string{"utterances"}
 )
 
-// keywordBoost is what follows a keyword that is weighed.
+// keywordBoost is what follows a keyword that is weighed. All are expected alike.
 var keywordBoost = regexp.MustCompile(`:-?[0-9.]+$`)
 
-// parseListen reads the parameters of /v1/listen, those of files and of live sound alike.
-func parseListen(values url.Values) (listenQuery, error) {
+// parseListen reads the parameters of /v1/listen. Those of other are taken where they are off: they are of files, or of live sound, alone.
+func parseListen(values url.Values, other []string) (listenQuery, error) {
 	q := listenQuery{channels: 1, options: asr.ListenOptions{Words: true}}
 	for name, all := range values {
 		value := all[len(all)-1]
 		var err error
 		switch {
 		case slices.Contains(listenHints, name):
-		case slices.Contains(listenSwitches, name):
+		case slices.Contains(listenSwitches, name), slices.Contains(other, name):
 			if off := value == "" || value == "false"; !off {
 				err = fmt.Errorf("%s is not to be had here", name)
 			}
@@ -129,11 +132,20 @@ func (q *listenQuery) set(name, value string, all []string) (err error) {
 	case "keywords":
 		words := slices.Clone(all)
 		for i, w := range words {
+			if strings.HasPrefix(keywordBoost.FindString(w), ":-") {
+				return fmt.Errorf("keywords=%.40q: words can be expected, not suppressed", w)
+			}
 			words[i] = keywordBoost.ReplaceAllString(w, "")
 		}
 		o.Hotwords = joined(o.Hotwords, words)
 	case "tag":
 		q.tags = all
+	case "extra":
+		q.extra = make(map[string]string, len(all))
+		for _, pair := range all {
+			key, of, _ := strings.Cut(pair, ":")
+			q.extra[key] = of
+		}
 	default:
 		return fmt.Errorf("there is no parameter %.40q", name)
 	}

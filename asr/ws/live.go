@@ -35,7 +35,7 @@ type live struct {
 	config Config // of the owner's reader
 }
 
-// listen begins a session of a connection. The errors are errFull and those of Options.Listen.
+// listen begins a session of a connection, whose sound comes by in, which it stops where it fails. The errors are errFull and those of Options.Listen.
 func (s *Server) listen(c *conn, o asr.ListenOptions, in *sound) (*live, error) {
 	l := &live{server: s, id: newID(), client: asr.ClientOf(c.ctx), route: c.route, sound: in, owner: c}
 	s.mu.Lock()
@@ -47,8 +47,10 @@ func (s *Server) listen(c *conn, o asr.ListenOptions, in *sound) (*live, error) 
 	s.mu.Unlock()
 	switch {
 	case draining:
+		in.stop()
 		return nil, errDraining
 	case full:
+		in.stop()
 		return nil, errFull
 	}
 	o.Client = l.client

@@ -8,7 +8,7 @@ const (
 	TypeConfig    = "config"    // the first message: a [Config]
 	TypeUpdate    = "update"    // a [Config] whose zero fields stay as they are, for what begins after the present segment
 	TypeKeepAlive = "keepalive" // nothing but a sign of life
-	TypeFinalize  = "finalize"  // ends the segment here
+	TypeFinalize  = "finalize"  // ends the segment here; without sound since the last one it has no effect
 	TypeClose     = "close"     // no more sound comes: text of all that came follows, and done
 )
 
@@ -32,7 +32,8 @@ type Config struct {
 }
 
 // Resume names a session whose connection broke. The ready that follows says from which offset the sound has to be sent
-// again; events behind LastSeq are sent again.
+// again; events behind LastSeq are sent again. Encoding, SampleRate and Channels have to be the session's; what else the config says
+// is passed over, for the session has it, as updates have left it.
 type Resume struct {
 	SessionID string `json:"session_id"`
 	LastSeq   int64  `json:"last_seq"` // of the last event that the client has seen; 0: none

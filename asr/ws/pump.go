@@ -26,9 +26,6 @@ type protocol interface {
 
 	// failed words a failure: nothing where the close frame says it. It may change how it closes, and its message.
 	failed(f *failure) [][]byte
-
-	// conclude ends the sound of the session, on the goroutine that reads, before the client does.
-	conclude() error
 }
 
 // outcome is how a connection ended.
@@ -59,12 +56,14 @@ type conn struct {
 	// pongs count as signs of life: there is no keepalive in the protocol.
 	pongs bool
 
+	// ended: the sound has; the client waits, and may be silent. Of the goroutine that reads.
+	ended bool
+
 	mu        sync.Mutex
 	live      *live
 	queue     [][]byte // messages to be written before the next event
 	closing   *closing // set: the connection closes behind the queue
 	concluded *failure // set: the session ends early
-	ended     bool     // the sound has: the client waits, and may be silent
 	superset  bool     // another connection takes over
 	wake      func()   // ends the writer's wait for an event, nil where it does not wait
 	sentClose bool
@@ -80,11 +79,14 @@ type closing struct {
 // serve runs a connection to its end.
 func (c *conn) serve() {
 	defer c.server.remove(c)
+	how := failed // where a message makes the reader panic, too
+	defer func() { c.part(how) }()
 	go c.write()
-	echoed, how := c.read()
+	var echoed bool
+	echoed, how = c.read()
 	<-c.written
 	c.mu.Lock()
-	closing, sent, l := c.closing, c.sentClose, c.live
+	closing, sent := c.closing, c.sentClose
 	c.mu.Unlock()
 	if closing != nil && sent {
 		how = closing.how
@@ -95,7 +97,16 @@ func (c *conn) serve() {
 			how = broken // the client may have missed the end
 		}
 	}
+}
+
+// part closes the socket, and ends the session or leaves it to another connection.
+func (c *conn) part(how outcome) {
+	c.cancel()
 	c.ws.Close()
+	<-c.written
+	c.mu.Lock()
+	l := c.live
+	c.mu.Unlock()
 	switch {
 	case l == nil:
 	case how == broken && c.resumable:
@@ -121,8 +132,8 @@ func (c *conn) begin(l *live) {
 func (c *conn) say(messages ...[]byte) {
 	const most = 256 // a client that reads its answers never has so many
 	c.mu.Lock()
+	flood := len(c.queue) >= most
 	c.queue = append(c.queue, messages...)
-	flood := len(c.queue) > most
 	c.mu.Unlock()
 	if flood {
 		c.close(closing{websocket.ClosePolicyViolation, "answers are not read", failed})
@@ -190,6 +201,12 @@ func (c *conn) conclude(why *failure) {
 		sound.giveUp()
 	}
 	c.interrupt()
+}
+
+// endSound ends the sound of the session.
+func (c *conn) endSound() error {
+	c.ended = true
+	return c.live.sound.close()
 }
 
 // supersede makes room for another connection.

@@ -16,10 +16,7 @@ import (
 // read reads messages up to the end of the connection. echoed: the client has closed it, too.
 func (c *conn) read() (echoed bool, how outcome) {
 	c.ws.SetPongHandler(func(string) error {
-		c.mu.Lock()
-		alive := c.ended || c.pongs
-		c.mu.Unlock()
-		if alive {
+		if c.ended || c.pongs {
 			c.extend(time.Time{})
 		}
 		return nil
@@ -95,7 +92,7 @@ func (c *conn) endEarly(why failure, l *live) {
 	if c.fail(&why) {
 		return
 	}
-	if err := c.proto.conclude(); err != nil && !errors.Is(err, asr.ErrCancelled) {
+	if err := c.endSound(); err != nil && !errors.Is(err, asr.ErrCancelled) {
 		c.fail(err)
 	}
 }

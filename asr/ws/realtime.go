@@ -3,6 +3,7 @@ package ws
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -14,8 +15,7 @@ import (
 // are committed text, which never changes; they come while somebody speaks.
 func (s *Server) Realtime(w http.ResponseWriter, r *http.Request) {
 	if intent := r.URL.Query().Get("intent"); intent != "" && intent != "transcription" {
-		http.Error(w, string(encode(map[string]any{"error": map[string]any{"type": "invalid_request_error", "param": "intent",
-			"message": "the sessions here are of intent=transcription"}})), http.StatusBadRequest)
+		answerError(w, http.StatusBadRequest, about("intent", "the sessions here are of intent=transcription"))
 		return
 	}
 	c := s.accept(w, r, "/v1/realtime")
@@ -32,12 +32,7 @@ func (s *Server) Realtime(w http.ResponseWriter, r *http.Request) {
 
 // offers tells whether a client names a subprotocol.
 func offers(r *http.Request, name string) bool {
-	for _, offered := range websocket.Subprotocols(r) {
-		if offered == name {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(websocket.Subprotocols(r), name)
 }
 
 // realtime is the protocol of /v1/realtime.
@@ -57,6 +52,7 @@ type realtime struct {
 // realtimeItem is the sound between two commits.
 type realtimeItem struct {
 	id        string
+	previous  any  // id of the item that was committed before, nil: none
 	committed bool // by the client: the Final that is Finalized completes it
 	cleared   bool // nothing is told of it
 	failed    bool // a part of it could not be decoded
@@ -200,11 +196,15 @@ func (p *realtime) commit() error {
 		f.code, f.message = codeCommitEmpty, strings.TrimPrefix(f.message, ": ")
 		return f
 	}
+	ended, err := l.sound.finalize()
+	if !ended || err != nil {
+		return err
+	}
 	p.committed = lasts
 	item := p.last()
 	item.committed = true
 	p.conn.say(p.commitment(item)...)
-	return l.session.Finalize()
+	return nil
 }
 
 // codeCommitEmpty is OpenAI's code for a commit without sound.
@@ -219,10 +219,14 @@ func (p *realtime) clear() error {
 	if l == nil {
 		return nil
 	}
+	ended, err := l.sound.finalize()
+	if !ended || err != nil {
+		return err // there is nothing to be dropped
+	}
 	_, p.committed = l.sound.taken()
 	item := p.last()
 	item.committed, item.cleared = true, true
-	return l.session.Finalize()
+	return nil
 }
 
 // last returns the item of the newest sound.
@@ -233,14 +237,4 @@ func (p *realtime) last() *realtimeItem {
 	item := &realtimeItem{id: "item_" + newID()}
 	p.items = append(p.items, item)
 	return item
-}
-
-func (p *realtime) conclude() error {
-	if p.conn.live == nil {
-		return nil
-	}
-	p.conn.mu.Lock()
-	p.conn.ended = true
-	p.conn.mu.Unlock()
-	return p.conn.live.sound.close()
 }

@@ -83,7 +83,7 @@ func TestRealtime(t *testing.T) {
 	}
 	say(t, conn, at16k)
 	updated := until(t, conn, "session.updated")[0]["session"].(anyMessage)["audio"].(anyMessage)["input"].(anyMessage)
-	if updated["transcription"].(anyMessage)["language"] != "en" || updated["noise_reduction"] != nil || updated["turn_detection"].(anyMessage)["threshold"].(float64) != 0.4 {
+	if updated["transcription"].(anyMessage)["language"] != "en" || updated["noise_reduction"] != nil || updated["turn_detection"].(anyMessage)["threshold"].(float64) != 0.5 {
 		t.Errorf("updated %v", updated)
 	}
 	sound := fakeSound(0, 32000)
@@ -104,13 +104,17 @@ func TestRealtime(t *testing.T) {
 			t.Errorf("%q is not twice in %s", part, order)
 		}
 	}
-	var previous any
+	var previous, before any
 	for _, m := range all {
 		if m["type"] == "input_audio_buffer.committed" {
 			if m["previous_item_id"] != previous {
 				t.Errorf("%v behind %v", m, previous)
 			}
+			before = previous
 			previous = m["item_id"]
+		}
+		if m["type"] == "conversation.item.done" && m["item"].(anyMessage)["id"] == previous && m["previous_item_id"] != before {
+			t.Errorf("%v behind %v", m, before)
 		}
 	}
 	if o := engine.last().options; o.Language != "en" || o.Prompt != "about Glossa" || o.Endpointing.Milliseconds() != 300 || s.Sessions() != 1 {

@@ -121,18 +121,15 @@ func (p *realtime) turn(item *realtimeItem, e asr.Event) [][]byte {
 
 // commitment tells that an item is one.
 func (p *realtime) commitment(item *realtimeItem) [][]byte {
-	var previous any
-	if p.previous != "" {
-		previous = p.previous
-	}
+	item.previous = optional(p.previous)
 	p.previous = item.id
 	added := "conversation.item.added"
 	if p.beta {
 		added = "conversation.item.created"
 	}
 	return [][]byte{
-		p.word("input_audio_buffer.committed", fields{"item_id": item.id, "previous_item_id": previous}),
-		p.word(added, fields{"previous_item_id": previous, "item": item.told(nil)}),
+		p.word("input_audio_buffer.committed", fields{"item_id": item.id, "previous_item_id": item.previous}),
+		p.word(added, fields{"previous_item_id": item.previous, "item": item.told(nil)}),
 	}
 }
 
@@ -152,7 +149,7 @@ func (p *realtime) completed(item *realtimeItem) [][]byte {
 	messages := [][]byte{p.word(transcription+"completed", fields{"item_id": item.id, "content_index": 0, "transcript": text, "logprobs": nil,
 		"usage": fields{"type": "duration", "seconds": max(0, item.end-item.start)}})}
 	if !p.beta {
-		messages = append(messages, p.word("conversation.item.done", fields{"previous_item_id": nil, "item": item.told(text)}))
+		messages = append(messages, p.word("conversation.item.done", fields{"previous_item_id": item.previous, "item": item.told(text)}))
 	}
 	return messages
 }
@@ -201,12 +198,6 @@ func (p *realtime) failed(f *failure) [][]byte {
 	switch f.code {
 	case CodeInternal, CodeDraining, CodeBusy, CodeUndecoded:
 		kind = "server_error"
-	}
-	optional := func(s string) any {
-		if s == "" {
-			return nil
-		}
-		return s
 	}
 	return [][]byte{p.word("error", fields{"error": fields{
 		"type": kind, "code": f.code, "message": f.message, "param": optional(f.param), "event_id": optional(f.event)}})}

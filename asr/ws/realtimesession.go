@@ -22,11 +22,10 @@ type realtimeTranscription struct {
 	Model    string `json:"model,omitempty"`
 	Language string `json:"language,omitempty"`
 	Prompt   string `json:"prompt,omitempty"`
-	Delay    string `json:"delay,omitempty"`
 }
 
-// realtimeTurns is turn detection by silence. The threshold and the padding are taken and told again; how speech is told
-// from silence is the detector's.
+// realtimeTurns is turn detection by silence. How speech is told from silence, and the padding, are the detector's: what is told
+// of them is what holds, whatever was asked for.
 type realtimeTurns struct {
 	Type      string  `json:"type"` // server_vad
 	Threshold float64 `json:"threshold"`
@@ -40,14 +39,14 @@ const realtimeRate = 24_000
 // telephoneRate is that of G.711, in Hz.
 const telephoneRate = 8_000
 
-// defaultTurns are OpenAI's default values.
+// defaultTurns are what holds, with OpenAI's default silence.
 func defaultTurns() realtimeTurns {
-	return realtimeTurns{Type: "server_vad", Threshold: 0.5, PaddingMS: 300, SilenceMS: 500}
+	o := audio.DefaultSpeechOptions()
+	return realtimeTurns{Type: "server_vad", Threshold: float64(o.Threshold), PaddingMS: int(o.SpeechPad.Milliseconds()), SilenceMS: 500}
 }
 
 func newRealtimeConfig() realtimeConfig {
-	turns := defaultTurns()
-	return realtimeConfig{encoding: audio.RawS16, rate: realtimeRate, turns: &turns}
+	return realtimeConfig{encoding: audio.RawS16, rate: realtimeRate, turns: new(defaultTurns())}
 }
 
 // options are what a session is to do.
@@ -68,7 +67,8 @@ type realtimeFormat struct {
 	Rate int    `json:"rate,omitempty"`
 }
 
-// realtimeUpdate is the session of session.update in the present form, and of transcription_session.update.
+// realtimeUpdate is the session of session.update in the present form, and of transcription_session.update. What it has not,
+// such as include, is not there: the session that answers tells what holds.
 type realtimeUpdate struct {
 	Type  string `json:"type"`
 	Audio *struct {
@@ -212,7 +212,8 @@ func (c *realtimeConfig) detect(raw json.RawMessage, param string) error {
 	case turns.SilenceMS < minEndpointing || turns.SilenceMS > maxEndpointing:
 		return about(param+".silence_duration_ms", "is not from %d to %d", minEndpointing, maxEndpointing)
 	}
-	c.turns = &turns
+	c.turns = new(defaultTurns())
+	c.turns.SilenceMS = turns.SilenceMS
 	return nil
 }
 

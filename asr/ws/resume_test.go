@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -172,6 +173,38 @@ func TestTakeOver(t *testing.T) {
 	}
 	if n := s.Sessions(); n > 1 {
 		t.Errorf("%d sessions", n)
+	}
+}
+
+// TestResumeFromTheBeginning sends again more messages than a client that does not read may cause.
+func TestResumeFromTheBeginning(t *testing.T) {
+	_, url := start(t, quick(&fakeEngine{}))
+	first := dial(t, url, Config{Interim: new(false), Words: new(false)})
+	const samples = 120 * 16000
+	go first.Send(fakeSound(0, samples))
+	finals := func(c *Client) (text strings.Builder, events int) {
+		for text.Len() < len(fakeText(samples)) {
+			e, err := c.Next()
+			if err != nil {
+				t.Fatalf("behind %d events: %v", events, err)
+			}
+			events++
+			text.WriteString(e.Text)
+		}
+		return text, events
+	}
+	finals(first)
+	second := dial(t, url, Config{Resume: &Resume{SessionID: first.Ready().SessionID}})
+	if text, events := finals(second); text.String() != fakeText(samples) || events < 300 {
+		t.Errorf("%d events, %d bytes of text", events, text.Len())
+	}
+	second.CloseSend()
+	for {
+		if _, err := second.Next(); err == io.EOF {
+			break
+		} else if err != nil {
+			t.Fatalf("behind the text: %v", err)
+		}
 	}
 }
 

@@ -38,6 +38,7 @@ type Metrics interface {
 	SessionClosed(route string)
 	Committed(latency time.Duration) // from when a word had come to when it was committed
 	DroppedPartials(n int64)
+	Transcribed(language, adapter string, seconds float64) // sound of a final that has text
 }
 
 // Options say what a server is made of.
@@ -109,6 +110,8 @@ func (noMetrics) SessionClosed(string)    {}
 func (noMetrics) Committed(time.Duration) {}
 func (noMetrics) DroppedPartials(int64)   {}
 
+func (noMetrics) Transcribed(string, string, float64) {}
+
 // Server serves the three routes of live sessions. Who asks, the layer before it has found out: see [asr.WithClient].
 type Server struct {
 	o        Options
@@ -132,6 +135,9 @@ func New(o Options) *Server {
 		WriteBufferPool:  &sync.Pool{},
 		WriteBufferSize:  1 << 12,
 		CheckOrigin:      s.originAllowed,
+		Error: func(w http.ResponseWriter, _ *http.Request, status int, reason error) {
+			answerError(w, status, &failure{code: CodeInvalid, message: reason.Error()})
+		},
 		// Those by which browsers, which cannot send an Authorization, say what they speak.
 		Subprotocols: []string{"realtime", "token", "bearer", "glossa"},
 	}
@@ -176,25 +182,24 @@ func (s *Server) originAllowed(r *http.Request) bool {
 	return err == nil && strings.EqualFold(u.Host, r.Host)
 }
 
-// admit counts a connection until it is removed. Where there is no room, it has answered.
-func (s *Server) admit(w http.ResponseWriter, r *http.Request, route string) *conn {
+// admit counts a connection until it is removed. The errors are errDraining and errFull.
+func (s *Server) admit(r *http.Request, route string) (*conn, *failure) {
 	c := &conn{server: s, route: route, log: s.o.Log.With("route", route),
 		signal: make(chan struct{}, 1), written: make(chan struct{}), over: make(chan struct{})}
 	// The context of the request ends with it, the session may go on.
 	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(r.Context()))
 	s.mu.Lock()
-	refused := s.draining || len(s.conns) >= 2*s.o.Limits.Sessions
-	if !refused {
-		s.conns[c] = true
-	}
-	s.mu.Unlock()
-	if refused {
+	defer s.mu.Unlock()
+	switch {
+	case s.draining:
 		c.cancel()
-		w.Header().Set("Retry-After", "1")
-		http.Error(w, "no new connections now; try again later", http.StatusServiceUnavailable)
-		return nil
+		return nil, errDraining
+	case len(s.conns) >= 2*s.o.Limits.Sessions: // those without a session yet, and that take one over, included
+		c.cancel()
+		return nil, errFull
 	}
-	return c
+	s.conns[c] = true
+	return c, nil
 }
 
 // upgrade makes a websocket of a request. !ok: it has answered that it cannot.
@@ -209,10 +214,14 @@ func (s *Server) upgrade(c *conn, w http.ResponseWriter, r *http.Request, header
 	return true
 }
 
-// accept is admit and upgrade.
+// accept is admit and upgrade. Where it returns nil, it has answered.
 func (s *Server) accept(w http.ResponseWriter, r *http.Request, route string) *conn {
-	c := s.admit(w, r, route)
-	if c != nil && !s.upgrade(c, w, r, nil) {
+	c, refused := s.admit(r, route)
+	if refused != nil {
+		answerError(w, refused.status(), refused)
+		return nil
+	}
+	if !s.upgrade(c, w, r, nil) {
 		s.remove(c)
 		return nil
 	}

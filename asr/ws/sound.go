@@ -37,15 +37,16 @@ type sound struct {
 	giveUp  context.CancelFunc
 	closed  bool
 
-	mu       sync.Mutex
-	received int64         // bytes of messages taken
-	lasts    time.Duration // of the source, taken
-	samples  int64         // given to the session
+	mu        sync.Mutex
+	received  int64         // bytes of messages taken
+	lasts     time.Duration // of the source, taken
+	samples   int64         // given to the session
+	finalized int64         // samples before the last finalize, -1: there was none
 }
 
 // newSound returns the way of sound of a coding, see Config.Encoding; "" tells the container by its first bytes.
 func newSound(encoding string, rate, channels int, limit, overrun time.Duration) (*sound, error) {
-	s := &sound{overrun: overrun}
+	s := &sound{overrun: overrun, finalized: -1}
 	s.ending, s.giveUp = context.WithCancel(context.Background())
 	switch {
 	case audio.RawWidth(encoding) > 0:
@@ -115,6 +116,19 @@ func (s *sound) given() float64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return float64(s.samples) / audio.SampleRate
+}
+
+// finalize ends the segment where the sound ends so far. Without sound since the last time it does nothing, and !ended: nobody can pile
+// up ends of segments that wait for those before them to be heard.
+func (s *sound) finalize() (ended bool, err error) {
+	s.mu.Lock()
+	again := s.finalized == s.samples
+	s.finalized = s.samples
+	s.mu.Unlock()
+	if again {
+		return false, nil
+	}
+	return true, s.session.Finalize()
 }
 
 // close ends the sound. The last samples are given to the session, which is told.

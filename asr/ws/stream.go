@@ -61,11 +61,12 @@ func (p *stream) text(message []byte) error {
 	}
 	switch kind {
 	case TypeFinalize:
-		return l.session.Finalize()
+		_, err := l.sound.finalize()
+		return err
 	case TypeUpdate:
 		return p.update(l, message)
 	case TypeClose:
-		return p.conclude()
+		return p.conn.endSound()
 	case TypeConfig:
 		return invalid("a session has one config; update changes it")
 	}
@@ -143,10 +144,12 @@ func (p *stream) resume() error {
 		return invalid("the session's sound is %s at %d Hz of %d channels: resume it with the same", c.Encoding, c.SampleRate, c.Channels)
 	}
 	p.config = l.config
-	p.conn.say(p.ready(l, true))
-	p.conn.say(missed...)
+	answer := append([][]byte{p.ready(l, true)}, missed...)
 	if l.done {
-		p.conn.say(l.last)
+		answer = append(answer, l.last)
+	}
+	p.conn.say(answer...)
+	if l.done {
 		p.conn.close(closing{1000, "", finished})
 	}
 	p.conn.ended = l.sound.closed
@@ -182,14 +185,6 @@ func (p *stream) update(l *live, message []byte) error {
 	}
 	p.config, l.config = config, config
 	return nil
-}
-
-// conclude ends the sound.
-func (p *stream) conclude() error {
-	p.conn.mu.Lock()
-	p.conn.ended = true
-	p.conn.mu.Unlock()
-	return p.conn.live.sound.close()
 }
 
 // event words an event, and keeps it for a client that comes back.

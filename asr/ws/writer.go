@@ -93,17 +93,21 @@ func (c *conn) next(l *live, until time.Time) (ok bool) {
 	return true
 }
 
-// tell writes an event.
+// tell writes an event, behind what is queued.
 func (c *conn) tell(l *live, e asr.Event) bool {
-	messages := c.proto.event(e)
+	told := c.proto.event(e)
 	l.done = e.Kind == asr.Done
-	for _, m := range messages {
+	queued, _, _ := c.take() // what was said before the event, such as that an item is one, is before its text
+	for _, m := range append(queued, told...) {
 		if !c.send(m) {
 			return false
 		}
 	}
 	if e.Latency > 0 {
 		c.server.o.Metrics.Committed(e.Latency)
+	}
+	if e.Kind == asr.Final && e.Text != "" {
+		c.server.o.Metrics.Transcribed(e.Language, e.Adapter, e.End-e.Start)
 	}
 	if e.Kind == asr.Failed {
 		c.log.Error("live session: a segment was not decoded", "error", e.Err)

@@ -118,7 +118,7 @@ func mountLive(mounts map[string]httpapi.Mount, live *ws.Server) {
 		"POST /v1/listen":  "Transcription of a file, in Deepgram's shapes",
 		"GET /v1/realtime": "Live transcription over a websocket, in the shapes of OpenAI's transcription sessions",
 	} {
-		mounts[pattern] = httpapi.Mount{Handler: h, Work: true, Summary: summary}
+		mounts[pattern] = httpapi.Mount{Handler: h, Work: true, Counted: strings.HasPrefix(pattern, "POST"), Summary: summary}
 	}
 }
 
