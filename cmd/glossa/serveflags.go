@@ -37,7 +37,7 @@ type serverFlags struct {
 type accessFlags struct {
 	APIKey        []apiKey `name:"api-key" group:"Access" sep:"none" placeholder:"NAME=KEY" help:"A client's name, for --route and --routes, and its secret key; with any, requests need one. Repeatable; other users of this machine can see it, so that --api-keys is better."`
 	APIKeys       string   `name:"api-keys" group:"Access" placeholder:"FILE" help:"A file of such lines; # begins a comment."`
-	CORSOrigin    []string `name:"cors-origin" group:"Access" placeholder:"ORIGIN,…" help:"Sites whose pages may call the server from a browser, such as https://example.org, or *. (none but its own)"`
+	CORSOrigin    []string `name:"cors-origin" group:"Access" placeholder:"ORIGIN,…" help:"Sites whose pages may call the server from a browser, such as https://example.org, or *; a proxy on this machine that keeps its public Host needs it here too. (none but its own)"`
 	TLSCert       string   `name:"tls-cert" group:"Access" placeholder:"FILE" help:"Serve HTTPS with this certificate chain, PEM."`
 	TLSKey        string   `name:"tls-key" group:"Access" placeholder:"FILE" help:"The key of the certificate, PEM."`
 	Admin         bool     `group:"Access" help:"Let clients load and unload adapters below --adapters."`
