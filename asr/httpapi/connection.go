@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -34,10 +35,11 @@ func NewHTTPServer(addr string, h http.Handler, logger *slog.Logger) *http.Serve
 type timedBody struct {
 	io.ReadCloser
 	control *http.ResponseController
+	bytes   atomic.Int64 // that were read: a handler may have left that to another goroutine
 }
 
 func newTimedBody(body io.ReadCloser, w http.ResponseWriter, timeout time.Duration) *timedBody {
-	b := &timedBody{body, http.NewResponseController(w)}
+	b := &timedBody{ReadCloser: body, control: http.NewResponseController(w)}
 	b.control.SetReadDeadline(time.Now().Add(timeout)) // a writer of tests has none
 	return b
 }
@@ -45,10 +47,19 @@ func newTimedBody(body io.ReadCloser, w http.ResponseWriter, timeout time.Durati
 // Read implements io.Reader. Behind the end, a client may be silent for as long as it likes.
 func (b *timedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
+	b.bytes.Add(int64(n))
 	if err == io.EOF {
 		b.control.SetReadDeadline(time.Time{})
 	}
 	return n, err
+}
+
+// taken returns how many bytes of the body were read; b may be nil.
+func (b *timedBody) taken() int64 {
+	if b == nil {
+		return 0
+	}
+	return b.bytes.Load()
 }
 
 // answerWriter notes what a handler answers, and gives each write its time.

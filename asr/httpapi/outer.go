@@ -16,6 +16,8 @@ import (
 type record struct {
 	id     string
 	client string
+	quiet  bool       // see [Mount]
+	body   *timedBody // nil where there is none
 }
 
 type recordKey struct{}
@@ -56,7 +58,8 @@ func (s *Server) outer(mux http.Handler) http.Handler {
 			}
 		}()
 		if r.Body != nil && r.Body != http.NoBody {
-			r.Body = newTimedBody(r.Body, w, s.options.BodyTimeout)
+			l.body = newTimedBody(r.Body, w, s.options.BodyTimeout)
+			r.Body = l.body
 		}
 		if s.cors(a, r) {
 			mux.ServeHTTP(a, r)
@@ -91,12 +94,15 @@ func (s *Server) told(r *http.Request, a *answerWriter, l *record, d time.Durati
 		m.Request(route, status, d)
 	}
 	level := slog.LevelInfo
-	if status >= 500 && status != http.StatusServiceUnavailable {
+	switch {
+	case status >= 500 && status != http.StatusServiceUnavailable:
 		level = slog.LevelError
+	case l.quiet && status < 400:
+		level = slog.LevelDebug
 	}
 	s.options.Logger.LogAttrs(r.Context(), level, "request",
 		slog.String("request_id", l.id), slog.String("method", methodName(r)), slog.String("route", route), slog.Int("status", status),
-		slog.Duration("duration", d), slog.Int64("bytes_in", max(r.ContentLength, 0)), slog.Int64("bytes_out", a.bytes),
+		slog.Duration("duration", d), slog.Int64("bytes_in", l.body.taken()), slog.Int64("bytes_out", a.bytes),
 		slog.String("client", l.client))
 }
 
