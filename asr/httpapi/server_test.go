@@ -350,6 +350,8 @@ func TestAdapters(t *testing.T) {
 	load(adminKey, "fi", "", "").failed(t, 400, "invalid_value")
 	load(adminKey, "fi", "broken", "").failed(t, 400, "invalid_request")
 	load(adminKey, "cs", "fi", "").failed(t, 400, "invalid_value")
+	load(adminKey, "whisper-1", "fi", "").failed(t, 400, "invalid_value") // the model's name, under which no adapter is reached
+	load(adminKey, "glossa", "fi", `,"load_inplace":true`).failed(t, 400, "invalid_value")
 	for _, path := range []string{"fi", "inside", filepath.Join(allowed, "fi")} {
 		if a := load(adminKey, "fi", path, `,"load_inplace":true`); a.status != 200 || a.body != "Success: LoRA adapter 'fi' added successfully.\n" {
 			t.Errorf("%s: %d %s", path, a.status, a.body)
