@@ -165,6 +165,32 @@ func TestDetectionAmongWritten(t *testing.T) {
 	check("cs", "fr")
 }
 
+// TestSlowReadingHindersNobody checks that recordings which take long to be read hold up no other, while there are places for all.
+func TestSlowReadingHindersNobody(t *testing.T) {
+	e := newEngine(t, true, sized(8, 0))
+	read := make(chan struct{})
+	slow := chirp(300, 1, Request{Language: "en"})
+	sound := slow.Audio
+	slow.Audio = func() ([]float32, error) { <-read; return sound() }
+	var wg sync.WaitGroup
+	for range 6 { // more than are read ahead of their places
+		wg.Go(func() {
+			if r, err := e.Transcribe(t.Context(), slow); err != nil || r.Err != nil {
+				t.Errorf("%v, %v", r, err)
+			}
+		})
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for range 3 {
+		if _, err := e.Transcribe(ctx, chirp(300, 1, Request{Language: "en"})); err != nil {
+			t.Errorf("beside slow ones: %v", err)
+		}
+	}
+	close(read)
+	wg.Wait()
+}
+
 // TestOneBadRequestFailsAlone checks the reasons of bad requests, and that the others are served.
 func TestOneBadRequestFailsAlone(t *testing.T) {
 	e := newEngine(t, true, sized(2, 0))
