@@ -64,8 +64,11 @@ func (p *Plan) take(q *taskQueue) *task {
 // load begins to load recordings: as many as there are places, so that a short one does not wait for long ones to be read, and
 // as far ahead as is allowed.
 func (s *Scheduler) load(p *Plan) {
-	most := s.options.Ahead + max(0, s.options.MaxWindows-s.admitted)
 	for _, priority := range inOrder {
+		most := s.options.Ahead
+		if priority == Normal { // live sound needs no reading, and nobody waits for bulk
+			most += max(0, s.options.MaxWindows-s.admitted)
+		}
 		for s.ahead[priority] < most && len(s.unloaded[priority]) > 0 {
 			t := s.unloaded[priority][0]
 			s.unloaded[priority] = s.unloaded[priority][1:]
