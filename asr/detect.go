@@ -1,6 +1,8 @@
 package asr
 
 import (
+	"slices"
+
 	"glossa/flora"
 	"glossa/whisper"
 )
@@ -38,7 +40,7 @@ func (e *Engine) detect(rs []*recording, d *detection) error {
 	for j, i := range d.at {
 		cross[j], allowed[j] = rs[i].window.cross, rs[i].request.Languages
 		if len(allowed[j]) == 0 {
-			allowed[j] = e.options.Languages
+			allowed[j] = e.languages(rs[i].request.Client)
 		}
 	}
 	probs, err := e.device.detect(cross, allowed)
@@ -61,6 +63,32 @@ func (e *Engine) detect(rs []*recording, d *detection) error {
 		}
 	}
 	return e.project(again, states)
+}
+
+// Languages returns the codes that detection chooses from where a request of no client says nothing, in the order of the model's tokens.
+func (e *Engine) Languages() []string {
+	codes := e.model.Tokenizer.LanguageCodes()
+	if !e.model.Tokenizer.Multilingual() {
+		return []string{"en"}
+	}
+	if among := e.languages(""); among != nil {
+		codes = slices.DeleteFunc(codes, func(code string) bool { return !slices.Contains(among, code) })
+	}
+	return codes
+}
+
+// languages returns the codes that detection chooses from for a client, nil for all.
+func (e *Engine) languages(client string) []string {
+	if e.options.Languages != nil || e.options.Written == nil {
+		return e.options.Languages
+	}
+	codes := slices.Clone(e.options.Written)
+	for _, code := range e.model.Tokenizer.LanguageCodes() {
+		if !slices.Contains(codes, code) && e.routes.own(client, code, e.bank.Has) {
+			codes = append(codes, code)
+		}
+	}
+	return codes
 }
 
 // heard notes the language of a window. With that of a recording's first, the others of its windows can

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +21,11 @@ type Options struct {
 	// Languages are the codes that detection chooses from. The default value is nil: all that
 	// the model knows.
 	Languages []string
+
+	// Written are the codes of the languages that the base model writes, where it has tokens for more than that:
+	// without Languages, detection chooses from these and from those that have an adapter. The default value
+	// is nil: all that the model knows.
+	Written []string
 
 	// Routes say which adapters requests are given that leave it to their language. The default value
 	// is the zero Routes: those of New alone.
@@ -79,7 +85,7 @@ func New(m *whisper.Model, b tensor.Backend, adapters []*flora.Adapter, byLangua
 	if err != nil {
 		return nil, err
 	}
-	for _, code := range o.Languages {
+	for _, code := range slices.Concat(o.Languages, o.Written) {
 		if _, ok := m.Tokenizer.LanguageToken(code); !ok {
 			return nil, fmt.Errorf("%w: %q", whisper.ErrLanguage, code)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -135,6 +136,59 @@ func TestDetection(t *testing.T) {
 			t.Errorf("allowed %s: language %q with %v, adapter %q, want %q", allowed, r.Language, r.LanguageProb, r.Adapter, want)
 		}
 	}
+}
+
+// TestDetectionAmongWritten checks that detection chooses from what the base model writes and from what has an adapter, one that came
+// later too, and not from the rest of what the model has tokens for.
+func TestDetectionAmongWritten(t *testing.T) {
+	e := newEngine(t, true, Options{Written: []string{"fr"}, Routes: Routes{ByName: true, Languages: map[string]string{"de": None}}})
+	check := func(want ...string) {
+		t.Helper()
+		got := e.Languages()
+		slices.Sort(got)
+		r := transcribe(t, e, chirp(300, 1, Request{}))[0]
+		if !slices.Equal(got, want) || r.Err != nil || !slices.Contains(want, r.Language) {
+			t.Errorf("languages %q, want %q; heard %q, %v", got, want, r.Language, r.Err)
+		}
+	}
+	check("cs", "fr")
+	if r := transcribe(t, e, chirp(300, 1, Request{Languages: []string{"en"}}))[0]; r.Language != "en" {
+		t.Errorf("a request that allows English is in %q, %v", r.Language, r.Err)
+	}
+	if _, err := e.LoadAdapter("en", seeded(t, e.model, "en", flora.LoRA, flora.All, 1)); err != nil {
+		t.Fatal(err)
+	}
+	check("cs", "en", "fr")
+	if err := e.UnloadAdapter("en"); err != nil {
+		t.Fatal(err)
+	}
+	check("cs", "fr")
+}
+
+// TestSlowReadingHindersNobody checks that recordings which take long to be read hold up no other, while there are places for all.
+func TestSlowReadingHindersNobody(t *testing.T) {
+	e := newEngine(t, true, sized(8, 0))
+	read := make(chan struct{})
+	slow := chirp(300, 1, Request{Language: "en"})
+	sound := slow.Audio
+	slow.Audio = func() ([]float32, error) { <-read; return sound() }
+	var wg sync.WaitGroup
+	for range 6 { // more than are read ahead of their places
+		wg.Go(func() {
+			if r, err := e.Transcribe(t.Context(), slow); err != nil || r.Err != nil {
+				t.Errorf("%v, %v", r, err)
+			}
+		})
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for range 3 {
+		if _, err := e.Transcribe(ctx, chirp(300, 1, Request{Language: "en"})); err != nil {
+			t.Errorf("beside slow ones: %v", err)
+		}
+	}
+	close(read)
+	wg.Wait()
 }
 
 // TestOneBadRequestFailsAlone checks the reasons of bad requests, and that the others are served.

@@ -36,7 +36,11 @@ var nanoEngine = sync.OnceValues(func() (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return New(m, b, adapters, byLanguage, Options{Languages: []string{"ca", "cs", "de", "en", "es", "fi", "fr", "hi", "mr", "pl"}})
+	languages, err := nano.Languages()
+	if err != nil {
+		return nil, err
+	}
+	return New(m, b, adapters, byLanguage, Options{Written: languages})
 })
 
 // openNano returns the engine with the embedded model.

@@ -61,10 +61,15 @@ func (p *Plan) take(q *taskQueue) *task {
 	return t
 }
 
-// load begins to load recordings as far ahead as is allowed.
+// load begins to load recordings: as many as there are places, so that a short one does not wait for long ones to be read, and
+// as far ahead as is allowed.
 func (s *Scheduler) load(p *Plan) {
 	for _, priority := range inOrder {
-		for s.ahead[priority] < s.options.Ahead && len(s.unloaded[priority]) > 0 {
+		most := s.options.Ahead
+		if priority == Normal { // live sound needs no reading, and nobody waits for bulk
+			most += max(0, s.options.MaxWindows-s.admitted)
+		}
+		for s.ahead[priority] < most && len(s.unloaded[priority]) > 0 {
 			t := s.unloaded[priority][0]
 			s.unloaded[priority] = s.unloaded[priority][1:]
 			t.busy, t.ahead = true, true

@@ -106,6 +106,18 @@ func (r *Routes) of(client, language string, has func(name string) bool) string 
 	return name
 }
 
+// own reports whether a language has an adapter of its own for a client: not the client's default, which is any language's.
+func (r *Routes) own(client, language string, has func(name string) bool) bool {
+	name, ok := r.Clients[client].Languages[language]
+	if !ok {
+		name, ok = r.Languages[language]
+	}
+	if !ok {
+		return r.ByName && has(language)
+	}
+	return name != None
+}
+
 // allows reports whether a client may have an adapter that its own routes do not give it.
 func (c *ClientRoutes) allows(name string) bool {
 	return c.Allowed == nil || slices.Contains(c.Allowed, name)

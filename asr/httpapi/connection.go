@@ -35,7 +35,7 @@ func NewHTTPServer(addr string, h http.Handler, logger *slog.Logger) *http.Serve
 type timedBody struct {
 	io.ReadCloser
 	control *http.ResponseController
-	bytes   atomic.Int64 // that have come
+	bytes   atomic.Int64 // that were read: a handler may have left that to another goroutine
 }
 
 func newTimedBody(body io.ReadCloser, w http.ResponseWriter, timeout time.Duration) *timedBody {
@@ -52,6 +52,14 @@ func (b *timedBody) Read(p []byte) (int, error) {
 		b.control.SetReadDeadline(time.Time{})
 	}
 	return n, err
+}
+
+// taken returns how many bytes of the body were read; b may be nil.
+func (b *timedBody) taken() int64 {
+	if b == nil {
+		return 0
+	}
+	return b.bytes.Load()
 }
 
 // answerWriter notes what a handler answers, and gives each write its time.

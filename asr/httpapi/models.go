@@ -46,7 +46,7 @@ func (s *Server) listModels(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) showModel(w http.ResponseWriter, r *http.Request) error {
 	id := r.PathValue("id")
 	list := s.models(asr.ClientOf(r.Context()))
-	if slices.Contains(s.options.Models, id) || slices.Contains(openAIModels, id) {
+	if s.isModel(id) {
 		list[0].ID = id
 		return writeJSON(w, http.StatusOK, list[0])
 	}
@@ -103,6 +103,8 @@ func (s *Server) loadAdapter(w http.ResponseWriter, r *http.Request) error {
 		return invalid("lora_name", "the name of the adapter is missing")
 	case q.Path == "":
 		return invalid("lora_path", "the folder of the adapter is missing")
+	case s.isModel(q.Name):
+		return invalid("lora_name", "%q is the name of the model: requests for it would never get the adapter", clip(q.Name))
 	}
 	if _, err := s.engine.Adapter(q.Name); err == nil && !q.InPlace {
 		return invalid("lora_name", "the adapter %q is there already; load_inplace replaces it", clip(q.Name))

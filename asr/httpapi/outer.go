@@ -15,6 +15,8 @@ import (
 type record struct {
 	id     string
 	client string
+	quiet  bool       // see [Mount]
+	body   *timedBody // nil where there is none
 }
 
 type recordKey struct{}
@@ -55,7 +57,8 @@ func (s *Server) outer(mux http.Handler) http.Handler {
 			}
 		}()
 		if r.Body != nil && r.Body != http.NoBody {
-			r.Body = newTimedBody(r.Body, w, s.options.BodyTimeout)
+			l.body = newTimedBody(r.Body, w, s.options.BodyTimeout)
+			r.Body = l.body
 		}
 		if s.hosted(a, r) && s.cors(a, r) {
 			mux.ServeHTTP(a, r)
@@ -86,20 +89,19 @@ func (s *Server) told(r *http.Request, a *answerWriter, l *record, d time.Durati
 	if status == 0 {
 		status = http.StatusOK // nothing was written
 	}
-	var came int64
-	if body, ok := r.Body.(*timedBody); ok {
-		came = body.bytes.Load()
-	}
 	if m := s.options.Metrics; m != nil {
 		m.Request(route, status, d)
 	}
 	level := slog.LevelInfo
-	if status >= 500 && status != http.StatusServiceUnavailable {
+	switch {
+	case status >= 500 && status != http.StatusServiceUnavailable:
 		level = slog.LevelError
+	case l.quiet && status < 400:
+		level = slog.LevelDebug
 	}
 	s.options.Logger.LogAttrs(r.Context(), level, "request",
 		slog.String("request_id", l.id), slog.String("method", methodName(r)), slog.String("route", route), slog.Int("status", status),
-		slog.Duration("duration", d), slog.Int64("bytes_in", came), slog.Int64("bytes_out", a.bytes),
+		slog.Duration("duration", d), slog.Int64("bytes_in", l.body.taken()), slog.Int64("bytes_out", a.bytes),
 		slog.String("client", l.client))
 }
 

@@ -72,11 +72,16 @@ func (s *Server) wants(ctx context.Context, form *form, task string) (*wanted, e
 // openAIModels are the models of OpenAI's API for transcription, whose names clients have built in.
 var openAIModels = []string{"whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe", "gpt-4o-mini-transcribe-2025-03-20", "gpt-4o-mini-transcribe-2025-12-15"}
 
+// isModel reports whether a name is the model's.
+func (s *Server) isModel(name string) bool {
+	return slices.Contains(s.options.Models, name) || slices.Contains(openAIModels, name)
+}
+
 // model takes the model that a form names, and the adapter: a model may be an adapter by name, as in vLLM.
 func (s *Server) model(f *fields, q *asr.Request) {
 	q.Adapter, _ = f.text("adapter")
 	name, ok := f.text("model")
-	if !ok || slices.Contains(s.options.Models, name) || slices.Contains(openAIModels, name) {
+	if !ok || s.isModel(name) {
 		return
 	}
 	if s.adapter(q.Client, name) == nil {

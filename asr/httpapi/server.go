@@ -49,6 +49,10 @@ type Mount struct {
 	// Counted says that a request is one of Limits.Requests, and that Drain waits for it. It is Work too.
 	Counted bool
 
+	// Quiet says that there are many requests that tell little, such as those for a page's parts: the ones that succeed are
+	// logged at debug level.
+	Quiet bool
+
 	// Summary describes the mount in openapi.json. The default value is "": it is not listed there.
 	Summary string
 }
@@ -236,30 +240,31 @@ type route struct {
 	access  access
 	load    load
 	handler http.Handler
+	quiet   bool // see [Mount]
 }
 
 // routes returns the mux of all routes, mounts among them.
 func (s *Server) routes() (mux *http.ServeMux, err error) {
 	table := []route{
-		{"POST /v1/audio/transcriptions", keyed, counted, s.transcription("transcribe")},
-		{"POST /v1/audio/translations", keyed, counted, s.transcription("translate")},
-		{"GET /v1/models", keyed, light, s.handle(s.listModels)},
-		{"GET /v1/models/{id...}", keyed, light, s.handle(s.showModel)},
-		{"POST /v1/load_lora_adapter", keyOnly, work, s.handle(s.loadAdapter)},
-		{"POST /v1/unload_lora_adapter", keyOnly, work, s.handle(s.unloadAdapter)},
-		{"POST /v1/tokens", keyOnly, light, s.handle(s.issueToken)},
-		{"POST /v1/realtime/client_secrets", keyOnly, light, s.handle(s.issueSecret)},
-		{"POST /v1/auth/grant", keyOnly, light, s.handle(s.grantToken)},
-		{"GET /healthz", public, light, s.handle(s.healthz)},
-		{"GET /readyz", public, light, s.handle(s.readyz)},
-		{"GET /openapi.json", keyed, light, s.handle(s.showOpenAPI)},
+		{"POST /v1/audio/transcriptions", keyed, counted, s.transcription("transcribe"), false},
+		{"POST /v1/audio/translations", keyed, counted, s.transcription("translate"), false},
+		{"GET /v1/models", keyed, light, s.handle(s.listModels), false},
+		{"GET /v1/models/{id...}", keyed, light, s.handle(s.showModel), false},
+		{"POST /v1/load_lora_adapter", keyOnly, work, s.handle(s.loadAdapter), false},
+		{"POST /v1/unload_lora_adapter", keyOnly, work, s.handle(s.unloadAdapter), false},
+		{"POST /v1/tokens", keyOnly, light, s.handle(s.issueToken), false},
+		{"POST /v1/realtime/client_secrets", keyOnly, light, s.handle(s.issueSecret), false},
+		{"POST /v1/auth/grant", keyOnly, light, s.handle(s.grantToken), false},
+		{"GET /healthz", public, light, s.handle(s.healthz), true},
+		{"GET /readyz", public, light, s.handle(s.readyz), true},
+		{"GET /openapi.json", keyed, light, s.handle(s.showOpenAPI), false},
 	}
 	if s.options.MetricsHandler != nil {
 		who := keyed
 		if s.options.MetricsPublic {
 			who = public
 		}
-		table = append(table, route{"GET /metrics", who, light, s.options.MetricsHandler})
+		table = append(table, route{"GET /metrics", who, light, s.options.MetricsHandler, true})
 	}
 	fallback := true
 	for pattern, m := range s.options.Mount {
@@ -276,12 +281,12 @@ func (s *Server) routes() (mux *http.ServeMux, err error) {
 		} else if m.Work {
 			l = work
 		}
-		table = append(table, route{pattern, who, l, m.Handler})
+		table = append(table, route{pattern, who, l, m.Handler, m.Quiet})
 		fallback = fallback && pattern != "/"
 	}
 	mux = http.NewServeMux()
 	if fallback {
-		table = append(table, route{"/", public, light, s.handle(s.notFound(mux))})
+		table = append(table, route{"/", public, light, s.handle(s.notFound(mux)), false})
 	}
 	defer func() { // what two patterns that cannot stand beside each other do to a mux
 		if fault := recover(); fault != nil {
@@ -297,6 +302,7 @@ func (s *Server) routes() (mux *http.ServeMux, err error) {
 // guard lets those in who may use a route, while there is work to be begun.
 func (s *Server) guard(to route) http.Handler {
 	return s.handle(func(w http.ResponseWriter, r *http.Request) error {
+		logged(r).quiet = to.quiet
 		if to.access != public {
 			who, err := s.auth.identify(r)
 			if err != nil {

@@ -1,13 +1,16 @@
 package httpapi_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -88,6 +91,38 @@ func TestEveryRequestIsLoggedAndCounted(t *testing.T) {
 	}
 	if !strings.Contains(log.String(), "client=anna") {
 		t.Errorf("no client is in the log:\n%s", &log)
+	}
+}
+
+// TestLogLines checks that a body without a length is counted, and at which level a request is logged that is one of many.
+func TestLogLines(t *testing.T) {
+	var log logBuffer
+	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Has("fail") {
+			w.WriteHeader(http.StatusNotFound)
+		}
+	})
+	_, url := newServer(t, newFakeEngine(), httpapi.Options{Logger: log.logger(), Mount: map[string]httpapi.Mount{"GET /assets/": {Handler: page, Quiet: true}}})
+	body, kind := formOf(t, field{"file", tone(0.1)})
+	r, err := http.NewRequest("POST", url+"/v1/audio/transcriptions", struct{ io.Reader }{bytes.NewReader(body)}) // whose length is unknown
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", kind)
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if want := fmt.Sprintf("status=200 .*bytes_in=%d ", len(body)); !regexp.MustCompile(want).MatchString(log.String()) {
+		t.Errorf("log, want %s:\n%s", want, log.String())
+	}
+	for path, level := range map[string]string{"/assets/a.js": "DEBUG", "/healthz": "DEBUG", "/readyz": "DEBUG", "/assets/a.js?fail": "INFO", "/v1/models": "INFO"} {
+		before := len(log.String())
+		ask(t, "GET", url+path, nil)
+		if line := log.String()[before:]; !strings.Contains(line, "level="+level+" ") {
+			t.Errorf("%s, want level %s:\n%s", path, level, line)
+		}
 	}
 }
 
@@ -351,6 +386,8 @@ func TestAdapters(t *testing.T) {
 	load(adminKey, "fi", "", "").failed(t, 400, "invalid_value")
 	load(adminKey, "fi", "broken", "").failed(t, 400, "invalid_request")
 	load(adminKey, "cs", "fi", "").failed(t, 400, "invalid_value")
+	load(adminKey, "whisper-1", "fi", "").failed(t, 400, "invalid_value") // the model's name, under which no adapter is reached
+	load(adminKey, "glossa", "fi", `,"load_inplace":true`).failed(t, 400, "invalid_value")
 	for _, path := range []string{"fi", "inside", filepath.Join(allowed, "fi")} {
 		if a := load(adminKey, "fi", path, `,"load_inplace":true`); a.status != 200 || a.body != "Success: LoRA adapter 'fi' added successfully.\n" {
 			t.Errorf("%s: %d %s", path, a.status, a.body)

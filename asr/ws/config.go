@@ -31,6 +31,9 @@ func typeOf(message []byte) (string, error) {
 		Type *string `json:"type"`
 	}
 	if err := json.Unmarshal(message, &m); err != nil {
+		if wrong := new(json.UnmarshalTypeError); errors.As(err, &wrong) { // which speaks of Go's types
+			return "", invalid("the message is no JSON object whose type is a string")
+		}
 		return "", invalid("the message is no JSON object: %v", err)
 	}
 	if m.Type == nil {

@@ -15,7 +15,8 @@
 //
 // The first message is a config, and ready answers it. Committed text never changes. The seq of events rises. Every
 // session ends with done, and no connection closes with 1000 before it. An error that ends the connection is a message
-// first, and the close code says whose fault it was:
+// first, and the close code says whose fault it was. Where a client sends what cannot be taken in the midst of a session, text of
+// what came before it follows the error, and done:
 //
 //	1000  done
 //	1001  draining: the server shuts down, or the session's own end came from there

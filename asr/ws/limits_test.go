@@ -12,6 +12,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"glossa/asr"
+	"glossa/audio"
 )
 
 // TestLimits exceeds each limit of time and number: the client is told which, and the close code whose fault it is.
@@ -29,9 +30,9 @@ func TestLimits(t *testing.T) {
 		"overrun": {func(o *Options, e *fakeEngine) {
 			o.OverrunTimeout = short
 			e.made = func(f *fakeSession) { f.busy = func() bool { return true } }
-		}, []any{plain, fakeSound(0, 16000)}, CodeOverrun, 1008, false},
+		}, []any{plain, fakeSound(0, 16000)}, CodeOverrun, 1008, true},
 		"session":           {func(o *Options, _ *fakeEngine) { o.Limits.Session = short }, []any{plain}, CodeSessionLimit, 1008, true},
-		"sound":             {func(o *Options, _ *fakeEngine) { o.Limits.Session = 3 * time.Second }, []any{plain, make([]byte, 64000), make([]byte, 64000)}, CodeSessionLimit, 1008, false},
+		"sound":             {func(o *Options, _ *fakeEngine) { o.Limits.Session = 3 * time.Second }, []any{plain, make([]byte, 64000), make([]byte, 64000)}, CodeSessionLimit, 1008, true},
 		"sessions":          {func(o *Options, e *fakeEngine) { o.Limits.Sessions = 1 }, []any{plain}, CodeBusy, 1013, false},
 		"sessions of files": {func(o *Options, e *fakeEngine) { o.Limits.Sessions = 1 }, []any{`{"type":"config","encoding":"webm"}`}, CodeBusy, 1013, false},
 		"engine is full":    {func(o *Options, e *fakeEngine) { o.Listen = failing(asr.ErrBusy) }, []any{plain}, CodeBusy, 1013, false},
@@ -58,6 +59,37 @@ func TestLimits(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestFaultAmidSound sends what cannot be taken in the midst of a session: text of what came before it follows, all of it, and done.
+func TestFaultAmidSound(t *testing.T) {
+	for name, fault := range map[string]any{
+		"no JSON": "{{", "unknown type": `{"type":"dance"}`, "config": plain, "odd sound": []byte{1, 2, 3}, "oversize": make([]byte, 1<<21),
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, url := start(t, quick(&fakeEngine{}))
+			const samples = 3 * audio.SampleRate
+			whole := raw(t, url)
+			say(t, whole, plain, fakeSound(0, samples), `{"type":"close"}`)
+			good, _ := messagesOf(t, whole)
+			conn := raw(t, url)
+			say(t, conn, plain, fakeSound(0, samples), fault)
+			all, code := messagesOf(t, conn)
+			if finalsOf(all) != finalsOf(good) || finalsOf(good) == "" || all[len(all)-1]["type"] != TypeDone || code == 1000 {
+				t.Errorf("close %d, text %q, want %q: %v", code, finalsOf(all), finalsOf(good), all)
+			}
+		})
+	}
+}
+
+// finalsOf is the text of all finals.
+func finalsOf(all []anyMessage) (text string) {
+	for _, m := range all {
+		if s, ok := m["text"].(string); ok && m["type"] == TypeFinal {
+			text += s
+		}
+	}
+	return text
 }
 
 func failing(err error) func(context.Context, asr.ListenOptions) (Session, error) {

@@ -48,7 +48,7 @@ const (
 	TypeUtteranceEnd  = "utterance_end"  // an Event: EndMS, that of the last word
 	TypeAck           = "ack"            // an Event: AudioMS and AudioBytes of sound that a resumed session does not need again, FinalMS
 	TypeLag           = "lag"            // an Event: MS that text is behind
-	TypeError         = "error"          // an Event: Code and Message; the connection closes where it is Fatal
+	TypeError         = "error"          // an Event: Code and Message; the connection closes at once where it is Fatal
 	TypeDone          = "done"           // an Event, the last of every session: AudioMS and Segments
 )
 

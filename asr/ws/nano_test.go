@@ -34,7 +34,11 @@ var nanoEngine = sync.OnceValues(func() (*asr.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return asr.New(m, b, adapters, byLanguage, asr.Options{Languages: []string{"ca", "cs", "de", "en", "es", "fi", "fr", "hi", "mr", "pl"}})
+	languages, err := nano.Languages()
+	if err != nil {
+		return nil, err
+	}
+	return asr.New(m, b, adapters, byLanguage, asr.Options{Written: languages})
 })
 
 // nanoServer serves the embedded model.

@@ -37,6 +37,9 @@ func (c *conn) read() (echoed bool, how outcome) {
 				continue
 			}
 			if !errors.Is(err, errEnding) {
+				if c.endFaulty(err) {
+					return false, broken
+				}
 				if c.fail(err) {
 					return false, failed
 				}
@@ -77,6 +80,9 @@ func (c *conn) lookUp(err error) (echoed bool, how outcome) {
 		c.fail(c.idle(live))
 		return false, broken
 	case errors.As(err, &f):
+		if c.endFaulty(f) {
+			return false, broken
+		}
 		c.fail(f)
 		return false, failed
 	}
@@ -92,9 +98,29 @@ func (c *conn) endEarly(why failure, l *live) {
 	if c.fail(&why) {
 		return
 	}
-	if err := c.endSound(); err != nil && !errors.Is(err, asr.ErrCancelled) {
-		c.fail(err)
+	err := c.endSound()
+	if err == nil || errors.Is(err, asr.ErrCancelled) || failureOf(err).close == websocket.ClosePolicyViolation {
+		return // sound that ends within a packet has text, too
 	}
+	c.fail(err)
+}
+
+// endFaulty ends the sound of a session of /v1/stream whose client has sent what cannot be taken: what came before it is
+// heard, and the connection closes behind done. It reports whether that is so.
+func (c *conn) endFaulty(err error) bool {
+	f := failureOf(err)
+	c.mu.Lock()
+	l := c.live
+	ends := c.resumable && l != nil && c.closing == nil && (f.close == websocket.ClosePolicyViolation || f.close == websocket.CloseMessageTooBig)
+	if ends && c.concluded == nil {
+		c.concluded = f
+	}
+	c.mu.Unlock()
+	if ends {
+		l.sound.giveUp()
+		c.endEarly(*f, l)
+	}
+	return ends
 }
 
 // idle is the failure of a client that sends nothing.

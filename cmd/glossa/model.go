@@ -60,6 +60,11 @@ func (f *modelFlags) engine() (*asr.Engine, error) {
 		return nil, err
 	}
 	options := asr.Options{SchedulerOptions: asr.SchedulerOptions{MaxWindows: f.Batch}, Routes: routes, AdapterMemory: int64(f.AdapterMemory), Observer: f.observer, Speakers: f.speakers}
+	if f.Model == nanoName {
+		if options.Written, err = nanoLanguages(); err != nil {
+			return nil, err
+		}
+	}
 	if f.Model != nanoName && (f.Adapters != "" || len(f.AdapterDir) > 0) { // nano is as fast by what other machines measured
 		if options.Strategies, err = strategyOptions(m, b, f.Batch); err != nil {
 			return nil, err

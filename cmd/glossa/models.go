@@ -96,7 +96,10 @@ func embeddedRows() ([]modelRow, error) {
 		return nil, err
 	}
 	defer checkpoint.Close()
-	model := modelRow{Name: nanoName, Kind: hub.Model, Languages: languagesOf(checkpoint), Revision: embedded}
+	model := modelRow{Name: nanoName, Kind: hub.Model, Revision: embedded}
+	if model.Languages, err = nanoLanguages(); err != nil {
+		return nil, err
+	}
 	for _, name := range checkpoint.Names() {
 		t, _ := checkpoint.Tensor(name)
 		model.Size += t.End - t.Begin

@@ -125,7 +125,7 @@ func mountLive(mounts map[string]httpapi.Mount, live *ws.Server) {
 // mountPages adds the pages, which everybody may load; what a server does now, those with a key may know.
 func mountPages(mounts map[string]httpapi.Mount, pages http.Handler) {
 	for _, pattern := range web.Patterns() {
-		mounts[pattern] = httpapi.Mount{Handler: pages, Public: !strings.HasSuffix(pattern, "/status.json")}
+		mounts[pattern] = httpapi.Mount{Handler: pages, Public: !strings.HasSuffix(pattern, "/status.json"), Quiet: true}
 	}
 }
 
@@ -145,9 +145,9 @@ func (f *serverFlags) about(s *service) web.About {
 		about.Model += ", not here"
 		return about
 	}
-	m := s.engine.Model()
+	codes := s.engine.Languages()
 	for _, l := range whisper.Languages() {
-		if m.Tokenizer.Knows(l.Code) {
+		if slices.Contains(codes, l.Code) {
 			about.Languages = append(about.Languages, web.Language{Code: l.Code, Name: l.Name})
 		}
 	}

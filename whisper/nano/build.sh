@@ -52,7 +52,7 @@ program() { go build -o "$data/glossa" ./cmd/glossa; }
 
 base() {
 	"$recipe/train.sh" "$data" base
-	go run ./whisper/nano/recipe -model "$data/base/model" -out whisper/nano/model
+	go run ./whisper/nano/recipe -model "$data/base/model" -languages "$base" -out whisper/nano/model
 }
 
 adapters() {

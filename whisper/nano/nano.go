@@ -13,6 +13,7 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"glossa/flora"
 	"glossa/whisper"
@@ -20,6 +21,28 @@ import (
 
 //go:embed model adapters
 var files embed.FS
+
+// languagesFile lists the codes of the languages that the base model writes. The recipe writes it beside the
+// model, which has tokens for all languages.
+const languagesFile = "model/languages.txt"
+
+// Languages returns the codes of the languages that nano writes: those of the base model, then those that it
+// has an adapter for.
+func Languages() ([]string, error) {
+	text, err := fs.ReadFile(files, languagesFile)
+	if err != nil {
+		return nil, fmt.Errorf("nano: %w", err)
+	}
+	adapters, err := fs.ReadDir(files, "adapters")
+	if err != nil {
+		return nil, fmt.Errorf("nano: %w", err)
+	}
+	codes := strings.Fields(string(text))
+	for _, dir := range adapters {
+		codes = append(codes, dir.Name())
+	}
+	return codes, nil
+}
 
 // Open returns the checkpoint of the base model, its adapters, and the name of the adapter of each
 // language that has one.

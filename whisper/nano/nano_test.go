@@ -3,6 +3,7 @@ package nano_test
 import (
 	"context"
 	"io/fs"
+	"maps"
 	"math"
 	"path/filepath"
 	"slices"
@@ -75,6 +76,34 @@ func TestSize(t *testing.T) {
 	}
 	if total > maxBytes {
 		t.Errorf("the embedded files take %d bytes, at most %d are allowed", total, maxBytes)
+	}
+}
+
+// TestLanguages checks that the languages of nano are those that it is tested in, that it has a token for each, and an adapter for
+// those beside the base model's.
+func TestLanguages(t *testing.T) {
+	languages, err := nano.Languages()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, _, byLanguage, err := nano.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	base := languages[:len(languages)-len(byLanguage)]
+	for i, code := range languages {
+		if _, adapted := byLanguage[code]; !c.Tokenizer.Knows(code) || adapted != (i >= len(base)) {
+			t.Errorf("%s: known %v, adapted %v, the base model writes %q", code, c.Tokenizer.Knows(code), adapted, base)
+		}
+	}
+	tested := make(map[string]bool)
+	for _, u := range utterances(t) {
+		tested[u.Lang] = true
+	}
+	slices.Sort(languages)
+	if want := slices.Sorted(maps.Keys(tested)); !slices.Equal(languages, want) {
+		t.Errorf("languages %q, the test set has %q", languages, want)
 	}
 }
 
