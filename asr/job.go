@@ -3,6 +3,7 @@ package asr
 import (
 	"time"
 
+	"glossa/audio"
 	"glossa/flora"
 )
 
@@ -111,6 +112,9 @@ func (r *recording) read() error {
 		return err
 	}
 	if r.request.Speech == nil {
+		if silent, err := r.silent(pcm); err != nil || silent {
+			return err // it has no windows
+		}
 		return r.load(pcm)
 	}
 	p, err := newParallel(r, pcm)
@@ -122,6 +126,15 @@ func (r *recording) read() error {
 	err = first.load(p.pcm(first))
 	r.job.parallel = p
 	return err
+}
+
+// silent reports whether the request has the recording passed over.
+func (r *recording) silent(pcm []float32) (bool, error) {
+	if r.request.Silent == nil {
+		return false, nil
+	}
+	r.result.Duration = float64(len(pcm)) / audio.SampleRate
+	return r.request.Silent(pcm)
 }
 
 // read goes on with a recording that has been read.

@@ -60,8 +60,8 @@ const (
 // is not so all the time.
 const paceOver, paceUnder = 3, 2
 
-// clearLanguage is the probability from which on a detected language is sure.
-const clearLanguage = 0.6
+// clearLanguage is the probability from which on a detected language is sure: it has more than all others together.
+const clearLanguage = 0.5
 
 // liveSpan is a stretch of speech.
 type liveSpan struct {

@@ -48,6 +48,8 @@ func newRecording(q Request, m *whisper.Model) (*recording, error) {
 		return nil, invalid("timestamps of a decoding without them")
 	case q.Words != nil && !(q.Words.SilenceThreshold >= 0):
 		return nil, invalid("silence threshold of %v s", q.Words.SilenceThreshold)
+	case q.Silent != nil && (q.Speech != nil || q.Mel != nil):
+		return nil, invalid("silence is asked for beside speech or a log-mel")
 	case q.Clips != nil && q.Speech != nil:
 		return nil, invalid("clips of a recording whose speech is looked for")
 	case !validClips(q.Clips):

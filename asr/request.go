@@ -82,6 +82,10 @@ type Request struct {
 	// recording is heard from its beginning to its end.
 	Speech func(pcm []float32) ([]audio.Span, error)
 
+	// Silent reports that a recording holds no speech at all, which then is not decoded and yields nothing; it cannot stand
+	// beside Speech or Mel. The default value is nil: all is decoded, and the model may hear text in noise.
+	Silent func(pcm []float32) (bool, error)
+
 	// Decoding says how windows are decoded.
 	Decoding Decoding
 

@@ -52,7 +52,7 @@ func (s *Server) wants(ctx context.Context, form *form, task string) (*wanted, e
 	w.shape(f)
 	s.languages(f, q)
 	decoding(f, &q.Decoding)
-	q.Speech = s.speech(ctx, f)
+	s.speech(ctx, f, q)
 	if f.choice("priority", asr.Normal.String(), asr.Bulk.String()) == asr.Bulk.String() {
 		q.Priority = asr.Bulk
 	}
@@ -202,11 +202,13 @@ type vadConfig struct {
 	Threshold         *float64 `json:"threshold"`
 }
 
-// speech returns what finds speech, nil where a form does not ask for it: vad_filter does, and OpenAI's chunking_strategy, which is
-// auto, or server_vad with its parameters, as an object in JSON or as fields of their own.
-func (s *Server) speech(ctx context.Context, f *fields) func([]float32) ([]audio.Span, error) {
+// speech sets what finds speech, where a form asks for it: vad_filter does, and OpenAI's chunking_strategy, which is
+// auto, or server_vad with its parameters, as an object in JSON or as fields of their own. Where it says nothing, a recording
+// without any speech is not decoded: Whisper hears text in noise.
+func (s *Server) speech(ctx context.Context, f *fields, q *asr.Request) {
 	const field = "chunking_strategy"
 	var filter bool
+	said := len(f.values["vad_filter"]) > 0
 	f.flag("vad_filter", &filter)
 	var c vadConfig
 	strategy, _ := f.text(field)
@@ -236,12 +238,21 @@ func (s *Server) speech(ctx context.Context, f *fields) func([]float32) ([]audio
 	if c != (vadConfig{}) && c.Type != "server_vad" {
 		f.fail(field, "the type %q is not server_vad", clip(c.Type))
 	}
-	if !filter {
-		return nil
-	}
 	o := s.speechOptions(f, c)
-	return func(pcm []float32) ([]audio.Span, error) { return findSpeech(ctx, s.options.Detector(), pcm, o) }
+	switch {
+	case filter:
+		q.Speech = func(pcm []float32) ([]audio.Span, error) { return findSpeech(ctx, s.options.Detector(), pcm, o) }
+	case !said:
+		o.MinSpeech = shortestWord
+		q.Silent = func(pcm []float32) (bool, error) {
+			spans, err := findSpeech(ctx, s.options.Detector(), pcm, o)
+			return len(spans) == 0, err
+		}
+	}
 }
+
+// shortestWord is the least speech for which a recording is decoded.
+const shortestWord = 100 * time.Millisecond
 
 // speechOptions returns how speech is found: padded and cut as faster-whisper's vad_filter does, where the client does not say
 // otherwise.

@@ -113,7 +113,10 @@ func TestFields(t *testing.T) {
 		if pcm, err := got.Audio(); err == nil && len(pcm) != audio.SampleRate/2 {
 			t.Errorf("%s: %d samples", name, len(pcm))
 		}
-		got.Audio = nil
+		if silent := got.Silent != nil; silent == (name == "no chunking") {
+			t.Errorf("%s: silence is looked for: %t", name, silent)
+		}
+		got.Audio, got.Silent = nil, nil
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s:\n%+v, want\n%+v", name, got, want)
 		}
@@ -139,7 +142,7 @@ func TestSpeechIsLookedFor(t *testing.T) {
 		{{"chunking_strategy[type]", "server_vad"}, {"chunking_strategy[silence_duration_ms]", "300"}, {"chunking_strategy[threshold]", "0.4"}},
 	} {
 		a := post(t, url+transcriptions, append(fields, field{"file", tone(1)})...)
-		if a.status != 200 || e.last().Speech == nil {
+		if a.status != 200 || e.last().Speech == nil || e.last().Silent != nil {
 			t.Errorf("%v: %d %s", fields, a.status, a.body)
 			continue
 		}
