@@ -1,97 +1,23 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"glossa/asr/web/nodetest"
 )
 
 // clientsDir are scripts for node that use the clients of others.
 const clientsDir = "testdata/clients"
 
-// nodeModules returns the folder that the packages of testdata/clients/package.json are installed in, once for
-// all runs of the tests. The test is skipped where there is no npm, or no registry.
-func nodeModules(t *testing.T) string {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("SKIP: clients from npm, for -short")
-	}
-	list, err := os.ReadFile(filepath.Join(clientsDir, "package.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Skipf("SKIP: a folder for clients from npm, absent: %v", err)
-	}
-	dir := filepath.Join(cache, "glossa-test", "clients")
-	if have, err := os.ReadFile(filepath.Join(dir, "package.json")); err == nil && bytes.Equal(have, list) {
-		return dir
-	}
-	npm, err := exec.LookPath("npm")
-	if err != nil {
-		t.Skipf("SKIP: npm, absent: %v", err)
-	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	fresh, err := os.MkdirTemp(filepath.Dir(dir), "new-*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(fresh)
-	if err := os.WriteFile(filepath.Join(fresh, "package.json"), list, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
-	defer cancel()
-	c := exec.CommandContext(ctx, npm, "install", "--prefix", fresh, "--no-audit", "--no-fund")
-	if out, err := c.CombinedOutput(); err != nil {
-		t.Skipf("SKIP: openai and @deepgram/sdk, which npm cannot install: %v\n%s", err, out)
-	}
-	if err := os.RemoveAll(dir); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(fresh, dir); err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
-
-// runScript runs a script of testdata/clients and decodes what it writes.
-func runScript(t *testing.T, script string, got any, environment ...string) {
-	t.Helper()
-	node, err := exec.LookPath("node")
-	if err != nil {
-		t.Skipf("SKIP: node, absent: %v", err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	c := exec.CommandContext(ctx, node, script)
-	c.Env = append(os.Environ(), environment...)
-	c.WaitDelay = 5 * time.Second
-	var stderr bytes.Buffer
-	c.Stderr = &stderr
-	out, err := c.Output()
-	if err != nil {
-		t.Fatalf("%s: %v\n%s%s", script, err, &stderr, out)
-	}
-	if err := json.Unmarshal(out, got); err != nil {
-		t.Fatalf("%s: %v\n%s", script, err, out)
-	}
-}
-
 // clientServer starts a server with a key and a certificate, and returns what scripts need to know to have it transcribe a clip.
 func clientServer(t *testing.T, clip string) []string {
 	t.Helper()
-	modules := nodeModules(t)
+	modules := nodetest.Modules(t, nodetest.OpenAI, nodetest.Deepgram, nodetest.WS)
 	cert, key := newCertificate(t)
 	base := startServer(t, "--tls-cert", cert, "--tls-key", key, "--api-key", "tester=sesame-open")
 	wav := filepath.Join(t.TempDir(), "clip.wav")
@@ -143,7 +69,7 @@ func TestOpenAIClient(t *testing.T) {
 			Deltas, Transcript string
 		}
 	}
-	runScript(t, filepath.Join(clientsDir, "openai.mjs"), &got, environment...)
+	nodetest.Run(t, time.Minute, &got, filepath.Join(clientsDir, "openai.mjs"), environment...)
 	if !slices.Contains(got.Models, "nano") {
 		t.Errorf("models %v", got.Models)
 	}
@@ -209,7 +135,7 @@ func TestDeepgramClient(t *testing.T) {
 			SpeechFinal bool            `json:"speech_final"`
 		}
 	}
-	runScript(t, filepath.Join(clientsDir, "deepgram.mjs"), &got, environment...)
+	nodetest.Run(t, time.Minute, &got, filepath.Join(clientsDir, "deepgram.mjs"), environment...)
 	if c := got.File.Results.Channels; len(c) != 1 || len(c[0].Alternatives) != 1 || !strings.EqualFold(c[0].Alternatives[0].Transcript, clientText) || len(c[0].Alternatives[0].Words) != 6 {
 		t.Errorf("file: %+v", got.File)
 	}

@@ -18,6 +18,7 @@ const arrows = `
 	asr/httpapi             -> asr audio flora whisper
 	asr/metrics             -> asr
 	asr/web                 -> asr
+	asr/web/nodetest        ->
 	asr/ws                  -> asr audio
 	audio                   ->
 	cmd/glossa              -> *

@@ -2,10 +2,12 @@ package main
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"glossa/asr/web/nodetest"
 )
 
 // pageScript speaks into the page of a server with a browser, and says what came of it.
@@ -15,17 +17,7 @@ const pageScript = "../../asr/web/testdata/listen.mjs"
 // and checks that the clip's text is committed, never taken back, and in what the page saves. GLOSSA_SHOTS may name a folder for
 // screenshots.
 func TestPageWithABrowser(t *testing.T) {
-	modules := nodeModules(t)
-	chromium := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if path, err := exec.LookPath(name); err == nil {
-			chromium = path
-			break
-		}
-	}
-	if chromium == "" {
-		t.Skip("SKIP: Chromium, absent")
-	}
+	modules, chromium := nodetest.Modules(t, nodetest.Playwright), nodetest.Chromium(t)
 	shots := os.Getenv("GLOSSA_SHOTS")
 	base := startServer(t)
 	pcm, err := readAudio(t.Context(), filepath.Join(clipsDir, filepath.FromSlash(clientClip)))
@@ -43,7 +35,7 @@ func TestPageWithABrowser(t *testing.T) {
 		State, Notice, Language     string
 		Files                       map[string]string
 	}
-	runScript(t, pageScript, &got, "BASE="+base+"/", "CHROMIUM="+chromium, "PLAYWRIGHT="+modules, "CLIP="+clip, "SECONDS=9", "SHOTS="+shots)
+	nodetest.Run(t, time.Minute, &got, pageScript, "BASE="+base+"/", "CHROMIUM="+chromium, "PLAYWRIGHT="+modules, "CLIP="+clip, "SECONDS=9", "SHOTS="+shots)
 	if !strings.Contains(got.Committed, clientText) || len(got.Retracted)+len(got.Faults)+len(got.Problems) > 0 {
 		t.Errorf("%+v", got)
 	}
