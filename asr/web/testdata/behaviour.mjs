@@ -8,9 +8,9 @@ import { committed, faults, launch, open, saved, shoot, tabbed } from './browser
 const server = new AsyncLocalStorage(); // the address of that which a check speaks to
 const control = (what, query = '') => fetch(new URL(`fake/${what}${query}`, server.getStore()), { method: 'POST' });
 const seen = async () => (await fetch(new URL('fake/seen', server.getStore()))).json();
-const state = (page, name) => page.waitForFunction((s) => document.body.dataset.state === s, name, { timeout: 20000 });
-const notice = (page, pattern) => page.waitForFunction((p) => new RegExp(p).test(document.getElementById('notice-text').textContent), pattern, { timeout: 15000 });
-const segments = (page, n) => page.waitForFunction((k) => document.querySelectorAll('#transcript .segment').length >= k, n, { timeout: 30000 });
+const state = (page, name) => page.waitForFunction((s) => document.body.dataset.state === s, name, { timeout: 60000 });
+const notice = (page, pattern) => page.waitForFunction((p) => new RegExp(p).test(document.getElementById('notice-text').textContent), pattern, { timeout: 60000 });
+const segments = (page, n) => page.waitForFunction((k) => document.querySelectorAll('#transcript .segment').length >= k, n, { timeout: 60000 });
 
 const browser = await launch();
 const only = process.env.ONLY ? new RegExp(process.env.ONLY) : null;
@@ -158,10 +158,12 @@ check('a broken connection is resumed', { allowed: /WebSocket|ERR_/ }, async ({ 
   await start(page);
   await segments(page, 2);
   const before = await committed(page);
+  await control('refuse', '?code=1013'); // so that there is time to look
   await control('break');
   await state(page, 'reconnecting');
   assert.match(await page.textContent('#state'), /Your sound is kept/);
   await page.selectOption('#language', 'hi');
+  await control('refuse', '?code=0');
   await state(page, 'live');
   assert.ok((await committed(page)).startsWith(before));
   await segments(page, 3);

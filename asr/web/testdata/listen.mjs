@@ -6,7 +6,7 @@ const seconds = Number(process.env.SECONDS ?? 10);
 const browser = await launch();
 const { page, problems } = await open(browser, './');
 await page.click('#start');
-await page.waitForFunction(() => document.body.dataset.state === 'live', null, { timeout: 20000 });
+await page.waitForFunction(() => document.body.dataset.state === 'live', null, { timeout: 60000 });
 await page.waitForTimeout(seconds * 1000);
 await shoot(page, 'listen-live');
 await page.click('#start');
