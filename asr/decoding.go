@@ -104,11 +104,6 @@ func Off() float64 { return math.NaN() }
 
 // withDefaults returns the options with the values that zeros stand for.
 func (d Decoding) withDefaults() Decoding {
-	set := func(x *float64, value float64) {
-		if *x == 0 {
-			*x = value
-		}
-	}
 	set(&d.CompressionRatioThreshold, compressionRatioThreshold)
 	set(&d.LogProbThreshold, logProbThreshold)
 	set(&d.NoSpeechThreshold, noSpeechThreshold)

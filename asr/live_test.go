@@ -44,7 +44,7 @@ func TestLiveSession(t *testing.T) {
 						t.Errorf("%+v", e)
 					}
 					for i, w := range e.Words {
-						if w.Word != f.words[i].text || w.Start != seconds(f.words[i].start) || i < 7 && w.End != seconds(f.words[i].end) {
+						if w.Word != f.words[i].text || w.Start != frameTime(f.words[i].start) || i < 7 && w.End != frameTime(f.words[i].end) {
 							t.Errorf("word %+v, want %+v", w, f.words[i])
 						}
 					}

@@ -185,13 +185,13 @@ func (c *liveCore) begin() {
 			continue
 		}
 		s := c.spans[0]
-		c.segment = &liveSegment{number: c.segments, from: s.from, heard: s.start, language: c.liveOptions.language, lastEnd: seconds(s.start)}
+		c.segment = &liveSegment{number: c.segments, from: s.from, heard: s.start, language: c.liveOptions.language, lastEnd: frameTime(s.start)}
 		c.segments++
 		if s.end == s.from {
 			c.final(nil, hypothesis{language: c.segment.language})
 			continue
 		}
-		c.emit(Event{Kind: SpeechStarted, Start: seconds(s.start), End: seconds(s.start)})
+		c.emit(Event{Kind: SpeechStarted, Start: frameTime(s.start), End: frameTime(s.start)})
 		c.finish()
 	}
 }
@@ -328,7 +328,7 @@ func (c *liveCore) commit(a *ask, h hypothesis, words, tail []heardWord) {
 		}
 		return
 	}
-	n := c.policy.commits(agreement{seg.before, tail, seconds(a.to), (a.to - a.from) / whisper.FramesPerToken})
+	n := c.policy.commits(agreement{seg.before, tail, frameTime(a.to), (a.to - a.from) / whisper.FramesPerToken})
 	seg.committed = append(seg.committed, tokensOf(tail[:n])...)
 	if seg.before = tail[n:]; n > 0 {
 		seg.lastEnd = tail[n-1].End
@@ -350,6 +350,3 @@ func (c *liveCore) sane(h hypothesis, words, tail []heardWord) []heardWord {
 
 // loops reports whether a text repeats itself so much that it is none.
 func (h hypothesis) loops() bool { return h.compressionRatio > compressionRatioThreshold }
-
-// seconds returns the time of a frame.
-func seconds(frame int) float64 { return frameTime(frame) }

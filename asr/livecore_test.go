@@ -156,7 +156,7 @@ func (w *liveWorld) hypothesis(words []string) hypothesis {
 		start, end, _ := strings.Cut(times, "-")
 		from, _ := strconv.Atoi(start)
 		to, _ := strconv.Atoi(end)
-		hw := heardWord{WordTiming: whisper.WordTiming{Start: seconds(w.asked.from + from), End: seconds(w.asked.from + to), Probability: 1}}
+		hw := heardWord{WordTiming: whisper.WordTiming{Start: frameTime(w.asked.from + from), End: frameTime(w.asked.from + to), Probability: 1}}
 		hw.attended, _ = strconv.Atoi(attended)
 		if text = strings.TrimPrefix(" "+text, " _"); text == "" {
 			panic("no word in " + word)
@@ -192,7 +192,7 @@ func (w *liveWorld) show() {
 			fmt.Fprintf(w.out, " %v", e.Err)
 		}
 		if e.sounded > 0 {
-			fmt.Fprintf(w.out, ", new to %.2f", seconds(e.sounded))
+			fmt.Fprintf(w.out, ", new to %.2f", frameTime(e.sounded))
 		}
 		fmt.Fprintf(w.out, ", heard %.2f, needed from %.2f\n", e.Heard, e.Acked)
 	}

@@ -50,8 +50,8 @@ func (c *liveCore) place(words []heardWord, a *ask) int {
 	if len(words) == 0 {
 		return 0
 	}
-	to := seconds(a.to - edgeFrames)
-	for _, from := range [...]float64{seconds(a.from + max((a.to-a.from)*2/5, leastCut)), seconds(a.from + leastCut)} {
+	to := frameTime(a.to - edgeFrames)
+	for _, from := range [...]float64{frameTime(a.from + max((a.to-a.from)*2/5, leastCut)), frameTime(a.from + leastCut)} {
 		best, bestLevel, bestEnds := 0, float32(0), false
 		for i := max(c.covering(words), 1); i <= len(words); i++ {
 			end := words[i-1].End
@@ -128,7 +128,7 @@ func (c *liveCore) loudness(frame int) (level float32, ok bool) {
 func (c *liveCore) take(a *ask, h hypothesis, words, rest []heardWord, at int) {
 	seg := c.segment
 	e := c.finalOf(words, h)
-	e.Heard, e.Acked = seconds(a.to), seconds(at)
+	e.Heard, e.Acked = frameTime(a.to), frameTime(at)
 	if e.Text != "" {
 		c.emit(e)
 		seg.begun = true

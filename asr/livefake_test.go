@@ -189,7 +189,7 @@ func (f *fakeSpeech) result(a *ask, q Request) *Result {
 		if i == len(f.words)-1 || f.words[i+1].start > w.end { // the silence behind a word is part of it now and then
 			end = min(a.to-a.from, end+a.to*7%40)
 		}
-		h.aligned.Words = append(h.aligned.Words, whisper.WordTiming{Word: word, Start: seconds(start), End: seconds(end), Probability: 1})
+		h.aligned.Words = append(h.aligned.Words, whisper.WordTiming{Word: word, Start: frameTime(start), End: frameTime(end), Probability: 1})
 		for range word.Tokens {
 			h.aligned.Attended = append(h.aligned.Attended, end/2-1)
 		}

@@ -38,7 +38,7 @@ func (a *ask) hypothesis(r *Result, h *hearing) hypothesis {
 		language: r.Language, languageProb: r.LanguageProb, adapter: r.Adapter,
 		avgLogProb: h.avgLogProb, compressionRatio: h.compressionRatio, err: r.Err,
 	}
-	offset, at := seconds(a.from), 0
+	offset, at := frameTime(a.from), 0
 	for _, w := range h.aligned.Words {
 		word := heardWord{WordTiming: w}
 		word.Start, word.End = word.Start+offset, word.End+offset

@@ -140,7 +140,7 @@ func untimed(events []timedEvent) (all []Event) {
 func commitDelays(events []timedEvent) (delays []float64) {
 	for _, e := range events {
 		if e.sounded > 0 {
-			delays = append(delays, e.at-seconds(e.sounded))
+			delays = append(delays, e.at-frameTime(e.sounded))
 		}
 	}
 	return delays

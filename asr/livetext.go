@@ -18,7 +18,7 @@ func (c *liveCore) partial(h hypothesis, added, tentative []heardWord) {
 		return
 	}
 	seg.shown = [2]string{e.Committed, e.Tentative}
-	e.Start, e.End = seconds(seg.from), seconds(seg.heard)
+	e.Start, e.End = frameTime(seg.from), frameTime(seg.heard)
 	e.commitment(added)
 	c.emit(e)
 }
@@ -45,10 +45,10 @@ func (c *liveCore) final(words []heardWord, h hypothesis) {
 	e := c.finalOf(words, h)
 	e.SpeechFinal, e.Finalized = true, span.finalized
 	c.spans, c.ended = c.spans[1:], span.end
-	if e.Acked = seconds(span.end); len(c.spans) > 0 {
-		e.Acked = seconds(c.spans[0].from)
+	if e.Acked = frameTime(span.end); len(c.spans) > 0 {
+		e.Acked = frameTime(c.spans[0].from)
 	}
-	e.Heard = max(seconds(seg.heard), e.Acked)
+	e.Heard = max(frameTime(seg.heard), e.Acked)
 	c.emit(e)
 	if span.end > span.from {
 		c.emit(Event{Kind: UtteranceEnd, Start: seg.lastEnd, End: seg.lastEnd, Heard: e.Heard, Acked: e.Acked, Language: h.language})
@@ -65,7 +65,7 @@ func (c *liveCore) finalOf(words []heardWord, h hypothesis) Event {
 		tokens = seg.committed
 	}
 	e := Event{Kind: Final, Text: c.text(tokens), Language: h.language, Adapter: h.adapter, AvgLogProb: h.avgLogProb}
-	e.Start, e.End = seconds(seg.from), seg.lastEnd
+	e.Start, e.End = frameTime(seg.from), seg.lastEnd
 	if n := len(words); n > 0 {
 		e.Start, e.End = words[0].Start, words[n-1].End
 		if seg.lastEnd = e.End; c.words {
@@ -101,14 +101,14 @@ func (c *liveCore) fail(a *ask, err error) {
 	seg, span := c.segment, &c.spans[0]
 	if len(seg.committed) > 0 {
 		e := c.finalOf(nil, hypothesis{language: seg.language})
-		e.Heard, e.Acked = seconds(seg.heard), seconds(seg.from)
+		e.Heard, e.Acked = frameTime(seg.heard), frameTime(seg.from)
 		c.emit(e)
 	}
 	to := a.to
 	if span.end != none {
 		to = min(to, span.end)
 	}
-	c.emit(Event{Kind: Failed, Err: err, Start: seconds(a.from), End: seconds(to), Heard: seconds(to), Acked: seconds(to),
+	c.emit(Event{Kind: Failed, Err: err, Start: frameTime(a.from), End: frameTime(to), Heard: frameTime(to), Acked: frameTime(to),
 		Finalized: span.finalized && span.end == to})
 	if c.segment = nil; span.end == to {
 		c.spans, c.ended = c.spans[1:], to
@@ -125,7 +125,7 @@ func (c *liveCore) emit(e Event) {
 		e.Seq = c.seq
 	}
 	if e.Kind == SpeechStarted || e.Kind == Partial {
-		e.Heard, e.Acked = seconds(c.segment.heard), seconds(c.segment.from)
+		e.Heard, e.Acked = frameTime(c.segment.heard), frameTime(c.segment.from)
 	}
 	c.events = append(c.events, e)
 }

@@ -234,7 +234,7 @@ func (s *Session) tellLag(now time.Time) bool {
 		return true
 	}
 	s.lag = liveLag{now, late}
-	return s.outbox.put(Event{Kind: Lag, Behind: behind, Heard: seconds(s.core.heard())})
+	return s.outbox.put(Event{Kind: Lag, Behind: behind, Heard: frameTime(s.core.heard())})
 }
 
 // end ends the session.

@@ -1,5 +1,10 @@
 package audio
 
+import (
+	"context"
+	"slices"
+)
+
 import "time"
 
 // Detector tells, frame by frame of a stream of samples at SampleRate, how probably each is speech: voice activity detection (VAD).
@@ -25,6 +30,19 @@ func SpeechProbs(d Detector, pcm []float32) []float32 {
 // tells of pcm, in any chunks. d must be new or flushed.
 func FindSpeech(d Detector, pcm []float32, o SpeechOptions) []Span {
 	return SpeechSpans(SpeechProbs(d, pcm), d.FrameSamples(), len(pcm), o)
+}
+
+// FindSpeechContext is FindSpeech until ctx is done, whose error it then returns.
+func FindSpeechContext(ctx context.Context, d Detector, pcm []float32, o SpeechOptions) ([]Span, error) {
+	const chunk = 60 * SampleRate
+	var probs []float32
+	for part := range slices.Chunk(pcm, chunk) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		probs = d.Push(probs, part)
+	}
+	return SpeechSpans(d.Flush(probs), d.FrameSamples(), len(pcm), o), nil
 }
 
 // SpeechStream finds where speech starts and ends while it is spoken (VADIterator of Silero VAD). It serves one stream, and is not safe

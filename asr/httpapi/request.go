@@ -241,11 +241,13 @@ func (s *Server) speech(ctx context.Context, f *fields, q *asr.Request) {
 	o := s.speechOptions(f, c)
 	switch {
 	case filter:
-		q.Speech = func(pcm []float32) ([]audio.Span, error) { return findSpeech(ctx, s.options.Detector(), pcm, o) }
+		q.Speech = func(pcm []float32) ([]audio.Span, error) {
+			return audio.FindSpeechContext(ctx, s.options.Detector(), pcm, o)
+		}
 	case !said:
 		o.MinSpeech = shortestWord
 		q.Silent = func(pcm []float32) (bool, error) {
-			spans, err := findSpeech(ctx, s.options.Detector(), pcm, o)
+			spans, err := audio.FindSpeechContext(ctx, s.options.Detector(), pcm, o)
 			return len(spans) == 0, err
 		}
 	}
@@ -276,17 +278,4 @@ func (s *Server) speechOptions(f *fields, c vadConfig) audio.SpeechOptions {
 		f.fail("chunking_strategy", "%s", plain(err))
 	}
 	return o
-}
-
-// findSpeech returns the spans of speech in a recording, or the error of ctx once that is done.
-func findSpeech(ctx context.Context, d audio.Detector, pcm []float32, o audio.SpeechOptions) ([]audio.Span, error) {
-	const chunk = 60 * audio.SampleRate
-	var probs []float32
-	for part := range slices.Chunk(pcm, chunk) {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		probs = d.Push(probs, part)
-	}
-	return audio.SpeechSpans(d.Flush(probs), d.FrameSamples(), len(pcm), o), nil
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"time"
 
 	"glossa/audio"
@@ -103,14 +102,5 @@ func openSilero(name string) (*audio.Silero, error) {
 
 // speech returns the spans of speech in a recording, or the error of ctx once that is done.
 func (v *vad) speech(ctx context.Context, pcm []float32) ([]audio.Span, error) {
-	const chunk = 60 * audio.SampleRate
-	d := v.newDetector()
-	var probs []float32
-	for part := range slices.Chunk(pcm, chunk) {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		probs = d.Push(probs, part)
-	}
-	return audio.SpeechSpans(d.Flush(probs), d.FrameSamples(), len(pcm), v.options), nil
+	return audio.FindSpeechContext(ctx, v.newDetector(), pcm, v.options)
 }
