@@ -37,6 +37,15 @@ type Limits struct {
 
 	// Session is how long a live session may last. The default value is 12 h.
 	Session time.Duration `json:"session_ns"`
+
+	// Jobs is the number of jobs that wait, of a model and priority together with all others. The default value is 10,000.
+	Jobs int `json:"jobs"`
+
+	// JobBytes is the size of a job's file. The default value is 512 MiB.
+	JobBytes int64 `json:"job_bytes"`
+
+	// JobsKept is how long a job that is finished can be asked for. The default value is 7 days.
+	JobsKept time.Duration `json:"jobs_kept_ns"`
 }
 
 // WithDefaults returns the limits with the default value in each field that is 0.
@@ -51,6 +60,9 @@ func (l Limits) WithDefaults() Limits {
 	set(&l.Idle, 30*time.Second)
 	set(&l.Resume, 30*time.Second)
 	set(&l.Session, 12*time.Hour)
+	set(&l.Jobs, 10_000)
+	set(&l.JobBytes, 512<<20)
+	set(&l.JobsKept, 7*24*time.Hour)
 	return l
 }
 

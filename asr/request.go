@@ -89,6 +89,15 @@ type Request struct {
 	// Decoding says how windows are decoded.
 	Decoding Decoding
 
+	// Checkpoint is told what it takes to go on behind each window, as soon as that is done, in the manner of Segment. The default
+	// value is nil: nobody is.
+	Checkpoint func(Checkpoint)
+
+	// Resume are the checkpoints of a request that was broken off, which this one goes on with. What is behind them alone is told to
+	// Segment and Checkpoint; the result is that of all. Where they are not of this request's sound, model or options the error is
+	// ErrInvalid. The default value is nil: it begins at the beginning.
+	Resume []Checkpoint
+
 	// Segment is told each segment of the recording as soon as it is final, in their order. It is called on the engine's
 	// goroutine and must neither wait nor call the engine; it is called no more once the result is there, but may be for a moment after ctx has
 	// ended. The default value is nil: the result alone tells.

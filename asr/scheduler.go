@@ -113,6 +113,24 @@ const (
 // String returns the name of the priority.
 func (p Priority) String() string { return [...]string{"normal", "live", "bulk"}[p] }
 
+// MarshalText returns the name of the priority.
+func (p Priority) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText reads the name of a priority, "" as Normal. The error is ErrInvalid.
+func (p *Priority) UnmarshalText(text []byte) error {
+	if len(text) == 0 {
+		*p = Normal
+		return nil
+	}
+	for _, of := range []Priority{Normal, Live, Bulk} {
+		if string(text) == of.String() {
+			*p = of
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: priority %q is none of live, normal, bulk", ErrInvalid, text)
+}
+
 // Target is the time after which a text is wanted where nothing else is said.
 func (p Priority) Target() time.Duration {
 	return [...]time.Duration{10 * time.Second, time.Second, time.Minute}[p]

@@ -15,8 +15,13 @@ import (
 // all. The tests of a package may import more. A new arrow is a decision: make it here.
 const arrows = `
 	asr                     -> whisper whisper/tensor flora audio
-	asr/httpapi             -> asr audio flora whisper
+	asr/httpapi             -> asr asr/params audio flora whisper
+	asr/jobs                -> asr
+	asr/jobs/broker         ->
+	asr/jobs/outbound       ->
 	asr/metrics             -> asr
+	asr/params              -> asr audio
+	asr/simulate            -> asr
 	asr/web                 -> asr
 	asr/web/nodetest        ->
 	asr/ws                  -> asr audio
@@ -56,6 +61,8 @@ const libraries = `
 	github.com/jfreymuth/vorbis       <- audio
 	github.com/mewkiz/flac            <- audio
 	github.com/mjibson/go-dsp         <- audio
+	github.com/nats-io/nats.go        <- asr/jobs asr/jobs/broker cmd/glossa
+	github.com/nats-io/nats-server/v2 <- asr/jobs/broker
 	github.com/pion/opus              <- audio
 	github.com/prometheus/client_golang <- asr/metrics
 	github.com/rivo/uniseg            <- cmd/glossa

@@ -20,6 +20,9 @@ type limitFlags struct {
 	Idle         time.Duration `name:"limit-idle" group:"Limits" placeholder:"TIME" help:"How long a live client may send nothing. (LIMIT)"`
 	Resume       time.Duration `name:"limit-resume" group:"Limits" placeholder:"TIME" help:"How long a live session whose connection broke waits for its client. (LIMIT)"`
 	Session      time.Duration `name:"limit-session" group:"Limits" placeholder:"TIME" help:"How long a live session may last. (LIMIT)"`
+	Jobs         int           `name:"limit-jobs" group:"Limits" placeholder:"N" help:"Jobs that wait. (LIMIT)"`
+	JobBytes     byteSize      `name:"limit-job-bytes" group:"Limits" placeholder:"SIZE" help:"The size of a job's file. (LIMIT)"`
+	JobsKept     time.Duration `name:"limit-jobs-kept" group:"Limits" placeholder:"TIME" help:"How long a job that is finished can be asked for. (LIMIT)"`
 }
 
 // limits returns what the flags say.
@@ -28,6 +31,7 @@ func (f *limitFlags) limits() asr.Limits {
 		RequestBytes: int64(f.RequestBytes), Decoded: f.Decoded, Requests: f.Requests,
 		Sessions: f.Sessions, Speakers: f.Speakers, FrameBytes: int64(f.FrameBytes),
 		Queued: f.Queued, Idle: f.Idle, Resume: f.Resume, Session: f.Session,
+		Jobs: f.Jobs, JobBytes: int64(f.JobBytes), JobsKept: f.JobsKept,
 	}
 }
 
@@ -49,6 +53,7 @@ func limitDefaults() map[string]string {
 		RequestBytes: byteSize(l.RequestBytes), Decoded: l.Decoded, Requests: l.Requests,
 		Sessions: l.Sessions, Speakers: l.Speakers, FrameBytes: byteSize(l.FrameBytes),
 		Queued: l.Queued, Idle: l.Idle, Resume: l.Resume, Session: l.Session,
+		Jobs: l.Jobs, JobBytes: byteSize(l.JobBytes), JobsKept: l.JobsKept,
 	}
 	defaults := make(map[string]string)
 	v := reflect.ValueOf(values)
