@@ -15,11 +15,19 @@ func isSound(path string) bool {
 	return slices.Contains(soundEndings, strings.ToLower(filepath.Ext(path)))
 }
 
-// readPairs returns the sound files of a folder and its subfolders that have a text, in the order of their
-// paths. What a text's white space is does not matter. Hidden files and folders are passed over.
-func readPairs(folder string, o DataOptions) ([]Utterance, error) {
-	var sounds []string
-	texts := make(map[string]bool) // paths
+// SoundFiles returns the sound files of a folder and its subfolders, told by their endings, in the order of their paths. Hidden files and
+// folders are passed over.
+func SoundFiles(folder string) (sounds []string, err error) {
+	err = walkShown(folder, func(path string) {
+		if isSound(path) {
+			sounds = append(sounds, path)
+		}
+	})
+	return sounds, err
+}
+
+// walkShown calls each with the files of a folder and its subfolders that are not hidden, in the order of their paths.
+func walkShown(folder string, each func(path string)) error {
 	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -28,16 +36,32 @@ func readPairs(folder string, o DataOptions) ([]Utterance, error) {
 		switch {
 		case hidden && entry.IsDir():
 			return fs.SkipDir
-		case hidden || entry.IsDir():
+		case !hidden && !entry.IsDir():
+			each(path)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("eval: data: %w", err)
+	}
+	return nil
+}
+
+// readPairs returns the sound files of a folder and its subfolders that have a text, in the order of their
+// paths. What a text's white space is does not matter. Hidden files and folders are passed over.
+func readPairs(folder string, o DataOptions) ([]Utterance, error) {
+	var sounds []string
+	texts := make(map[string]bool) // paths
+	err := walkShown(folder, func(path string) {
+		switch {
 		case isSound(path):
 			sounds = append(sounds, path)
 		case filepath.Ext(path) == ".txt":
 			texts[path] = true
 		}
-		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("eval: data: %w", err)
+		return nil, err
 	}
 	var utterances []Utterance
 	for _, sound := range sounds {

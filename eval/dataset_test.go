@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -164,4 +165,16 @@ func FuzzReadTable(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestSoundFiles(t *testing.T) {
+	dir := writeFiles(t, map[string]string{"b.wav": "", "sub/a.FLAC": "", "sub/a.txt": "", ".hidden/c.wav": "", ".d.wav": "", "notes.md": ""})
+	got, err := SoundFiles(dir)
+	want := []string{filepath.Join(dir, "b.wav"), filepath.Join(dir, "sub", "a.FLAC")}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%q, %v, want %q", got, err, want)
+	}
+	if _, err := SoundFiles(filepath.Join(dir, "nowhere")); err == nil {
+		t.Error("a folder that is not there")
+	}
 }

@@ -55,6 +55,21 @@ func ReadManifest(path string) ([]Utterance, error) {
 
 // DecodeManifest is ReadManifest from an open reader. path names the manifest in errors, and its folder is what paths are relative to.
 func DecodeManifest(r io.Reader, path string) ([]Utterance, error) {
+	return decodeManifest(r, path, true)
+}
+
+// ReadRecordings is ReadManifest of a manifest whose entries need no text: what is to be transcribed.
+func ReadRecordings(path string) ([]Utterance, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("eval: manifest: %w", err)
+	}
+	defer file.Close()
+	return decodeManifest(file, path, false)
+}
+
+// decodeManifest reads a manifest whose entries need a text, or do not.
+func decodeManifest(r io.Reader, path string, needsText bool) ([]Utterance, error) {
 	var (
 		utterances []Utterance
 		bad        []error
@@ -78,7 +93,7 @@ func DecodeManifest(r io.Reader, path string) ([]Utterance, error) {
 		}
 		var u Utterance
 		if err == nil {
-			u, err = decodeUtterance(line)
+			u, err = decodeUtterance(line, needsText)
 		}
 		switch {
 		case err == nil:
@@ -136,7 +151,7 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 }
 
 // decodeUtterance returns the entry that a line holds, its path as written.
-func decodeUtterance(line []byte) (u Utterance, err error) {
+func decodeUtterance(line []byte, needsText bool) (u Utterance, err error) {
 	if !utf8.Valid(line) {
 		return u, fmt.Errorf("%w: not UTF-8", ErrManifest)
 	}
@@ -155,7 +170,7 @@ func decodeUtterance(line []byte) (u Utterance, err error) {
 		required bool
 	}{
 		{fieldAudio, &u.AudioFilepath, true},
-		{fieldText, &u.Text, true},
+		{fieldText, &u.Text, needsText},
 		{fieldLength, &u.Duration, false},
 		{fieldLang, &u.Lang, false},
 		{fieldOffset, &offset, false},

@@ -172,3 +172,17 @@ func FuzzDecodeManifest(f *testing.F) {
 		}
 	})
 }
+
+func TestRecordingsNeedNoText(t *testing.T) {
+	manifest := filepath.Join(t.TempDir(), "m.jsonl")
+	if err := os.WriteFile(manifest, []byte(`{"audio_filepath": "a.wav", "lang": "cs"}`+"\n"+`{"audio_filepath": "b.wav", "text": "b", "duration": 2}`+"\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	got, err := ReadRecordings(manifest)
+	if err != nil || len(got) != 2 || got[0].Lang != "cs" || got[0].Text != "" || got[1].Duration != 2 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if _, err := ReadManifest(manifest); !errors.Is(err, ErrManifest) {
+		t.Errorf("a manifest without a text: %v", err)
+	}
+}
