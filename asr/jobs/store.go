@@ -92,13 +92,7 @@ func (s *Store) Watch(ctx context.Context, client, id string) iter.Seq2[asr.JobE
 }
 
 // Backlog is what waits, or runs, of a model and priority.
-type Backlog struct {
-	Model    string
-	Priority asr.Priority
-	State    asr.JobState // queued or running
-	Jobs     int
-	Audio    float64 // seconds of sound that has no text yet, as far as its duration is known
-}
+type Backlog = asr.JobBacklog
 
 // Backlog returns what is not final, in the order of models, priorities and states.
 func (s *Store) Backlog() []Backlog { return nil }
