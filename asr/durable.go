@@ -102,6 +102,9 @@ func (a JobAudio) Reader() (r io.Reader, size int64) {
 	return bytes.NewReader(a.Bytes), int64(len(a.Bytes))
 }
 
+// ErrQueueFull says that as many jobs wait as may. Nothing was submitted.
+var ErrQueueFull = fmt.Errorf("%w: as many jobs wait as may", ErrBusy)
+
 // ErrKeyReused says that the key of a submission is that of a job with other sound, or another model or params.
 var ErrKeyReused = fmt.Errorf("%w: the key is that of another job", ErrInvalid)
 
