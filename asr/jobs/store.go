@@ -55,7 +55,7 @@ var errTODO = errors.New("jobs: not there yet")
 // Open returns the store on the broker of a connection, which it sets up where that is new. The connection stays the caller's.
 func Open(ctx context.Context, nc *nats.Conn, o Options) (*Store, error) { return nil, errTODO }
 
-// Submit submits a job, and returns it. !created: it was there before.
+// Submit submits a job, and returns it. !created: it was there before. Of its errors asr.ErrQueueFull and ErrKeyReused have names of their own.
 func (s *Store) Submit(ctx context.Context, q asr.Submission) (j asr.Job, created bool, err error) {
 	return asr.Job{}, false, errTODO
 }
@@ -92,13 +92,7 @@ func (s *Store) Watch(ctx context.Context, client, id string) iter.Seq2[asr.JobE
 }
 
 // Backlog is what waits, or runs, of a model and priority.
-type Backlog struct {
-	Model    string
-	Priority asr.Priority
-	State    asr.JobState // queued or running
-	Jobs     int
-	Audio    float64 // seconds of sound that has no text yet, as far as its duration is known
-}
+type Backlog = asr.JobBacklog
 
 // Backlog returns what is not final, in the order of models, priorities and states.
 func (s *Store) Backlog() []Backlog { return nil }
