@@ -35,6 +35,14 @@ func (s *Store) settle(ctx context.Context, r *record) error {
 	return nil
 }
 
+// forget deletes what a failed job that is begun anew had: its dead letter, and its sound unless that is the new one's too.
+func (s *Store) forget(ctx context.Context, before *record, object string) {
+	s.purge(ctx, s.dead, subjectDead+before.ID)
+	if before.Object != "" && before.Object != object {
+		s.deleteSound(before.Object)
+	}
+}
+
 // queueCallback queues the callback of a final job, once for each time that it ends.
 func (s *Store) queueCallback(ctx context.Context, r *record) error {
 	b, err := encodeEvent(asr.JobEvent{Job: r.Job})
@@ -99,4 +107,6 @@ func (s *Store) message(ctx context.Context, sequence uint64) (*jetstream.RawStr
 }
 
 // isGone reports whether a message is not there any more.
-func isGone(err error) bool { return errors.Is(err, jetstream.ErrMsgNotFound) || isCode(err, jetstream.JSErrCodeMessageNotFound) }
+func isGone(err error) bool {
+	return errors.Is(err, jetstream.ErrMsgNotFound) || isCode(err, jetstream.JSErrCodeMessageNotFound)
+}

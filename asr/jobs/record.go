@@ -33,7 +33,11 @@ func (s *Store) create(ctx context.Context, r *record) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", asr.ErrInternal, err)
 	}
-	revision, err := s.records.Create(ctx, r.ID, b)
+	var options []jetstream.KVCreateOpt
+	if r.State.Final() {
+		options = append(options, jetstream.KeyTTL(s.kept))
+	}
+	revision, err := s.records.Create(ctx, r.ID, b, options...)
 	if errors.Is(err, jetstream.ErrKeyExists) || isWrongSequence(err) {
 		return errExists
 	}
@@ -65,25 +69,21 @@ func (s *Store) read(ctx context.Context, id string) (*record, error) {
 }
 
 // change reads the record of a job, has it changed and writes it, again and again while others are faster. Where to returns an error,
-// nothing is written, and that is the error.
+// nothing is written, and that is the error, but for errFaster, which says that a newer record is awaited.
 func (s *Store) change(ctx context.Context, id string, to func(*record) error) (*record, error) {
 	for {
 		r, err := s.read(ctx, id)
 		if err != nil {
 			return nil, err
 		}
-		if err := to(r); err != nil {
-			return r, err
+		if err = to(r); err == nil {
+			err = s.write(ctx, r)
 		}
-		err = s.write(ctx, r)
 		if !errors.Is(err, errFaster) {
 			return r, err
 		}
-		// A replica may answer a read with what was before, for a moment.
-		select {
-		case <-ctx.Done():
-			return nil, brokerError("write the record of "+id, ctx.Err())
-		case <-time.After(time.Millisecond):
+		if err := pause(ctx); err != nil { // a replica may answer a read with what was before, for a moment
+			return nil, err
 		}
 	}
 }

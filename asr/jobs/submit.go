@@ -163,7 +163,7 @@ func (s *Store) record(ctx context.Context, r, before *record, duplicate bool) (
 		return nil, false, err
 	}
 	if before != nil {
-		s.forget(ctx, before)
+		s.forget(ctx, before, r.Object)
 	}
 	return r, true, nil
 }

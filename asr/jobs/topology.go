@@ -80,7 +80,10 @@ func makeTopology(ctx context.Context, js jetstream.JetStream, o Options) (*topo
 func chooseSettings(ctx context.Context, js jetstream.JetStream, o Options) (*topology, error) {
 	t := &topology{maxJobs: int64(o.Limits.Jobs), kept: o.Limits.JobsKept, replicas: o.Replicas}
 	for name, take := range map[string]func(jetstream.StreamConfig){
-		streamJobs: func(c jetstream.StreamConfig) { setWhereZero(&t.maxJobs, c.MaxMsgs); setWhereZero(&t.replicas, c.Replicas) },
+		streamJobs: func(c jetstream.StreamConfig) {
+			setWhereZero(&t.maxJobs, c.MaxMsgs)
+			setWhereZero(&t.replicas, c.Replicas)
+		},
 		streamDead: func(c jetstream.StreamConfig) { setWhereZero(&t.kept, c.MaxAge-longer) },
 	} {
 		stream, err := js.Stream(ctx, name)

@@ -23,12 +23,3 @@ func (s *Store) Retry(ctx context.Context, client, id string) (asr.Job, error) {
 
 // Run does what a broker needs somebody to do, on one or many machines: dead letters get their reasons. It returns when ctx ends.
 func (s *Store) Run(ctx context.Context) error { return errTODO }
-
-func (s *Store) forget(ctx context.Context, before *record) {
-	s.purge(ctx, s.dead, subjectDead+before.ID)
-	if before.Object != "" {
-		s.deleteSound(before.Object)
-	}
-}
-
-var errSuperseded = errors.New("jobs: another worker has begun the job since")

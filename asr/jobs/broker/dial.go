@@ -145,7 +145,9 @@ func lasting(name string, to *slog.Logger) []nats.Option {
 				to.Warn("the connection to the broker broke", "error", err)
 			}
 		}),
-		nats.ReconnectHandler(func(nc *nats.Conn) { to.Info("the connection to the broker is back", "server", nc.ConnectedUrlRedacted()) }),
+		nats.ReconnectHandler(func(nc *nats.Conn) {
+			to.Info("the connection to the broker is back", "server", nc.ConnectedUrlRedacted())
+		}),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
 			subject := ""
 			if sub != nil {
