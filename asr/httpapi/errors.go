@@ -26,7 +26,8 @@ type apiError struct {
 	param      string // the field that is at fault, "" where none is
 	code       string
 	retryAfter time.Duration
-	cause      error // logged, never sent
+	cause      error      // logged, never sent
+	job        *jobObject // the job whose state is at fault
 }
 
 // Error implements error.
@@ -64,7 +65,11 @@ func (e *apiError) body() map[string]any {
 		}
 		return s
 	}
-	return map[string]any{"error": map[string]any{"message": e.message, "type": e.kind(), "param": null(e.param), "code": null(e.code)}}
+	body := map[string]any{"error": map[string]any{"message": e.message, "type": e.kind(), "param": null(e.param), "code": null(e.code)}}
+	if e.job != nil {
+		body["job"] = e.job
+	}
+	return body
 }
 
 // busy and draining are the answers to what comes too much, and too late.

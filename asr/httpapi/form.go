@@ -27,6 +27,7 @@ const (
 type form struct {
 	fields asr.Params // by name without []
 	file   *spool     // nil where there is none
+	name   string     // of the file, as the client has it
 }
 
 // close frees the file.
@@ -51,13 +52,12 @@ func bodyError(err error) *apiError {
 	return nil
 }
 
-// readForm reads a form with a file to be kept in a spool.
-func (s *Server) readForm(w http.ResponseWriter, r *http.Request) (*form, error) {
+// readForm reads a form with a file of at most so many bytes, which is kept in a spool.
+func (s *Server) readForm(w http.ResponseWriter, r *http.Request, limit int64) (*form, error) {
 	boundary, err := boundaryOf(r)
 	if err != nil {
 		return nil, err
 	}
-	limit := s.options.Limits.RequestBytes
 	if r.ContentLength > limit+maxFormBytes {
 		return nil, fileTooLarge(limit)
 	}
@@ -101,10 +101,12 @@ func boundaryOf(r *http.Request) (string, error) {
 		return "", wrong("the Content-Type has no boundary")
 	}
 	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
-		return "", wrong("the body must not be compressed")
+		return "", errCompressed
 	}
 	return params["boundary"], nil
 }
+
+var errCompressed = &apiError{status: http.StatusUnsupportedMediaType, code: "unsupported_media_type", message: "the body must not be compressed"}
 
 func fileTooLarge(limit int64) *apiError {
 	return &apiError{status: http.StatusRequestEntityTooLarge, param: "file", code: "file_too_large", message: fmt.Sprintf("the file has more than %d bytes, which is the most: compress it, or cut it into parts", limit)}
@@ -129,6 +131,7 @@ func (f *form) read(parts *multipart.Reader, limit int64, to *spool) error {
 		case name == "":
 			return &apiError{status: http.StatusBadRequest, code: "invalid_form", message: "a part of the form has no name"}
 		case name == "file":
+			f.name = part.FileName()
 			err = f.readFile(part, limit, to)
 		default:
 			err = f.readField(part, name, &total)

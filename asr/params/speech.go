@@ -11,8 +11,8 @@ import (
 	"glossa/audio"
 )
 
-// strategy is the param that says how speech is found.
-const strategy = "chunking_strategy"
+// Chunking is the param that says how speech is found: auto, or the text of an object in JSON.
+const Chunking = "chunking_strategy"
 
 // vadConfig is OpenAI's server_vad.
 type vadConfig struct {
@@ -50,26 +50,26 @@ func (r Reader) speech(ctx context.Context, f *Fields, q *asr.Request) {
 
 // chunking takes the chunking_strategy: auto, or server_vad with its parameters, as an object in JSON or as fields of their own.
 func chunking(f *Fields) (c vadConfig, ok bool) {
-	value, _ := f.Text(strategy)
+	value, _ := f.Text(Chunking)
 	switch {
 	case strings.HasPrefix(strings.TrimSpace(value), "{"):
 		d := json.NewDecoder(strings.NewReader(value))
 		d.DisallowUnknownFields()
 		if err := d.Decode(&c); err != nil {
-			f.Fail(strategy, "this is not the object that is wanted: %s", strings.TrimPrefix(err.Error(), "json: "))
+			f.Fail(Chunking, "this is not the object that is wanted: %s", strings.TrimPrefix(err.Error(), "json: "))
 		}
 		ok = true
 	case value == "auto":
 		ok = true
 	case value != "" && value != "null":
-		f.Fail(strategy, "%q is neither auto nor an object of type server_vad", Clip(value))
+		f.Fail(Chunking, "%q is neither auto nor an object of type server_vad", Clip(value))
 	}
-	if t, is := f.Text(strategy + "[type]"); is {
+	if t, is := f.Text(Chunking + "[type]"); is {
 		c.Type, ok = t, true
 	}
 	member := func(name string, to **float64) {
 		var x float64
-		if f.number(strategy+"["+name+"]", 0, 1e6, &x) {
+		if f.number(Chunking+"["+name+"]", 0, 1e6, &x) {
 			*to = &x
 		}
 	}
@@ -77,7 +77,7 @@ func chunking(f *Fields) (c vadConfig, ok bool) {
 	member("silence_duration_ms", &c.SilenceDurationMS)
 	member("threshold", &c.Threshold)
 	if c != (vadConfig{}) && c.Type != "server_vad" {
-		f.Fail(strategy, "the type %q is not server_vad", Clip(c.Type))
+		f.Fail(Chunking, "the type %q is not server_vad", Clip(c.Type))
 	}
 	return c, ok
 }
@@ -94,7 +94,7 @@ func (r Reader) speechOptions(f *Fields, c vadConfig) audio.SpeechOptions {
 	milliseconds := func(ms *float64, to *time.Duration) {
 		const most = 10_000
 		if ms != nil && !(*ms >= 0 && *ms <= most) {
-			f.Fail(strategy, "%v ms are not from 0 to %d", *ms, most)
+			f.Fail(Chunking, "%v ms are not from 0 to %d", *ms, most)
 		} else if ms != nil {
 			*to = time.Duration(*ms * float64(time.Millisecond))
 		}
@@ -105,7 +105,7 @@ func (r Reader) speechOptions(f *Fields, c vadConfig) audio.SpeechOptions {
 		o.Threshold, o.NegThreshold = float32(*c.Threshold), 0
 	}
 	if err := o.Check(); err != nil {
-		f.Fail(strategy, "%s", strings.TrimPrefix(err.Error(), "audio: "))
+		f.Fail(Chunking, "%s", strings.TrimPrefix(err.Error(), "audio: "))
 	}
 	return o
 }
