@@ -3,7 +3,6 @@ package jobs
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -88,11 +87,7 @@ type hooks struct {
 // [Hook], signed as Standard Webhooks 1.0 says, of which any answer of 2xx is the end. Others are tried again, each time after as long as has passed
 // since the job's end, for about a day; 410 is not. A receiver may get one twice, with the same webhook-id.
 func (s *Store) RunHooks(ctx context.Context, o HookOptions) error {
-	log := s.o.Logger
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
-	h, err := newHooks(o, s.hooks, log)
+	h, err := newHooks(o, s.hooks, s.log)
 	if err != nil {
 		return err
 	}
@@ -172,8 +167,8 @@ func (h *hooks) take(ctx context.Context, slots chan struct{}, handle func(jetst
 // later, so that it holds up nobody.
 func (h *hooks) handle(ctx context.Context, m jetstream.Msg, running *sync.WaitGroup, slots chan struct{}) {
 	free := func() { <-slots }
-	var e asr.JobEvent
-	if err := json.Unmarshal(m.Data(), &e); err != nil || e.Job.Callback == "" {
+	e, err := decodeEvent(m.Data())
+	if err != nil || e.Job.Callback == "" {
 		defer free()
 		h.end(m, h.log.With("subject", m.Subject()), verdict{hookRefused, 0, "the message is not understood"})
 		return
