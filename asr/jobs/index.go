@@ -25,6 +25,7 @@ type entry struct {
 	created           int64 // nanoseconds since 1970
 	written           int64 // likewise
 	revision          uint64
+	sequence          uint64 // of its message
 }
 
 // compare orders entries by age, the oldest first.
@@ -171,7 +172,7 @@ func (x *index) put(r *record, written time.Time) {
 	}
 	e.client, e.model, e.state = x.intern(r.Client), x.intern(r.Model), asr.JobState(x.intern(string(r.State)))
 	e.priority, e.audio, e.done = r.Priority, r.Audio, r.Done
-	e.written, e.revision = written.UnixNano(), r.revision
+	e.written, e.revision, e.sequence = written.UnixNano(), r.revision, r.Sequence
 }
 
 // intern returns one copy of texts that many records share. The lock is held.

@@ -14,11 +14,12 @@ import (
 
 // Headers of messages. Those that begin with Nats- are the broker's.
 const (
-	headerClient = "Asr-Client"
-	headerAudio  = "Asr-Audio-Seconds" // where it is known
-	headerReason = "Asr-Reason"        // of a dead letter
-	headerTrace  = "traceparent"       // W3C trace context
-	headerAgain  = "Asr-Again"         // revision of the record, failed or cancelled, that the message begins anew
+	headerClient  = "Asr-Client"
+	headerAudio   = "Asr-Audio-Seconds" // where it is known
+	headerReason  = "Asr-Reason"        // of a dead letter
+	headerSubject = "Asr-Subject"       // that a dead letter came on
+	headerTrace   = "traceparent"       // W3C trace context
+	headerAgain   = "Asr-Again"         // revision of the record, failed or cancelled, that the message begins anew
 )
 
 // What bounds a message besides its sound, in bytes. A consumer's name, which holds a model's token, has 255 at most.

@@ -82,7 +82,7 @@ func (s *Store) change(ctx context.Context, id string, to func(*record) error) (
 		if !errors.Is(err, errFaster) {
 			return r, err
 		}
-		if err := pause(ctx); err != nil { // a replica may answer a read with what was before, for a moment
+		if err := pause(ctx); err != nil {
 			return nil, err
 		}
 	}

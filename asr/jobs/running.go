@@ -264,17 +264,6 @@ func pause(ctx context.Context) error {
 	}
 }
 
-// letter is a message of ASR_JOBS, and why it is a dead one.
-type letter struct {
-	subject  string
-	header   nats.Header
-	data     []byte
-	sequence uint64
-	stored   time.Time
-	attempt  int // 0: any
-	reason   string
-}
-
 // parsed is what a message says: also where it is not understood there is a record of it, with an id.
 type parsed struct {
 	message *Message

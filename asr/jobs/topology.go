@@ -127,10 +127,10 @@ func (t *topology) makeStreams(ctx context.Context, js jetstream.JetStream) erro
 	streams := []streamOf{
 		{&t.jobs, jetstream.StreamConfig{Name: streamJobs, Subjects: subjectsOfJobs(), Retention: jetstream.WorkQueuePolicy,
 			Discard: jetstream.DiscardNew, MaxMsgs: t.maxJobs, Duplicates: duplicateTime}},
-		{&t.windows, jetstream.StreamConfig{Name: streamWindows, Subjects: []string{subjectWindows + "*"}, MaxAge: t.kept + longer, AllowDirect: true}},
+		{&t.windows, jetstream.StreamConfig{Name: streamWindows, Subjects: []string{subjectWindows + "*"}, MaxAge: t.kept + longer}},
 		{&t.advisory, jetstream.StreamConfig{Name: streamAdvisory, Retention: jetstream.WorkQueuePolicy, MaxAge: t.kept,
 			Subjects: []string{subjectMaxDeliveries + ">", subjectTerminated + ">"}}},
-		{&t.dead, jetstream.StreamConfig{Name: streamDead, Subjects: []string{subjectDead + "*"}, MaxAge: t.kept + longer, MaxMsgsPerSubject: 1, AllowDirect: true}},
+		{&t.dead, jetstream.StreamConfig{Name: streamDead, Subjects: []string{subjectDead + "*"}, MaxAge: t.kept + longer, MaxMsgsPerSubject: 1}},
 		{&t.hooks, jetstream.StreamConfig{Name: streamHooks, Subjects: []string{subjectHooks + "*"}, Retention: jetstream.WorkQueuePolicy,
 			MaxAge: t.kept, Duplicates: min(duplicateTime, t.kept)}},
 	}
@@ -151,17 +151,21 @@ func (t *topology) makeStreams(ctx context.Context, js jetstream.JetStream) erro
 
 // makeBuckets makes those of keys and of objects. Records and sound of jobs that are not final do not expire.
 func (t *topology) makeBuckets(ctx context.Context, js jetstream.JetStream) error {
+	records, results := bucketStream(bucketJobs), bucketStream(bucketResults)
+	records.AllowMsgTTL, records.SubjectDeleteMarkerTTL = true, markerTime
+	results.MaxAge, results.Duplicates = t.kept+longer, min(results.Duplicates, t.kept)
+	for to, c := range map[*jetstream.KeyValue]jetstream.StreamConfig{&t.records: records, &t.results: results} {
+		c.Replicas = t.replicas
+		if _, err := js.CreateOrUpdateStream(ctx, c); err != nil {
+			return fmt.Errorf("jobs: stream %s: %w", c.Name, err)
+		}
+		kv, err := js.KeyValue(ctx, strings.TrimPrefix(c.Name, "KV_"))
+		if err != nil {
+			return fmt.Errorf("jobs: bucket of %s: %w", c.Name, err)
+		}
+		*to = kv
+	}
 	var err error
-	t.records, err = js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-		Bucket: bucketJobs, LimitMarkerTTL: markerTime, Storage: jetstream.FileStorage, Replicas: t.replicas})
-	if err != nil {
-		return fmt.Errorf("jobs: bucket %s: %w", bucketJobs, err)
-	}
-	t.results, err = js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-		Bucket: bucketResults, TTL: t.kept + longer, Storage: jetstream.FileStorage, Replicas: t.replicas})
-	if err != nil {
-		return fmt.Errorf("jobs: bucket %s: %w", bucketResults, err)
-	}
 	t.long, err = js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
 		Bucket: bucketResults, TTL: t.kept + longer, Storage: jetstream.FileStorage, Replicas: t.replicas})
 	if err != nil {
@@ -175,6 +179,13 @@ func (t *topology) makeBuckets(ctx context.Context, js jetstream.JetStream) erro
 		return fmt.Errorf("jobs: objects %s: %w", bucketAudio, err)
 	}
 	return nil
+}
+
+// bucketStream returns the stream of a bucket of keys, as NATS's ADR-8 has it, but that only the leader of its replicas answers: what has
+// been written is read.
+func bucketStream(bucket string) jetstream.StreamConfig {
+	return jetstream.StreamConfig{Name: "KV_" + bucket, Subjects: []string{"$KV." + bucket + ".>"}, MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew,
+		AllowRollup: true, DenyDelete: true, Storage: jetstream.FileStorage, Duplicates: 2 * time.Minute}
 }
 
 // consumers returns the durable consumers of a model's jobs, by priority, which it makes where they are not there: so that what waits is

@@ -2,10 +2,8 @@ package jobs
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -71,11 +69,8 @@ func (s *Store) appendWindow(ctx context.Context, id string, attempt, n int, c a
 		case try == 20:
 			return brokerError("store a window of "+id, err)
 		}
-		// Another stored one, or the answer of a replica was an old one.
-		select {
-		case <-ctx.Done():
-			return brokerError("store a window of "+id, ctx.Err())
-		case <-time.After(time.Duration(try) * 5 * time.Millisecond):
+		if err := pause(ctx); err != nil { // another was faster to store one, and is looked at
+			return err
 		}
 	}
 }
@@ -146,7 +141,7 @@ func (r *windowReader) next(ctx context.Context) ([]asr.Checkpoint, error) {
 			return all, nil
 		}
 		if err != nil {
-			return nil, errors.Join(brokerError("read the windows of "+r.id, err))
+			return nil, brokerError("read the windows of "+r.id, err)
 		}
 		c, whole, err := r.take(readPart(raw.Header, raw.Sequence), raw.Data)
 		if err != nil {
