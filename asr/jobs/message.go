@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
 
@@ -12,21 +14,36 @@ import (
 
 // Headers of messages. Those that begin with Nats- are the broker's.
 const (
-	headerClient = "Asr-Client"
-	headerAudio  = "Asr-Audio-Seconds" // where it is known
-	headerReason = "Asr-Reason"        // of a dead letter
-	headerTrace  = "traceparent"       // W3C trace context
+	headerClient  = "Asr-Client"
+	headerAudio   = "Asr-Audio-Seconds" // where it is known
+	headerReason  = "Asr-Reason"        // of a dead letter
+	headerSubject = "Asr-Subject"       // that a dead letter came on
+	headerTrace   = "traceparent"       // W3C trace context
+	headerAgain   = "Asr-Again"         // revision of the record, failed or cancelled, that the message begins anew
+)
+
+// What bounds a message besides its sound, in bytes. A consumer's name, which holds a model's token, has 255 at most.
+const (
+	maxName     = 1 << 10
+	maxClient   = 256
+	maxModel    = 80
+	maxParams   = 64 << 10
+	maxAddress  = 4 << 10
+	maxReplyTo  = 256
+	maxTrace    = 256
+	messageRoom = 16 << 10 // of the broker's greatest message: for headers that are added on its way
 )
 
 // Message is the body of a job on its subject, asr.jobs.PRIORITY.MODEL. It says all that a worker needs: whoever may publish there can
-// submit jobs without this package, with job_id as the Nats-Msg-Id.
+// submit jobs without this package, with job_id as the Nats-Msg-Id. Headers may say whose it is, Asr-Client, how long the sound is,
+// Asr-Audio-Seconds, and what it is traced by, traceparent.
 type Message struct {
 	JobID    string       `json:"job_id"`
 	Name     string       `json:"name,omitempty"`
 	Model    string       `json:"model,omitempty"` // "": any that the subject leads to
 	Audio    MessageAudio `json:"audio"`
 	Params   asr.Params   `json:"params,omitempty"`
-	ReplyTo  string       `json:"reply_to,omitempty"` // a subject that is sent the final event, in core NATS
+	ReplyTo  string       `json:"reply_to,omitempty"` // a subject that is sent the final event, in core NATS; not one of the broker's or this package's
 	Callback string       `json:"callback,omitempty"`
 }
 
@@ -44,25 +61,69 @@ type Object struct {
 	Digest string `json:"digest,omitempty"` // SHA-256=base64, as NATS has it
 }
 
-// parseMessage reads the body of a message. The error is asr.ErrInvalid.
+// parseMessage reads the body of a message. The error is asr.ErrInvalid; where the message has an id, it comes beside it.
 func parseMessage(body []byte) (*Message, error) {
 	var m Message
 	if err := json.Unmarshal(body, &m); err != nil {
-		return nil, fmt.Errorf("%w: the job is not understood: %w", asr.ErrInvalid, err)
+		return &m, fmt.Errorf("%w: the job is not understood: %w", asr.ErrInvalid, err)
 	}
+	if !validID(m.JobID) {
+		return &m, fmt.Errorf("%w: job_id %.100q: want 1 to 64 letters, digits, - and _", asr.ErrInvalid, m.JobID)
+	}
+	return &m, m.check()
+}
+
+// check reports what is wrong with a message, apart from its id.
+func (m *Message) check() error {
 	sources := 0
 	for _, is := range []bool{len(m.Audio.Inline) > 0, m.Audio.Object != nil, m.Audio.URL != ""} {
 		if is {
 			sources++
 		}
 	}
-	switch {
-	case !validID(m.JobID):
-		return nil, fmt.Errorf("%w: job_id %q: want 1 to 64 letters, digits, - and _", asr.ErrInvalid, m.JobID)
-	case sources != 1:
-		return nil, fmt.Errorf("%w: audio: want one of inline, object and url", asr.ErrInvalid)
+	if sources != 1 {
+		return fmt.Errorf("%w: audio: want one of inline, object and url", asr.ErrInvalid)
 	}
-	return &m, nil
+	if o := m.Audio.Object; o != nil && (o.Bucket == "" || o.Name == "") {
+		return fmt.Errorf("%w: audio: an object has a bucket and a name", asr.ErrInvalid)
+	}
+	params := 0
+	for name, values := range m.Params {
+		params += len(name)
+		for _, v := range values {
+			params += len(v)
+		}
+	}
+	for _, of := range []struct {
+		what      string
+		size, max int
+	}{{"name", len(m.Name), maxName}, {"model", len(m.Model), maxModel}, {"params", params, maxParams}, {"callback", len(m.Callback), maxAddress},
+		{"url", len(m.Audio.URL), maxAddress}, {"reply_to", len(m.ReplyTo), maxReplyTo}} {
+		if of.size > of.max {
+			return fmt.Errorf("%w: %s has %d bytes: want %d at most", asr.ErrInvalid, of.what, of.size, of.max)
+		}
+	}
+	if !utf8.ValidString(m.Name) || strings.ContainsFunc(m.Name, isControl) {
+		return fmt.Errorf("%w: name: want text without control characters", asr.ErrInvalid)
+	}
+	if m.ReplyTo != "" && !validReplyTo(m.ReplyTo) {
+		return fmt.Errorf("%w: reply_to %q: want a subject that begins neither with $ nor with asr.", asr.ErrInvalid, m.ReplyTo)
+	}
+	return nil
+}
+
+// isControl reports whether a character has no place in a line of text or a header.
+func isControl(c rune) bool { return c < ' ' || c == 0x7f }
+
+// validReplyTo reports whether a subject is nobody's but a client's: what is published there must be no call of the broker's API, nor
+// cancel the job of another.
+func validReplyTo(subject string) bool {
+	for t := range strings.SplitSeq(subject, ".") {
+		if t == "" || strings.ContainsFunc(t, func(c rune) bool { return c <= ' ' || c == 0x7f || c == '*' || c == '>' }) {
+			return false
+		}
+	}
+	return !strings.HasPrefix(subject, "$") && !strings.HasPrefix(subject, "asr.")
 }
 
 // validID reports whether an id can be part of subjects and keys.

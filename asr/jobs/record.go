@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"glossa/asr"
@@ -17,6 +19,7 @@ type record struct {
 	Object   string `json:"object,omitempty"`   // its sound in asr_audio, to be deleted with its end
 	Sequence uint64 `json:"sequence,omitempty"` // of its message in ASR_JOBS, 0 where it is not known
 	ReplyTo  string `json:"reply_to,omitempty"`
+	Again    int    `json:"again,omitempty"` // how often it was begun anew after it had failed or was cancelled
 
 	revision uint64
 }
@@ -30,14 +33,19 @@ func (s *Store) create(ctx context.Context, r *record) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", asr.ErrInternal, err)
 	}
-	revision, err := s.records.Create(ctx, r.ID, b)
-	if errors.Is(err, jetstream.ErrKeyExists) {
+	var options []jetstream.KVCreateOpt
+	if r.State.Final() {
+		options = append(options, jetstream.KeyTTL(s.kept))
+	}
+	revision, err := s.records.Create(ctx, r.ID, b, options...)
+	if errors.Is(err, jetstream.ErrKeyExists) || isWrongSequence(err) {
 		return errExists
 	}
 	if err != nil {
 		return brokerError("create the record of "+r.ID, err)
 	}
 	r.revision = revision
+	s.index.put(r, time.Now())
 	return nil
 }
 
@@ -47,7 +55,7 @@ func (s *Store) read(ctx context.Context, id string) (*record, error) {
 		return nil, notFound(id)
 	}
 	e, err := s.records.Get(ctx, id)
-	if errors.Is(err, jetstream.ErrKeyNotFound) {
+	if errors.Is(err, jetstream.ErrKeyNotFound) || errors.Is(err, jetstream.ErrKeyDeleted) {
 		return nil, notFound(id)
 	}
 	if err != nil {
@@ -61,28 +69,49 @@ func (s *Store) read(ctx context.Context, id string) (*record, error) {
 }
 
 // change reads the record of a job, has it changed and writes it, again and again while others are faster. Where to returns an error,
-// nothing is written, and that is the error.
+// nothing is written, and that is the error, but for errFaster, which says that a newer record is awaited.
 func (s *Store) change(ctx context.Context, id string, to func(*record) error) (*record, error) {
 	for {
 		r, err := s.read(ctx, id)
 		if err != nil {
 			return nil, err
 		}
-		if err := to(r); err != nil {
+		if err = to(r); err == nil {
+			err = s.write(ctx, r)
+		}
+		if !errors.Is(err, errFaster) {
 			return r, err
 		}
-		b, err := json.Marshal(r)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", asr.ErrInternal, err)
-		}
-		r.revision, err = s.records.Update(ctx, id, b, r.revision)
-		if err == nil {
-			return r, nil
-		}
-		if !isWrongSequence(err) {
-			return nil, brokerError("write the record of "+id, err)
+		if err := pause(ctx); err != nil {
+			return nil, err
 		}
 	}
+}
+
+// errFaster says that a record has changed since it was read.
+var errFaster = errors.New("jobs: another was faster")
+
+// write writes a record over the revision that it was read at: otherwise the error is errFaster. That of a final job expires by itself.
+func (s *Store) write(ctx context.Context, r *record) error {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("%w: %w", asr.ErrInternal, err)
+	}
+	options := []jetstream.PublishOpt{jetstream.WithExpectLastSequencePerSubject(r.revision)}
+	if r.State.Final() {
+		options = append(options, jetstream.WithMsgTTL(s.kept))
+	}
+	// As KeyValue.Update does, which takes no time to live.
+	ack, err := s.js.PublishMsg(ctx, &nats.Msg{Subject: "$KV." + bucketJobs + "." + r.ID, Data: b}, options...)
+	if isWrongSequence(err) {
+		return errFaster
+	}
+	if err != nil {
+		return brokerError("write the record of "+r.ID, err)
+	}
+	r.revision = ack.Sequence
+	s.index.put(r, time.Now())
+	return nil
 }
 
 func notFound(id string) error { return fmt.Errorf("%w: job %q", asr.ErrNotFound, id) }

@@ -2,9 +2,9 @@ package jobs
 
 import (
 	"context"
-	"errors"
-	"iter"
+	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -14,10 +14,12 @@ import (
 
 // Options say how jobs are kept.
 type Options struct {
-	// Limits are what clients may ask: Jobs, JobBytes and JobsKept of them are of this package.
+	// Limits are what clients may ask: Jobs, JobBytes and JobsKept of them are of this package. Where Jobs or JobsKept is 0, what others
+	// have set stays, or is asr's default.
 	Limits asr.Limits
 
-	// Replicas is the number of brokers that keep each message. The default value is 0: 1, or 3 on a cluster of three or more.
+	// Replicas is the number of brokers that keep each message. The default value is 0: what others have set, or 1, or 3 on a cluster
+	// of three or more.
 	Replicas int
 
 	// Model is that of submissions that name none.
@@ -38,6 +40,14 @@ type Metrics interface {
 	JobDead()
 }
 
+// noMetrics are those of nobody.
+type noMetrics struct{}
+
+func (noMetrics) JobSubmitted(asr.Priority, bool) {}
+func (noMetrics) JobFinished(asr.Job)             {}
+func (noMetrics) JobRedelivered()                 {}
+func (noMetrics) JobDead()                        {}
+
 // AnyClient stands for whoever asks where all jobs may be seen, as by an administrator who can reach the broker.
 const AnyClient = "*"
 
@@ -45,57 +55,77 @@ const AnyClient = "*"
 // client's job, ErrBusy where the queue is full or the broker is not there, and ErrCancelled.
 type Store struct {
 	*topology
-	nc *nats.Conn
-	js jetstream.JetStream
-	o  Options
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	o      Options
+	log    *slog.Logger
+	index  *index
+	models *models
 }
 
-var errTODO = errors.New("jobs: not there yet")
-
-// Open returns the store on the broker of a connection, which it sets up where that is new. The connection stays the caller's.
-func Open(ctx context.Context, nc *nats.Conn, o Options) (*Store, error) { return nil, errTODO }
-
-// Submit submits a job, and returns it. !created: it was there before. Of its errors asr.ErrQueueFull and ErrKeyReused have names of their own.
-func (s *Store) Submit(ctx context.Context, q asr.Submission) (j asr.Job, created bool, err error) {
-	return asr.Job{}, false, errTODO
+// Open returns the store on the broker of a connection, which it sets up where that is new; it waits for one that has just begun. The
+// connection stays the caller's.
+func Open(ctx context.Context, nc *nats.Conn, o Options) (*Store, error) {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, brokerError("answer", err)
+	}
+	s := &Store{nc: nc, js: js, o: o, log: o.Logger}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.o.Metrics == nil {
+		s.o.Metrics = noMetrics{}
+	}
+	setWhereZero(&s.o.Limits.JobBytes, asr.Limits{}.WithDefaults().JobBytes)
+	if s.topology, err = makeInTime(ctx, js, s.o); err != nil {
+		return nil, err
+	}
+	s.index = newIndex(s.js, s.kept, s.log)
+	s.models = &models{made: make(map[string]time.Time)}
+	return s, nil
 }
+
+// makeInTime makes the topology, again and again while a broker or a cluster gets ready.
+func makeInTime(ctx context.Context, js jetstream.JetStream, o Options) (*topology, error) {
+	if _, bounded := ctx.Deadline(); !bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, 30*time.Second)
+		defer cancel()
+	}
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		t, err := makeTopology(ctx, js, o)
+		if err == nil || !isPassing(err) || ctx.Err() != nil {
+			return t, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: %w", brokerError("get ready", ctx.Err()), err)
+		case <-time.After(wait):
+		}
+	}
+}
+
+// Close ends what the store does in the background. The connection stays as it is.
+func (s *Store) Close() { s.index.close() }
 
 // Job returns a job.
 func (s *Store) Job(ctx context.Context, client, id string) (asr.Job, error) {
-	return asr.Job{}, errTODO
+	r, err := s.readOf(ctx, client, id)
+	if err != nil {
+		return asr.Job{}, err
+	}
+	return r.Job, nil
 }
 
-// Jobs lists jobs, the newest first.
-func (s *Store) Jobs(ctx context.Context, client string, q asr.JobQuery) (asr.JobPage, error) {
-	return asr.JobPage{}, errTODO
+// readOf returns the record of a job of a client, to whom those of others do not exist.
+func (s *Store) readOf(ctx context.Context, client, id string) (*record, error) {
+	r, err := s.read(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if client != AnyClient && r.Client != client {
+		return nil, notFound(id)
+	}
+	return r, nil
 }
-
-// Result returns the result of a job that is done. The error is asr.ErrInvalid where it is not, and tells its state.
-func (s *Store) Result(ctx context.Context, client, id string) (*asr.Result, error) {
-	return nil, errTODO
-}
-
-// Cancel ends a job that is not final, and returns it; one that is cancelled stays so. The error is asr.ErrInvalid where it is done or failed.
-func (s *Store) Cancel(ctx context.Context, client, id string) (asr.Job, error) {
-	return asr.Job{}, errTODO
-}
-
-// Retry queues a failed job again. The error is asr.ErrInvalid where it is not failed.
-func (s *Store) Retry(ctx context.Context, client, id string) (asr.Job, error) {
-	return asr.Job{}, errTODO
-}
-
-// Watch yields the present state of a job and then its changes, until it is final or ctx ends, whose error then is the last; segments of
-// windows that are stored come first. Who stops to listen in between loses nothing but time: Watch again tells all of them again.
-func (s *Store) Watch(ctx context.Context, client, id string) iter.Seq2[asr.JobEvent, error] {
-	return nil
-}
-
-// Backlog is what waits, or runs, of a model and priority.
-type Backlog = asr.JobBacklog
-
-// Backlog returns what is not final, in the order of models, priorities and states.
-func (s *Store) Backlog() []Backlog { return nil }
-
-// Run does what a broker needs somebody to do, on one or many machines: dead letters get their reasons. It returns when ctx ends.
-func (s *Store) Run(ctx context.Context) error { return errTODO }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"glossa/asr"
@@ -21,7 +22,7 @@ const (
 	streamHooks    = "ASR_HOOKS"
 
 	bucketJobs    = "asr_jobs"
-	bucketResults = "asr_results"
+	bucketResults = "asr_results" // also the objects of results that are too long for it
 	bucketAudio   = "asr_audio"
 
 	subjectJobs    = "asr.jobs."    // PRIORITY.MODEL
@@ -30,6 +31,9 @@ const (
 	subjectHooks   = "asr.hooks."   // JOB
 	subjectEvents  = "asr.events."  // JOB
 	subjectCancel  = "asr.cancel."  // JOB
+
+	subjectMaxDeliveries = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES." + streamJobs + "."
+	subjectTerminated    = "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED." + streamJobs + "."
 )
 
 // What bounds the messages and their deliveries.
@@ -38,6 +42,8 @@ const (
 	maxDeliver    = 5                // deliveries of a message before it is a dead letter
 	ackWait       = 30 * time.Second // after which a message is delivered again unless its worker says that it is at it
 	duplicateTime = 10 * time.Minute // within which a second message of one job is dropped
+	markerTime    = time.Hour        // how long those who watch the records can see that one has expired
+	longer        = time.Minute      // what belongs to a final job is kept so much longer than its record
 )
 
 // priorities in the order in which workers ask for them.
@@ -47,47 +53,139 @@ var priorities = []asr.Priority{asr.Live, asr.Normal, asr.Bulk}
 type topology struct {
 	jobs, windows, advisory, dead, hooks jetstream.Stream
 	records, results                     jetstream.KeyValue
-	audio                                jetstream.ObjectStore
+	audio, long                          jetstream.ObjectStore // long: results
+	sound                                jetstream.Stream      // of audio
+
+	maxJobs  int64         // that may wait
+	kept     time.Duration // how long final jobs are
+	replicas int
 }
 
-// makeTopology creates what is not there. Existing streams and buckets are given these settings.
+// makeTopology creates what is not there. Existing streams and buckets are given these settings, or keep what they have where a limit is 0.
 func makeTopology(ctx context.Context, js jetstream.JetStream, o Options) (*topology, error) {
-	var t topology
-	kept := o.Limits.JobsKept
-	streams := []struct {
-		to *jetstream.Stream
-		c  jetstream.StreamConfig
-	}{
-		{&t.jobs, jetstream.StreamConfig{Name: streamJobs, Subjects: []string{subjectJobs + "*.*"}, Retention: jetstream.WorkQueuePolicy,
-			Discard: jetstream.DiscardNew, MaxMsgs: int64(o.Limits.Jobs), Duplicates: duplicateTime}},
-		{&t.windows, jetstream.StreamConfig{Name: streamWindows, Subjects: []string{subjectWindows + "*"}, MaxAge: kept, AllowDirect: true}},
-		{&t.advisory, jetstream.StreamConfig{Name: streamAdvisory, Retention: jetstream.WorkQueuePolicy, MaxAge: kept, Subjects: []string{
-			"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES." + streamJobs + ".>", "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED." + streamJobs + ".>"}}},
-		{&t.dead, jetstream.StreamConfig{Name: streamDead, Subjects: []string{subjectDead + "*"}, MaxAge: kept, MaxMsgsPerSubject: 1, AllowDirect: true}},
+	t, err := chooseSettings(ctx, js, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.makeStreams(ctx, js); err != nil {
+		return nil, err
+	}
+	if err := t.makeBuckets(ctx, js); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// chooseSettings returns a topology that has its settings alone.
+func chooseSettings(ctx context.Context, js jetstream.JetStream, o Options) (*topology, error) {
+	t := &topology{maxJobs: int64(o.Limits.Jobs), kept: o.Limits.JobsKept, replicas: o.Replicas}
+	for name, take := range map[string]func(jetstream.StreamConfig){
+		streamJobs: func(c jetstream.StreamConfig) {
+			setWhereZero(&t.maxJobs, c.MaxMsgs)
+			setWhereZero(&t.replicas, c.Replicas)
+		},
+		streamDead: func(c jetstream.StreamConfig) { setWhereZero(&t.kept, c.MaxAge-longer) },
+	} {
+		stream, err := js.Stream(ctx, name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("jobs: stream %s: %w", name, err)
+		}
+		take(stream.CachedInfo().Config)
+	}
+	defaults := asr.Limits{}.WithDefaults()
+	setWhereZero(&t.maxJobs, int64(defaults.Jobs))
+	setWhereZero(&t.kept, defaults.JobsKept)
+	if t.kept < time.Second {
+		return nil, fmt.Errorf("%w: jobs are kept for %s: want 1s at least", asr.ErrInvalid, t.kept)
+	}
+	if t.replicas == 0 {
+		t.replicas = 1
+		if js.Conn().ConnectedClusterName() != "" {
+			t.replicas = 3
+		}
+	}
+	return t, nil
+}
+
+func setWhereZero[T comparable](x *T, value T) {
+	var zero T
+	if *x == zero {
+		*x = value
+	}
+}
+
+// streamOf is a stream and where it is put.
+type streamOf struct {
+	to *jetstream.Stream
+	jetstream.StreamConfig
+}
+
+func (t *topology) makeStreams(ctx context.Context, js jetstream.JetStream) error {
+	streams := []streamOf{
+		{&t.jobs, jetstream.StreamConfig{Name: streamJobs, Subjects: subjectsOfJobs(), Retention: jetstream.WorkQueuePolicy,
+			Discard: jetstream.DiscardNew, MaxMsgs: t.maxJobs, Duplicates: duplicateTime}},
+		{&t.windows, jetstream.StreamConfig{Name: streamWindows, Subjects: []string{subjectWindows + "*"}, MaxAge: t.kept + longer}},
+		{&t.advisory, jetstream.StreamConfig{Name: streamAdvisory, Retention: jetstream.WorkQueuePolicy, MaxAge: t.kept,
+			Subjects: []string{subjectMaxDeliveries + ">", subjectTerminated + ">"}}},
+		{&t.dead, jetstream.StreamConfig{Name: streamDead, Subjects: []string{subjectDead + "*"}, MaxAge: t.kept + longer, MaxMsgsPerSubject: 1}},
 		{&t.hooks, jetstream.StreamConfig{Name: streamHooks, Subjects: []string{subjectHooks + "*"}, Retention: jetstream.WorkQueuePolicy,
-			MaxAge: kept, Duplicates: duplicateTime}},
+			MaxAge: t.kept, Duplicates: min(duplicateTime, t.kept)}},
 	}
 	for _, s := range streams {
-		s.c.Storage, s.c.Replicas = jetstream.FileStorage, o.Replicas
-		stream, err := js.CreateOrUpdateStream(ctx, s.c)
+		s.Storage, s.Replicas = jetstream.FileStorage, t.replicas
+		stream, err := js.CreateOrUpdateStream(ctx, s.StreamConfig)
+		if s.Replicas == 3 && isTooFewPeers(err) {
+			t.replicas, s.Replicas = 1, 1
+			stream, err = js.CreateOrUpdateStream(ctx, s.StreamConfig)
+		}
 		if err != nil {
-			return nil, fmt.Errorf("jobs: stream %s: %w", s.c.Name, err)
+			return fmt.Errorf("jobs: stream %s: %w", s.Name, err)
 		}
 		*s.to = stream
 	}
-	for name, to := range map[string]*jetstream.KeyValue{bucketJobs: &t.records, bucketResults: &t.results} {
-		kv, err := js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: name, TTL: kept, Storage: jetstream.FileStorage, Replicas: o.Replicas})
+	return nil
+}
+
+// makeBuckets makes those of keys and of objects. Records and sound of jobs that are not final do not expire.
+func (t *topology) makeBuckets(ctx context.Context, js jetstream.JetStream) error {
+	records, results := bucketStream(bucketJobs), bucketStream(bucketResults)
+	records.AllowMsgTTL, records.SubjectDeleteMarkerTTL = true, markerTime
+	results.MaxAge, results.Duplicates = t.kept+longer, min(results.Duplicates, t.kept)
+	for to, c := range map[*jetstream.KeyValue]jetstream.StreamConfig{&t.records: records, &t.results: results} {
+		c.Replicas = t.replicas
+		if _, err := js.CreateOrUpdateStream(ctx, c); err != nil {
+			return fmt.Errorf("jobs: stream %s: %w", c.Name, err)
+		}
+		kv, err := js.KeyValue(ctx, strings.TrimPrefix(c.Name, "KV_"))
 		if err != nil {
-			return nil, fmt.Errorf("jobs: bucket %s: %w", name, err)
+			return fmt.Errorf("jobs: bucket of %s: %w", c.Name, err)
 		}
 		*to = kv
 	}
-	objects, err := js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{Bucket: bucketAudio, TTL: kept, Storage: jetstream.FileStorage, Replicas: o.Replicas})
+	var err error
+	t.long, err = js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
+		Bucket: bucketResults, TTL: t.kept + longer, Storage: jetstream.FileStorage, Replicas: t.replicas})
 	if err != nil {
-		return nil, fmt.Errorf("jobs: objects %s: %w", bucketAudio, err)
+		return fmt.Errorf("jobs: objects %s: %w", bucketResults, err)
 	}
-	t.audio = objects
-	return &t, nil
+	t.audio, err = js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{Bucket: bucketAudio, Storage: jetstream.FileStorage, Replicas: t.replicas})
+	if err != nil {
+		return fmt.Errorf("jobs: objects %s: %w", bucketAudio, err)
+	}
+	if t.sound, err = js.Stream(ctx, "OBJ_"+bucketAudio); err != nil {
+		return fmt.Errorf("jobs: objects %s: %w", bucketAudio, err)
+	}
+	return nil
+}
+
+// bucketStream returns the stream of a bucket of keys, as NATS's ADR-8 has it, but that only the leader of its replicas answers: what has
+// been written is read.
+func bucketStream(bucket string) jetstream.StreamConfig {
+	return jetstream.StreamConfig{Name: "KV_" + bucket, Subjects: []string{"$KV." + bucket + ".>"}, MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew,
+		AllowRollup: true, DenyDelete: true, Storage: jetstream.FileStorage, Duplicates: 2 * time.Minute}
 }
 
 // consumers returns the durable consumers of a model's jobs, by priority, which it makes where they are not there: so that what waits is
@@ -107,9 +205,28 @@ func (t *topology) consumers(ctx context.Context, model string) (map[asr.Priorit
 	return of, nil
 }
 
+// subjectsOfJobs returns those of all models. Others are nobody's, and a publisher is told so.
+func subjectsOfJobs() []string {
+	var subjects []string
+	for _, p := range priorities {
+		subjects = append(subjects, subjectJobs+p.String()+".*")
+	}
+	return subjects
+}
+
 // subjectOf returns the subject of the jobs of a priority for a model.
 func subjectOf(p asr.Priority, model string) string {
 	return subjectJobs + p.String() + "." + token(model)
+}
+
+// ofSubject returns the priority and the model of a subject of jobs.
+func ofSubject(subject string) (asr.Priority, string, error) {
+	priority, of, ok := strings.Cut(strings.TrimPrefix(subject, subjectJobs), ".")
+	var p asr.Priority
+	if err := p.UnmarshalText([]byte(priority)); err != nil || !ok || priority == "" {
+		return 0, "", fmt.Errorf("%w: subject %s: want %sPRIORITY.MODEL", asr.ErrInvalid, subject, subjectJobs)
+	}
+	return p, modelOf(of), nil
 }
 
 // token returns a model's name as a token of subjects and a part of consumers' names: bytes that are not letters, digits or - become _ and
@@ -126,8 +243,61 @@ func token(model string) string {
 	return b.String()
 }
 
+// modelOf returns the model whose token it is. What is no token stays as it is.
+func modelOf(token string) string {
+	var b strings.Builder
+	for rest := token; rest != ""; {
+		before, after, escaped := strings.Cut(rest, "_")
+		b.WriteString(before)
+		if rest = after; !escaped {
+			break
+		}
+		var c byte
+		if len(rest) < 2 {
+			return token
+		}
+		if _, err := fmt.Sscanf(rest[:2], "%02x", &c); err != nil {
+			return token
+		}
+		b.WriteByte(c)
+		rest = rest[2:]
+	}
+	return b.String()
+}
+
+// Codes of the server's errors that package jetstream has no name for.
+const (
+	codeNoPeers        jetstream.ErrorCode = 10005 // JSClusterNoPeersErrF
+	codeNotAvailable   jetstream.ErrorCode = 10008 // JSClusterNotAvailErr
+	codeNoReplicas     jetstream.ErrorCode = 10074 // JSStreamReplicasNotSupportedErr
+	codeNotStored      jetstream.ErrorCode = 10077 // JSStreamStoreFailedF: also that the queue is full
+	codeNoResources    jetstream.ErrorCode = 10023 // JSInsufficientResourcesErr
+	codeNoStorage      jetstream.ErrorCode = 10047 // JSStorageResourcesExceededErr
+	codeWrongLastOther jetstream.ErrorCode = 10164 // JSStreamWrongLastSequenceConstantErr
+)
+
+func isCode(err error, codes ...jetstream.ErrorCode) bool {
+	var api *jetstream.APIError
+	if !errors.As(err, &api) {
+		return false
+	}
+	for _, c := range codes {
+		if api.ErrorCode == c {
+			return true
+		}
+	}
+	return false
+}
+
 // isWrongSequence reports whether another was faster to change a key or a subject.
 func isWrongSequence(err error) bool {
-	var api *jetstream.APIError
-	return errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
+	return isCode(err, jetstream.JSErrCodeStreamWrongLastSequence, codeWrongLastOther) || errors.Is(err, jetstream.ErrKeyExists)
+}
+
+func isTooFewPeers(err error) bool { return isCode(err, codeNoPeers, codeNoReplicas) }
+
+// isPassing reports whether a broker that has just begun may do a moment later what it did not do.
+func isPassing(err error) bool {
+	return isCode(err, codeNotAvailable) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrTimeout) ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrConnectionReconnecting)
 }

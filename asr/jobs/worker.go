@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 
 	"glossa/asr"
 )
@@ -42,4 +43,4 @@ func NewWorker(s *Store, o WorkerOptions) *Worker { return &Worker{s, o} }
 
 // Run pulls jobs and does them until ctx ends; it then takes none any more, and gives what is not done within the time that the caller
 // allows (grace ends) back to the queue, from where it goes on at its last window.
-func (w *Worker) Run(ctx, grace context.Context) error { return errTODO }
+func (w *Worker) Run(ctx, grace context.Context) error { return errors.New("jobs: not there yet") }

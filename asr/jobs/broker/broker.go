@@ -5,10 +5,17 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
 	"time"
 
-	_ "github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 )
 
@@ -17,7 +24,7 @@ type Options struct {
 	// Dir holds its files. One process uses a folder at a time: the error is ErrLocked where another does.
 	Dir string
 
-	// Listen is an address that others reach it at, HOST:PORT. The default value is "": none, only this process does.
+	// Listen is an address that others reach it at, HOST:PORT; port 0 is one that is free. The default value is "": none, only this process does.
 	Listen string
 
 	// Username and Password are asked of others, or Token. The default values are "": nothing is.
@@ -34,36 +41,185 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// ErrLocked says that another process uses the folder.
-var ErrLocked = errors.New("broker: another process uses the folder")
+// Errors of servers.
+var (
+	ErrLocked = errors.New("broker: another process uses the folder")
+	ErrClosed = errors.New("broker: the server is closed")
+)
 
-// Server is an embedded server.
-type Server struct{}
+// Server is an embedded server. Its methods may be called from any goroutine.
+type Server struct {
+	o    Options
+	lock io.Closer // of the folder
 
-var errTODO = errors.New("broker: not there yet")
-
-// Start starts a server, and returns when JetStream is ready.
-func Start(ctx context.Context, o Options) (*Server, error) { return nil, errTODO }
-
-// Connect returns a connection from within the process, which never gives up.
-func (s *Server) Connect(name string) (*nats.Conn, error) { return nil, errTODO }
-
-// Addr returns the address that it listens at, "" for none.
-func (s *Server) Addr() string { return "" }
-
-// Close ends the server: what is acknowledged is in its files.
-func (s *Server) Close() {}
-
-// DialOptions say how another server is reached.
-type DialOptions struct {
-	URL         string // nats://, tls:// or ws://, or several with commas between them; may hold user:password@ or token@
-	Credentials string // a .creds file
-	NKey        string // a file with an nkey seed
-	CA          string // a PEM file of authorities
-	Cert, Key   string // PEM files of a client's certificate
-	Name        string // of the connection
-	Logger      *slog.Logger
+	mu     sync.Mutex
+	ns     *server.Server // nil between two of them
+	addr   string
+	closed bool
 }
 
-// Dial connects, for as long as the process lives: it tries again where the connection breaks, but the first time must succeed before ctx ends.
-func Dial(ctx context.Context, o DialOptions) (*nats.Conn, error) { return nil, errTODO }
+// Start starts a server, and returns when JetStream is ready.
+func Start(ctx context.Context, o Options) (*Server, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("broker: %w", err)
+	}
+	lock, err := lockFile(filepath.Join(o.Dir, "lock"))
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{o: o, lock: lock}
+	if err := s.start(ctx); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return s, nil
+}
+
+// check reports what is wrong with options.
+func (o Options) check() error {
+	switch {
+	case o.Dir == "":
+		return errors.New("broker: no folder for its files")
+	case o.Token != "" && (o.Username != "" || o.Password != ""):
+		return errors.New("broker: want either a token or a username and a password")
+	case (o.Username == "") != (o.Password == ""):
+		return errors.New("broker: want both a username and a password")
+	}
+	if _, _, err := splitListen(o.Listen); err != nil {
+		return err
+	}
+	return nil
+}
+
+// splitListen splits an address to listen at. Port 0 becomes server.RANDOM_PORT.
+func splitListen(listen string) (host string, port int, err error) {
+	if listen == "" {
+		return "", 0, nil
+	}
+	host, p, err := net.SplitHostPort(listen)
+	if err != nil {
+		return "", 0, fmt.Errorf("broker: address %q: want HOST:PORT", listen)
+	}
+	if port, err = strconv.Atoi(p); err != nil || port < 0 || port > 65535 {
+		return "", 0, fmt.Errorf("broker: address %q: want a port of 0 to 65535", listen)
+	}
+	if port == 0 {
+		port = server.RANDOM_PORT
+	}
+	return host, port, nil
+}
+
+// serverOptions returns the server's own. listen is an address that is understood.
+func (o Options) serverOptions(listen string) *server.Options {
+	host, port, _ := splitListen(listen)
+	so := &server.Options{
+		ServerName: "glossa", JetStream: true, StoreDir: o.Dir, Host: host, Port: port, DontListen: listen == "",
+		NoSigs: true, NoLog: true, DisableJetStreamBanner: true, SyncAlways: o.Sync < 0, SyncInterval: max(o.Sync, 0),
+	}
+	if o.TLS != nil {
+		so.TLS, so.TLSConfig, so.TLSTimeout = true, o.TLS, 5
+	}
+	if o.Username != "" || o.Token != "" {
+		so.CustomClientAuthentication = secrets{o.Username, o.Password, o.Token}
+	}
+	return so
+}
+
+// start starts a server on the folder. The lock on s is held, or s is new.
+func (s *Server) start(ctx context.Context) error {
+	listen := s.o.Listen
+	if s.addr != "" {
+		listen = s.addr // the same port as before
+	}
+	ns, err := server.NewServer(s.o.serverOptions(listen))
+	if err != nil {
+		return fmt.Errorf("broker: %w", err)
+	}
+	log := newLog(s.o.Logger)
+	ns.SetLoggerV2(log, s.o.Logger != nil && s.o.Logger.Enabled(ctx, slog.LevelDebug), false, false)
+	go ns.Start()
+	if err := ready(ctx, ns, log); err != nil {
+		ns.Shutdown()
+		ns.WaitForShutdown()
+		return err
+	}
+	if a := ns.Addr(); a != nil {
+		s.addr = a.String()
+	}
+	s.ns = ns
+	return nil
+}
+
+// ready waits until a server answers.
+func ready(ctx context.Context, ns *server.Server, log *log) error {
+	for !ns.ReadyForConnections(10*time.Millisecond) || !ns.JetStreamEnabled() {
+		select {
+		case err := <-log.fatal:
+			return err
+		case <-ctx.Done():
+			return fmt.Errorf("broker: the server is not ready: %w", context.Cause(ctx))
+		default:
+		}
+	}
+	return nil
+}
+
+// Connect returns a connection from within the process, which never gives up: it outlives a Restart.
+func (s *Server) Connect(name string) (*nats.Conn, error) {
+	nc, err := nats.Connect("", append(lasting(name, s.o.Logger), nats.InProcessServer(s), nats.ReconnectWait(50*time.Millisecond), nats.ReconnectJitter(0, 0))...)
+	if err != nil {
+		return nil, fmt.Errorf("broker: %w", err)
+	}
+	return nc, nil
+}
+
+// InProcessConn returns a connection to the server of the moment: see [nats.InProcessServer].
+func (s *Server) InProcessConn() (net.Conn, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ns == nil {
+		return nil, ErrClosed
+	}
+	return s.ns.InProcessConn()
+}
+
+// Addr returns the address that it listens at, "" for none.
+func (s *Server) Addr() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.addr
+}
+
+// Restart ends the server and starts it again on the same folder and address. Connections come back by themselves.
+func (s *Server) Restart(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return ErrClosed
+	}
+	s.stop()
+	return s.start(ctx)
+}
+
+// stop ends the server and waits. The lock on s is held.
+func (s *Server) stop() {
+	if s.ns != nil {
+		s.ns.Shutdown()
+		s.ns.WaitForShutdown()
+		s.ns = nil
+	}
+}
+
+// Close ends the server, and waits for its end: what is acknowledged is in its files.
+func (s *Server) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	s.closed = true
+	s.stop()
+	s.lock.Close()
+}

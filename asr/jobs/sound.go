@@ -1,0 +1,117 @@
+package jobs
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"glossa/asr"
+)
+
+// putSound puts sound into a message, or into an object where it is long, whose name it returns. Each submission has an object of its own:
+// one that fails takes nobody else's away.
+func (s *Store) putSound(ctx context.Context, id string, m *Message, sound []byte) (object string, err error) {
+	if len(sound) <= maxInline {
+		m.Audio.Inline = sound
+		if b, err := json.Marshal(m); err == nil && int64(len(b)) <= s.nc.MaxPayload()-messageRoom {
+			return "", nil
+		}
+		if m.Audio.Inline = nil; len(sound) == 0 {
+			return "", fmt.Errorf("%w: the job is longer than the broker's messages, %d bytes", asr.ErrInvalid, s.nc.MaxPayload())
+		}
+	}
+	o, err := s.putObject(ctx, id, sound)
+	if err != nil {
+		return "", err
+	}
+	m.Audio.Inline, m.Audio.Object = nil, o
+	return o.Name, nil
+}
+
+// putObject stores sound of a job under a new name.
+func (s *Store) putObject(ctx context.Context, id string, sound []byte) (*Object, error) {
+	var random [8]byte
+	rand.Read(random[:])
+	object := id + "." + hex.EncodeToString(random[:])
+	// Put clears up behind itself with its context, which therefore outlives ctx: the reader ends with that.
+	info, err := s.audio.Put(context.WithoutCancel(ctx), jetstream.ObjectMeta{Name: object}, readerWith{ctx, bytes.NewReader(sound)})
+	if err != nil {
+		s.deleteSound(object)
+		return nil, s.publishError(err)
+	}
+	return &Object{Bucket: bucketAudio, Name: object, Digest: info.Digest}, nil
+}
+
+// readerWith reads as long as a context lasts.
+type readerWith struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (r readerWith) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.Reader.Read(p)
+}
+
+// soundOfFirst returns the object of the message of which another was a duplicate, and deletes that one's own.
+func (s *Store) soundOfFirst(ctx context.Context, sequence uint64, own string) string {
+	raw, err := s.jobs.GetMsg(ctx, sequence)
+	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+		return own // not known: the sweep deletes it with the job's end
+	}
+	first := ""
+	if err == nil {
+		if m, _ := parseMessage(raw.Data); m.Audio.Object != nil {
+			first = m.Audio.Object.Name
+		}
+	}
+	if first != own {
+		s.deleteSound(own)
+	}
+	return first
+}
+
+// undo deletes the sound of a submission that has come to nothing, and returns why.
+func (s *Store) undo(object string, why error) error {
+	if object != "" {
+		s.deleteSound(object)
+	}
+	return why
+}
+
+// deleteSound deletes an object of asr_audio, if it is there, and also what ObjectStore.Delete leaves: a message that says that it was
+// there. Where that fails, the sweep of Run does it.
+func (s *Store) deleteSound(object string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	info, err := s.audio.GetInfo(ctx, object, jetstream.GetObjectInfoShowDeleted())
+	if errors.Is(err, jetstream.ErrObjectNotFound) {
+		return
+	}
+	if err == nil {
+		err = s.sound.Purge(ctx, jetstream.WithPurgeSubject(subjectOfChunks+info.NUID))
+	}
+	if err == nil {
+		err = s.sound.Purge(ctx, jetstream.WithPurgeSubject(subjectOfMeta+base64.URLEncoding.EncodeToString([]byte(object))))
+	}
+	if err != nil {
+		s.log.Warn("the sound of a job was not deleted", "object", object, "error", err)
+	}
+}
+
+// Subjects of an object store: see NATS's ADR-20.
+const (
+	subjectOfChunks = "$O." + bucketAudio + ".C." // NUID
+	subjectOfMeta   = "$O." + bucketAudio + ".M." // base64 of the name
+)

@@ -1,0 +1,218 @@
+package jobs
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"glossa/asr"
+)
+
+// Submit submits a job, and returns it. !created: it was there before. A job that is known by its sound, model and params, and has failed or
+// was cancelled, is begun anew, with the sound that comes now; one that is known by a Key is what it is, and Retry begins it anew.
+//
+// Where the error is asr.ErrBusy because the queue is full, nothing is left behind. Where the broker did not answer in time the job may be
+// there all the same: who submits it once more gets it.
+func (s *Store) Submit(ctx context.Context, q asr.Submission) (j asr.Job, created bool, err error) {
+	n := submission{Submission: q}
+	n.Model = cmp.Or(q.Model, s.o.Model)
+	if err := n.check(s.o.Limits.JobBytes); err != nil {
+		return asr.Job{}, false, err
+	}
+	n.id = n.identity()
+	if !q.Again {
+		n.before, err = s.read(ctx, n.id)
+		switch {
+		case errors.Is(err, asr.ErrNotFound):
+			n.before = nil
+		case err != nil:
+			return asr.Job{}, false, err
+		case q.Key != "" || n.before.State != asr.JobFailed && n.before.State != asr.JobCancelled:
+			s.o.Metrics.JobSubmitted(n.before.Priority, true)
+			return n.before.Job, false, nil
+		}
+	}
+	if err := s.makeConsumers(ctx, n.Model); err != nil {
+		return asr.Job{}, false, err
+	}
+	r, created, err := s.queue(ctx, &n)
+	if err != nil {
+		return asr.Job{}, false, err
+	}
+	s.o.Metrics.JobSubmitted(r.Priority, !created)
+	if created {
+		s.tell(asr.JobEvent{Job: r.Job})
+	}
+	return r.Job, created, nil
+}
+
+// submission is what becomes a job.
+type submission struct {
+	asr.Submission
+	id     string
+	before *record // failed or cancelled, and begun anew; or nil
+}
+
+// check reports what is wrong with a submission that the message does not tell. The error is asr.ErrInvalid.
+func (n *submission) check(jobBytes int64) error {
+	switch {
+	case n.Model == "":
+		return fmt.Errorf("%w: no model is named", asr.ErrInvalid)
+	case n.Priority > asr.Bulk:
+		return fmt.Errorf("%w: priority %d is none of live, normal, bulk", asr.ErrInvalid, n.Priority)
+	case n.Client == AnyClient || len(n.Client) > maxClient || strings.ContainsFunc(n.Client, isControl):
+		return fmt.Errorf("%w: client %.100q: want %d bytes of text at most, and not %s", asr.ErrInvalid, n.Client, maxClient, AnyClient)
+	case len(n.Key) > maxName:
+		return fmt.Errorf("%w: the key has %d bytes: want %d at most", asr.ErrInvalid, len(n.Key), maxName)
+	case len(n.TraceParent) > maxTrace || strings.ContainsFunc(n.TraceParent, isControl):
+		return fmt.Errorf("%w: traceparent: want %d bytes of text at most", asr.ErrInvalid, maxTrace)
+	case !(n.Seconds >= 0) || math.IsInf(n.Seconds, 1):
+		return fmt.Errorf("%w: the sound has %v s", asr.ErrInvalid, n.Seconds)
+	case int64(len(n.Audio.Bytes)) > jobBytes:
+		return fmt.Errorf("%w: the file has %d bytes: the limit of a job (limit-job-bytes) is %d", asr.ErrInvalid, len(n.Audio.Bytes), jobBytes)
+	}
+	m := n.message()
+	m.Audio.Inline = n.Audio.Bytes
+	return m.check()
+}
+
+// message returns the message without sound that is not somewhere else.
+func (n *submission) message() *Message {
+	return &Message{JobID: n.id, Name: n.Name, Model: n.Model, Params: n.Params, Callback: n.Callback, Audio: MessageAudio{URL: n.Audio.URL}}
+}
+
+// identity returns the job's id: of the client and its key, or what makes the text, or a random one.
+func (n *submission) identity() string {
+	if n.Again {
+		var b [16]byte
+		rand.Read(b[:])
+		return hex.EncodeToString(b[:])
+	}
+	parts := [][]byte{[]byte("key"), []byte(n.Client), []byte(n.Key)}
+	if n.Key == "" {
+		params, _ := json.Marshal(n.Params) // sorted by name
+		sound := sha256.Sum256(n.Audio.Bytes)
+		parts = [][]byte{[]byte("content"), []byte(n.Client), []byte(n.Model), params, sound[:], []byte(n.Audio.URL)}
+	}
+	h := sha256.New()
+	for _, p := range parts {
+		binary.Write(h, binary.BigEndian, int64(len(p)))
+		h.Write(p)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// queue stores the sound, publishes the message and writes the record.
+func (s *Store) queue(ctx context.Context, n *submission) (*record, bool, error) {
+	m := n.message()
+	object, err := s.putSound(ctx, n.id, m, n.Audio.Bytes)
+	if err != nil {
+		return nil, false, err
+	}
+	msg, err := m.envelope(n.Priority, n.Client, n.Seconds, n.TraceParent)
+	if err != nil {
+		return nil, false, s.undo(object, err)
+	}
+	if n.before != nil {
+		beginsAnew(msg, n.before)
+	}
+	ack, err := s.js.PublishMsg(ctx, msg)
+	if err != nil {
+		err = s.publishError(err)
+		if isRefused(err) {
+			err = s.undo(object, err)
+		}
+		return nil, false, err
+	}
+	if ack.Duplicate && object != "" {
+		object = s.soundOfFirst(ctx, ack.Sequence, object)
+	}
+	r := &record{Object: object, Sequence: ack.Sequence, Job: asr.Job{ID: n.id, Client: n.Client, Name: n.Name, Model: n.Model, Priority: n.Priority,
+		Params: n.Params, State: asr.JobQueued, Audio: n.Seconds, Callback: n.Callback, Created: time.Now().UTC()}}
+	return s.record(ctx, r, n.before, ack.Duplicate)
+}
+
+// record writes the record of a message that is published, unless a worker or another submission was faster, whose it then returns.
+func (s *Store) record(ctx context.Context, r, before *record, duplicate bool) (*record, bool, error) {
+	var err error
+	if before == nil {
+		err = s.create(ctx, r)
+	} else {
+		r.revision, r.Attempts, r.Again = before.revision, before.Attempts, before.Again+1
+		err = s.write(ctx, r)
+	}
+	if errors.Is(err, errExists) || errors.Is(err, errFaster) {
+		there, err := s.read(ctx, r.ID)
+		return there, !duplicate, err
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	if before != nil {
+		s.forget(ctx, before, r.Object)
+	}
+	return r, true, nil
+}
+
+// beginsAnew makes a message one that a failed or cancelled job is begun anew by, once for each time that it ended.
+func beginsAnew(msg *nats.Msg, before *record) {
+	revision := strconv.FormatUint(before.revision, 10)
+	msg.Header.Set(nats.MsgIdHdr, before.ID+":"+revision)
+	msg.Header.Set(headerAgain, revision)
+}
+
+// errRefused says that the broker did not take a message: asr.ErrBusy.
+var errRefused = fmt.Errorf("%w: the broker takes no more jobs for now", asr.ErrBusy)
+
+func isRefused(err error) bool { return errors.Is(err, errRefused) || errors.Is(err, asr.ErrInvalid) }
+
+// publishError returns the error of a message or of sound that was not stored.
+func (s *Store) publishError(err error) error {
+	switch {
+	case isCode(err, codeNotStored) && strings.Contains(err.Error(), "maximum messages"):
+		return fmt.Errorf("%w: the queue is full: %d jobs wait (limit-jobs); try again later", errRefused, s.maxJobs)
+	case isCode(err, codeNotStored, codeNoStorage, codeNoResources):
+		return fmt.Errorf("%w: its storage is full: %w", errRefused, err)
+	case errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, jetstream.ErrStreamMessageExceedsMaximum):
+		return fmt.Errorf("%w: the job is longer than the broker's messages, %d bytes", asr.ErrInvalid, s.nc.MaxPayload())
+	default:
+		return brokerError("store the job", err)
+	}
+}
+
+// models remembers whose consumers are there, so that they are not made for each job.
+type models struct {
+	mu   sync.Mutex
+	made map[string]time.Time
+}
+
+// makeConsumers makes the consumers of a model, at least once in five minutes.
+func (s *Store) makeConsumers(ctx context.Context, model string) error {
+	s.models.mu.Lock()
+	at := s.models.made[model]
+	s.models.mu.Unlock()
+	if time.Since(at) < 5*time.Minute {
+		return nil
+	}
+	if _, err := s.consumers(ctx, model); err != nil {
+		return brokerError("make the queue of model "+model, err)
+	}
+	s.models.mu.Lock()
+	s.models.made[model] = time.Now()
+	s.models.mu.Unlock()
+	return nil
+}
