@@ -80,6 +80,8 @@ type hooks struct {
 	client  *http.Client
 	secrets map[string][]hookSecret // by client; "" for all others
 	turns   *turns
+	first   time.Duration // the delay behind the first attempt
+	ackWait time.Duration // after which a message of a process that was lost comes again
 	log     *slog.Logger
 }
 
@@ -87,20 +89,21 @@ type hooks struct {
 // [Hook], signed as Standard Webhooks 1.0 says, of which any answer of 2xx is the end. Others are tried again, each time after as long as has passed
 // since the job's end, for about a day; 410 is not. A receiver may get one twice, with the same webhook-id.
 func (s *Store) RunHooks(ctx context.Context, o HookOptions) error {
-	h, err := newHooks(o, s.hooks, s.log)
+	h, err := s.newHooks(o)
 	if err != nil {
 		return err
 	}
-	h.result = func(ctx context.Context, id string) (*asr.Result, error) { return s.Result(ctx, AnyClient, id) }
-	defer h.client.CloseIdleConnections()
 	return h.run(ctx)
 }
 
-func newHooks(o HookOptions, stream jetstream.Stream, log *slog.Logger) (*hooks, error) {
+// newHooks returns what makes the callbacks of a store.
+func (s *Store) newHooks(o HookOptions) (*hooks, error) {
 	o.Parallel, o.PerReceiver = cmp.Or(o.Parallel, 64), cmp.Or(o.PerReceiver, 4)
 	o.Timeout, o.GiveUp = min(cmp.Or(o.Timeout, 20*time.Second), maxHookTimeout), cmp.Or(o.GiveUp, 24*time.Hour)
 	o.BaseURL = strings.TrimSuffix(o.BaseURL, "/")
-	h := &hooks{o: o, stream: stream, client: o.Guard.Client(), turns: newTurns(o.PerReceiver), log: log, secrets: make(map[string][]hookSecret)}
+	h := &hooks{o: o, stream: s.hooks, client: o.Guard.Client(), turns: newTurns(o.PerReceiver), log: s.log}
+	h.result = func(ctx context.Context, id string) (*asr.Result, error) { return s.Result(ctx, AnyClient, id) }
+	h.first, h.ackWait, h.secrets = firstDelay, hookAckWait, make(map[string][]hookSecret)
 	h.client.Timeout = o.Timeout
 	for client, text := range o.Secrets {
 		s, err := parseSecrets(text)
@@ -118,6 +121,7 @@ func newHooks(o HookOptions, stream jetstream.Stream, log *slog.Logger) (*hooks,
 func (h *hooks) run(ctx context.Context) error {
 	calls, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	defer h.client.CloseIdleConnections()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(hookGrace, cancel) })()
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -139,7 +143,7 @@ func (h *hooks) run(ctx context.Context) error {
 // take hands messages on, each with a slot, until ctx ends or the broker fails.
 func (h *hooks) take(ctx context.Context, slots chan struct{}, handle func(jetstream.Msg)) error {
 	consumer, err := h.stream.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
-		Durable: hookConsumer, AckPolicy: jetstream.AckExplicitPolicy, AckWait: hookAckWait, MaxDeliver: -1,
+		Durable: hookConsumer, AckPolicy: jetstream.AckExplicitPolicy, AckWait: h.ackWait, MaxDeliver: -1,
 		MaxAckPending: -1, // among them all that wait for another attempt
 	})
 	if err != nil {
@@ -151,7 +155,7 @@ func (h *hooks) take(ctx context.Context, slots chan struct{}, handle func(jetst
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		m, err := consumer.Next(jetstream.FetchContext(ctx), jetstream.FetchMaxWait(30*time.Second))
+		m, err := consumer.Next(jetstream.FetchContext(ctx), jetstream.FetchHeartbeat(time.Second))
 		if err != nil {
 			<-slots
 			if errors.Is(err, nats.ErrTimeout) && ctx.Err() == nil {
@@ -216,8 +220,8 @@ func acknowledge(m jetstream.Msg) (err error) {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		err = m.DoubleAck(ctx)
 		cancel()
-		if err == nil || errors.Is(err, jetstream.ErrMsgAlreadyAckd) {
-			return nil
+		if err == nil || errors.Is(err, nats.ErrConnectionClosed) {
+			break
 		}
 		time.Sleep(time.Second)
 	}

@@ -88,9 +88,9 @@ func (h *hooks) again(age, least time.Duration, reason string) verdict {
 	if age >= h.o.GiveUp {
 		return verdict{hookExpired, 0, fmt.Sprintf("%s, after %s of attempts", reason, age.Round(time.Minute))}
 	}
-	delay := min(max(age, firstDelay), longestDelay)
+	delay := min(max(age, h.first), longestDelay)
 	delay += time.Duration((rand.Float64() - 0.5) / 5 * float64(delay))
-	delay = min(delay, max(h.o.GiveUp-age, firstDelay)) // the last is at the end
+	delay = min(delay, max(h.o.GiveUp-age, h.first)) // the last is at the end
 	return verdict{hookFailed, max(delay, least), reason}
 }
 
