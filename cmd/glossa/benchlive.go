@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -16,6 +15,7 @@ import (
 type benchCommands struct {
 	Model benchCommand     `cmd:"" default:"withargs" help:"Measure the speed of a model of a given size on this machine."`
 	Live  benchLiveCommand `cmd:"" help:"Measure the latency of live sessions, by clients that speak in real time."`
+	Jobs  benchJobsCommand `cmd:"" help:"Measure what it costs that jobs are kept, and how full their batches are."`
 }
 
 type benchLiveCommand struct {
@@ -136,9 +136,8 @@ func (c *clip) seconds() float64 { return seconds(fileFormat.milliseconds(int64(
 func (b *benchLiveCommand) clips(ctx context.Context) (clips []clip, err error) {
 	files := b.Files
 	if len(files) == 0 {
-		const usual = "testdata/multilingual/*/*.flac"
-		if files, err = filepath.Glob(filepath.FromSlash(usual)); err != nil || len(files) == 0 {
-			return nil, fmt.Errorf("%s: there are no such files here; name sound files to be spoken", usual)
+		if files, err = usualClips(); err != nil {
+			return nil, err
 		}
 	}
 	for _, name := range files {

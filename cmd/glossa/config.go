@@ -127,8 +127,15 @@ func settingYAML(v reflect.Value) (text string, secret bool) {
 		return "[" + strings.Join(items, ", ") + "]", secret
 	}
 	switch value := v.Interface().(type) {
-	case apiKey:
-		secret = true
+	case interface{ secret() bool }:
+		if text = fmt.Sprint(value); text == "" {
+			return "", false
+		}
+		secret = value.secret()
+	case natsSync:
+		if value == 0 { // the broker's
+			return "", false
+		}
 	case byteSize:
 		if value == 0 { // no limit
 			return "", false

@@ -96,6 +96,16 @@ func (c *console) advance(to int64, format string, args ...any) {
 	c.bar.Describe(fmt.Sprintf(format, args...))
 }
 
+// reach is advance of a bar whose max is another now.
+func (c *console) reach(max, to int64, format string, args ...any) {
+	c.mu.Lock()
+	if c.bar != nil && c.bar.GetMax64() != max {
+		c.bar.ChangeMax64(max)
+	}
+	c.mu.Unlock()
+	c.advance(to, format, args...)
+}
+
 // stop takes the bar away.
 func (c *console) stop() {
 	c.mu.Lock()

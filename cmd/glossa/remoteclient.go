@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime/multipart"
 	"net/http"
 	"net/url"
@@ -84,7 +85,12 @@ func (r *remoteClient) try(ctx context.Context, q remoteRequest) (result *asr.Re
 		return nil, 0, reason(err)
 	}
 	defer file.Close()
-	body, contentType := multipartBody(file, q)
+	fields := maps.Clone(q.fields)
+	if fields == nil {
+		fields = make(url.Values)
+	}
+	fields.Set("response_format", q.format())
+	body, contentType := multipartBody(file, q.name, fields)
 	defer body.Close()
 	path := "/v1/audio/transcriptions"
 	if q.translate {
@@ -115,22 +121,19 @@ func (r *remoteClient) try(ctx context.Context, q remoteRequest) (result *asr.Re
 }
 
 // multipartBody returns a form of a file and fields, written while it is read.
-func multipartBody(file io.Reader, q remoteRequest) (body io.ReadCloser, contentType string) {
+func multipartBody(file io.Reader, name string, fields url.Values) (body io.ReadCloser, contentType string) {
 	read, write := io.Pipe()
 	form := multipart.NewWriter(write)
 	go func() {
 		err := func() error {
-			for name, values := range q.fields {
+			for name, values := range fields {
 				for _, v := range values {
 					if err := form.WriteField(name, v); err != nil {
 						return err
 					}
 				}
 			}
-			if err := form.WriteField("response_format", q.format()); err != nil {
-				return err
-			}
-			part, err := form.CreateFormFile("file", filepath.Base(q.name))
+			part, err := form.CreateFormFile("file", filepath.Base(name))
 			if err != nil {
 				return err
 			}

@@ -24,6 +24,9 @@ var errReported = errors.New("some of the work failed")
 type commands struct {
 	Serve      serveCommand      `cmd:"" help:"Serve transcription over HTTP and websockets, and a page to speak into."`
 	Transcribe transcribeCommand `cmd:"" help:"Turn sound files into text."`
+	Submit     submitCommand     `cmd:"" help:"Submit sound files as jobs, which outlive what does them."`
+	Jobs       jobsCommands      `cmd:"" help:"See to jobs: list, show, result, cancel, retry, dead."`
+	Worker     workerCommand     `cmd:"" help:"Do the jobs that NATS servers keep."`
 	Listen     listenCommand     `cmd:"" help:"Stream a sound file, or sound from the standard input, to a server and print its text live."`
 	Eval       evalCommand       `cmd:"" help:"Measure word and character error rates on a manifest."`
 	Bench      benchCommands     `cmd:"" help:"Measure the speed of models, and of live sessions, on this machine."`
@@ -45,6 +48,8 @@ Examples:
 
     glossa serve
     glossa transcribe talk.wav interview.flac
+    glossa submit --wait recordings/
+    glossa jobs list
     glossa pull small
     glossa transcribe --model small --language cs --format srt --output-dir out *.flac
     glossa eval testdata/multilingual/manifest.jsonl
@@ -66,19 +71,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status i
 			panic(r)
 		}
 	}()
-	var set settings
-	parser := kong.Must(&commands{},
-		kong.Name("glossa"),
-		kong.Description(description),
-		kong.Writers(stdout, stderr),
-		kong.Exit(func(code int) { panic(exit(code)) }),
-		kong.PostBuild(trainDefaults),
-		kong.PostBuild(serverDefaults),
-		kong.Resolvers(&set),
-		kong.Bind(&set),
-		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
-	)
+	parser := newParser(ctx, &commands{}, stdout, stderr, func(code int) { panic(exit(code)) })
 	c := newConsole(stdout, stderr)
 	parsed, err := parser.Parse(args)
 	if err != nil {
@@ -99,4 +92,21 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status i
 		c.report(err)
 	}
 	return statusFailed
+}
+
+// newParser returns the parser of command lines, which fills commands. A flag such as --help calls exit.
+func newParser(ctx context.Context, to *commands, stdout, stderr io.Writer, exit func(code int)) *kong.Kong {
+	var set settings
+	return kong.Must(to,
+		kong.Name("glossa"),
+		kong.Description(description),
+		kong.Writers(stdout, stderr),
+		kong.Exit(exit),
+		kong.PostBuild(trainDefaults),
+		kong.PostBuild(serverDefaults),
+		kong.Resolvers(&set),
+		kong.Bind(&set),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
+	)
 }

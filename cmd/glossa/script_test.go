@@ -42,6 +42,9 @@ func TestScripts(t *testing.T) {
 			"silero":  scriptSilero,
 
 			"server":     scriptServe,
+			"worker":     scriptWorker,
+			"capture":    scriptCapture,
+			"lease":      scriptLease,
 			"end":        scriptEnd,
 			"fetch":      scriptFetch,
 			"eventually": scriptEventually,

@@ -19,13 +19,14 @@ type serverFlags struct {
 
 	HTTP    string `name:"http" default:"127.0.0.1:8080" placeholder:"ADDR" help:"The address to listen on; port 0 is any that is free. (${default})"`
 	Data    string `placeholder:"DIR" help:"The folder that holds the server's state; it is made where it is not there. (glossa/ in the user's folder of states)"`
-	Workers int    `default:"1" help:"Whether recordings are transcribed in this process: 0 is not at all, and requests for it are answered 503. (${default})"`
+	Workers int    `default:"1" help:"Whether recordings and jobs are transcribed in this process: 0 is not at all, and requests for it are answered 503; jobs wait for workers elsewhere. (${default})"`
 
 	modelFlags
 	WatchAdapters bool   `help:"Load, replace and unload adapters as the subfolders of --adapters come, change and go."`
 	VAD           string `name:"vad" default:"builtin" placeholder:"builtin|FILE" help:"What tells speech from silence in live sessions: the built-in detector, or the weights of Silero VAD. (${default})"`
 
 	accessFlags
+	jobFlags
 	limitFlags
 
 	LogFormat    string        `enum:"text,json" default:"text" help:"The format of log lines on the standard error. (${enum})"`
@@ -60,6 +61,8 @@ func (k *apiKey) UnmarshalText(text []byte) error {
 	k.name, k.key = name, key
 	return nil
 }
+
+func (apiKey) secret() bool { return true }
 
 func (k apiKey) String() string { return k.name + "=(secret)" }
 
@@ -118,6 +121,9 @@ func (f *serverFlags) check() error {
 	case f.DrainTimeout <= 0:
 		return fmt.Errorf("--drain-timeout %v: more than 0s is needed", f.DrainTimeout)
 	}
+	if err := f.jobFlags.check(); err != nil {
+		return err
+	}
 	return f.limitFlags.check()
 }
 
@@ -153,9 +159,12 @@ func stateDir() string {
 }
 
 // logger returns what logs to w.
-func (f *serverFlags) logger(w *console) *slog.Logger {
-	options := &slog.HandlerOptions{Level: f.LogLevel}
-	if f.LogFormat == "json" {
+func (f *serverFlags) logger(w *console) *slog.Logger { return newLogger(w, f.LogFormat, f.LogLevel) }
+
+// newLogger returns what logs to w in a format, text or json.
+func newLogger(w *console, format string, level slog.Level) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
+	if format == "json" {
 		return slog.New(slog.NewJSONHandler(w.stderr(), options))
 	}
 	return slog.New(slog.NewTextHandler(w.stderr(), options))

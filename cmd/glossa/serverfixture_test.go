@@ -13,6 +13,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -48,6 +49,21 @@ func startServer(t *testing.T, args ...string) string {
 		t.Fatalf("the server said %q, %v", line, err)
 	}
 	return m[1]
+}
+
+// get returns what is at an address.
+func get(t *testing.T, address string) string {
+	t.Helper()
+	r, err := http.Get(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	text, err := io.ReadAll(r.Body)
+	if err != nil || r.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s, %v: %s", address, r.Status, err, text)
+	}
+	return string(text)
 }
 
 // lockedBuffer is a buffer for several goroutines.

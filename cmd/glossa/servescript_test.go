@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -36,13 +37,41 @@ const serversKey = "servers"
 // announced finds the address in the first line of a server.
 var announced = regexp.MustCompile(`^glossa listens on \S+; the page is (https?://\S+)/\n$`)
 
-// scriptServe starts a server at a free port and sets NAME to its address, NAME_ADDR to host and port: server NAME [FLAG…]. Its log is in NAME.log.
+// scriptServe starts a server at a free port, unless a flag says where, and sets NAME to its address, NAME_ADDR to host and port, and
+// NAME_NATS to where its broker is reached: server NAME [FLAG…]. Its log is in NAME.log, its state in NAME-data.
 func scriptServe(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: server NAME [FLAG…]")
 	}
-	name := args[0]
-	cmd := exec.Command("glossa", append([]string{"serve", "--http", "127.0.0.1:0", "--data", ts.MkAbs(name + "-data")}, args[1:]...)...)
+	name, flags := args[0], []string{"serve", "--data", ts.MkAbs(args[0] + "-data")}
+	if !slices.Contains(args, "--http") {
+		flags = append(flags, "--http", "127.0.0.1:0")
+	}
+	address := scriptStart(ts, name, announced, append(flags, args[1:]...))
+	ts.Setenv(name, address)
+	ts.Setenv(name+"_ADDR", address[strings.LastIndex(address, "/")+1:])
+	if m := reachedAt.FindStringSubmatch(ts.ReadFile(name + ".log")); m != nil {
+		ts.Setenv(name+"_NATS", "nats://"+m[1])
+	}
+}
+
+// reachedAt finds the address of a broker in the log of its server.
+var reachedAt = regexp.MustCompile(`the broker can be reached" address=(\S+)`)
+
+// workerAnnounced finds the address in the first line of a worker.
+var workerAnnounced = regexp.MustCompile(`^glossa does jobs of model \S+ at \S+; it tells of itself at (http://\S+)/metrics\n$`)
+
+// scriptWorker starts a worker, and sets NAME to the address where it tells of itself: worker NAME [FLAG…]. Its log is in NAME.log.
+func scriptWorker(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: worker NAME [FLAG…]")
+	}
+	ts.Setenv(args[0], scriptStart(ts, args[0], workerAnnounced, append([]string{"worker", "--name", args[0], "--http", "127.0.0.1:0"}, args[1:]...)))
+}
+
+// scriptStart starts the program with arguments, as a process of a name, and returns what a pattern finds in its first line.
+func scriptStart(ts *testscript.TestScript, name string, first *regexp.Regexp, args []string) string {
+	cmd := exec.Command("glossa", args...)
 	if path, err := exec.LookPath(filepath.Join(strings.Split(ts.Getenv("PATH"), string(os.PathListSeparator))[0], "glossa")); err == nil {
 		cmd.Path, cmd.Err = path, nil
 	}
@@ -65,16 +94,15 @@ func scriptServe(ts *testscript.TestScript, neg bool, args []string) {
 		_, _ = io.Copy(io.Discard, lines)
 		s.ended <- cmd.Wait()
 	}()
-	m := announced.FindStringSubmatch(line)
+	m := first.FindStringSubmatch(line)
 	if m == nil {
 		text, _ := os.ReadFile(log.Name())
-		ts.Fatalf("server %s: %q, %v\n%s", name, line, err, text)
+		ts.Fatalf("%s: %q, %v\n%s", name, line, err, text)
 	}
-	ts.Setenv(name, m[1])
-	ts.Setenv(name+"_ADDR", m[1][strings.LastIndex(m[1], "/")+1:])
+	return m[1]
 }
 
-// scriptEnd sends a server a signal, and waits until it has ended: end NAME TERM|INT|KILL [STATUS].
+// scriptEnd sends a server or worker a signal, and waits until it has ended: end NAME TERM|INT|KILL [STATUS].
 func scriptEnd(ts *testscript.TestScript, _ bool, args []string) {
 	s := ts.Value(serversKey).(scriptServers)[args[0]]
 	signal := map[string]os.Signal{"TERM": syscall.SIGTERM, "INT": os.Interrupt, "KILL": os.Kill}[args[1]]

@@ -27,6 +27,7 @@ type service struct {
 	api     *httpapi.Server
 	live    *ws.Server // nil without an engine
 	engine  *asr.Engine
+	jobs    *servedJobs        // nil where there are none
 	cancel  context.CancelFunc // of what runs beside requests
 }
 
@@ -55,18 +56,19 @@ func (f *serverFlags) open(ctx context.Context, log *slog.Logger) (*service, err
 	counted := metrics.New()
 	o.Metrics, o.MetricsHandler = counted, counted.Handler()
 	now := newNow(counted)
-	s := &service{keyed: len(o.Auth.Keys) > 0}
-	if f.Workers > 0 {
+	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s := &service{keyed: len(o.Auth.Keys) > 0, cancel: cancel}
+	if err = s.keepJobs(ctx, f, dir, &o, counted); err == nil && f.Workers > 0 {
 		f.observer = now.observer()
 		f.watched, f.speakers = f.WatchAdapters, o.Limits.Speakers
-		if s.engine, err = f.engine(); err != nil {
-			return nil, err
+		if s.engine, err = f.engine(); err == nil {
+			counted.WatchLoad(s.engine.Load)
 		}
-		counted.WatchLoad(s.engine.Load)
 	}
-	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	s.cancel = cancel
-	if err := s.serve(background, f, o, now); err != nil {
+	if err == nil {
+		err = s.serve(background, f, o, now)
+	}
+	if err != nil {
 		s.close()
 		return nil, err
 	}
@@ -94,12 +96,13 @@ func (s *service) serve(ctx context.Context, f *serverFlags, o httpapi.Options, 
 		return err
 	}
 	s.handler = s.api.Handler()
+	s.doJobs(ctx, f, o)
 	if s.engine == nil {
 		s.handler = withoutWorker(s.handler)
 		return nil
 	}
 	if f.WatchAdapters {
-		go s.watch(ctx, f.Adapters, o.Logger)
+		go watchAdapters(ctx, s.engine, f.Adapters, o.Logger)
 	}
 	go func() {
 		if err := s.api.Warm(ctx); err != nil && ctx.Err() == nil {
@@ -166,9 +169,9 @@ func (f *serverFlags) detector() (func() audio.Detector, error) {
 	return s.Detector, nil
 }
 
-// watch loads and unloads adapters as their folders come and go.
-func (s *service) watch(ctx context.Context, dir string, log *slog.Logger) {
-	err := s.engine.WatchAdapters(ctx, dir, flora.WatchOptions{Report: func(e flora.WatchEvent) {
+// watchAdapters loads and unloads adapters as their folders come and go.
+func watchAdapters(ctx context.Context, e *asr.Engine, dir string, log *slog.Logger) {
+	err := e.WatchAdapters(ctx, dir, flora.WatchOptions{Report: func(e flora.WatchEvent) {
 		if e.Err != nil {
 			log.Error("adapter", "event", e.String())
 			return
@@ -182,12 +185,16 @@ func (s *service) watch(ctx context.Context, dir string, log *slog.Logger) {
 
 // drain refuses new work and returns when none is under way.
 func (s *service) drain(ctx context.Context) error {
-	failed := make(chan error, 2)
-	parts := 1
-	go func() { failed <- s.api.Drain(ctx) }()
+	parts := []func(context.Context) error{s.api.Drain}
 	if s.live != nil {
-		parts++
-		go func() { failed <- s.live.Drain(ctx) }()
+		parts = append(parts, s.live.Drain)
+	}
+	if s.jobs != nil {
+		parts = append(parts, s.jobs.drain)
+	}
+	failed := make(chan error, len(parts))
+	for _, drain := range parts {
+		go func() { failed <- drain(ctx) }()
 	}
 	var err error
 	for range parts {
@@ -196,9 +203,12 @@ func (s *service) drain(ctx context.Context) error {
 	return err
 }
 
-// close ends the service.
+// close ends the service, its broker last.
 func (s *service) close() {
 	s.cancel()
+	if s.jobs != nil {
+		defer s.jobs.close()
+	}
 	if s.live != nil {
 		over, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()

@@ -22,8 +22,33 @@ type settings struct {
 	sources map[string]string
 }
 
+// scope says which settings hold for a command.
+type scope int
+
+const (
+	unset  scope = iota // none
+	shared              // the variables of the flags whose tag setting is shared
+	named               // all variables, and the file that is named
+	whole               // that, or the file that is found
+)
+
 // configured are the commands whose flags may be set by variables and by the file.
-var configured = []string{"serve", "config"}
+var configured = map[string]scope{"serve": whole, "config": whole, "worker": named, "submit": shared, "jobs": shared}
+
+// scopeOf returns the scope of a flag of a command.
+func scopeOf(node *kong.Node, flag *kong.Flag) scope {
+	if node == nil || node.Type != kong.CommandNode {
+		return unset
+	}
+	for node.Parent.Type != kong.ApplicationNode {
+		node = node.Parent
+	}
+	s := configured[node.Name]
+	if s == shared && flag.Tag.Get("setting") != "shared" {
+		return unset
+	}
+	return s
+}
 
 // variableOf returns the name of the variable of a flag.
 func variableOf(flag string) string {
@@ -51,7 +76,8 @@ func (*settings) Validate(*kong.Application) error { return nil }
 // Resolve returns the value of a flag that is not on the command line, nil where it has its default.
 func (s *settings) Resolve(ctx *kong.Context, path *kong.Path, flag *kong.Flag) (any, error) {
 	node := path.Node()
-	if node == nil || node.Type != kong.CommandNode || !slices.Contains(configured, node.Name) || node.Parent.Type != kong.ApplicationNode {
+	scope := scopeOf(node, flag)
+	if scope == unset {
 		return nil, nil
 	}
 	if s.sources == nil {
@@ -61,7 +87,7 @@ func (s *settings) Resolve(ctx *kong.Context, path *kong.Path, flag *kong.Flag) 
 		return s.resolveFile(flag)
 	}
 	if s.file == nil {
-		if err := s.open(ctx, node); err != nil {
+		if err := s.open(ctx, node, scope); err != nil {
 			return nil, &settingsError{err}
 		}
 	}
@@ -103,20 +129,33 @@ type settingsError struct{ error }
 func (e *settingsError) Unwrap() error { return e.error }
 
 // open reads the file of settings: that of --config or GLOSSA_CONFIG, which must be there, or the first that
-// is there of those in settingsPlaces.
-func (s *settings) open(ctx *kong.Context, node *kong.Node) error {
+// is there of those in settingsPlaces where the scope has it looked for. All commands take one file: a key of another is passed over.
+func (s *settings) open(ctx *kong.Context, node *kong.Node, scope scope) error {
 	known := make(map[string]bool)
-	var named string
-	for _, f := range node.Flags {
-		known[f.Name] = f.Name != configFlag && f.Tag.Get("setting") != "-"
-		if f.Name == configFlag {
-			named, _ = ctx.FlagValue(f).(string)
+	for name, of := range configured {
+		for _, command := range ctx.Model.Children {
+			if command.Name != name || of < named {
+				continue
+			}
+			settingFlags(command, func(f *kong.Flag) { known[f.Name] = true })
 		}
 	}
-	named = cmp.Or(named, os.Getenv(variableOf(configFlag)))
-	if named != "" {
+	var name string
+	for _, f := range node.Flags {
+		if f.Name == configFlag {
+			name, _ = ctx.FlagValue(f).(string)
+		}
+	}
+	s.file = &settingsFile{}
+	if scope == shared {
+		return nil
+	}
+	name = cmp.Or(name, os.Getenv(variableOf(configFlag)))
+	if name != "" || scope == named {
 		var err error
-		s.file, err = readSettings(named, known)
+		if name != "" {
+			s.file, err = readSettings(name, known)
+		}
 		return err
 	}
 	for _, place := range settingsPlaces() {
@@ -127,7 +166,6 @@ func (s *settings) open(ctx *kong.Context, node *kong.Node) error {
 		s.file = file
 		return err
 	}
-	s.file = &settingsFile{}
 	return nil
 }
 

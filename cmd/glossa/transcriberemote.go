@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net/url"
 	"os"
 	"strconv"
@@ -171,30 +170,19 @@ func (t *transcribeCommand) remoteFields() (url.Values, error) {
 
 // remoteDecoding adds how windows are decoded.
 func (t *transcribeCommand) remoteDecoding(f url.Values) {
-	number := func(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
-	limit := func(name string, x threshold) {
-		switch {
-		case math.IsNaN(float64(x)):
-			f.Set(name, "none")
-		case x == math.SmallestNonzeroFloat64:
-			f.Set(name, "0")
-		default:
-			f.Set(name, number(float64(x)))
-		}
-	}
 	f.Set("beam_size", strconv.Itoa(t.BeamSize))
 	f.Set("best_of", strconv.Itoa(t.BestOf))
 	if t.Patience != 0 {
-		f.Set("patience", number(t.Patience))
+		f.Set("patience", formatNumber(t.Patience))
 	}
 	if t.LengthPenalty != nil {
-		limit("length_penalty", *t.LengthPenalty)
+		f.Set("length_penalty", t.LengthPenalty.field())
 	}
 	f.Set("seed", strconv.FormatUint(t.Seed, 10))
-	f.Set("temperature", number(t.Temperature[0]))
-	limit("compression_ratio_threshold", t.CompressionRatioThreshold)
-	limit("logprob_threshold", t.LogprobThreshold)
-	limit("no_speech_threshold", t.NoSpeechThreshold)
+	f.Set("temperature", formatNumber(t.Temperature[0]))
+	f.Set("compression_ratio_threshold", t.CompressionRatioThreshold.field())
+	f.Set("logprob_threshold", t.LogprobThreshold.field())
+	f.Set("no_speech_threshold", t.NoSpeechThreshold.field())
 	f.Set("condition_on_previous_text", strconv.FormatBool(t.ConditionOnPreviousText))
 	if t.InitialPrompt != "" {
 		f.Set("prompt", t.InitialPrompt)
