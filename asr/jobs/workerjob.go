@@ -83,6 +83,7 @@ func (a *attempt) try(ctx context.Context) error {
 		return err
 	}
 	a.w.running.add(a)
+	began := time.Now()
 	result, err := a.transcribe(ctx, m)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -92,10 +93,15 @@ func (a *attempt) try(ctx context.Context) error {
 	}
 	ctx, cancel := lasting(ctx)
 	defer cancel()
-	return a.w.insist(ctx, func() error {
+	err = a.w.insist(ctx, func() error {
 		_, err := a.w.s.finishDone(ctx, a.job.ID, a.job.Attempts, result)
 		return err
 	})
+	if err == nil {
+		a.log.Info("the job is done", "attempt", a.job.Attempts, "audio_seconds", result.Duration, "language", result.Language, "adapter", result.Adapter,
+			"duration", time.Since(began).Round(time.Millisecond))
+	}
+	return err
 }
 
 // transcribe returns the result of a job that is claimed.

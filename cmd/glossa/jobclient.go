@@ -7,8 +7,10 @@ import (
 	"iter"
 	"log/slog"
 	"os"
+	"sync"
 
 	"github.com/alecthomas/kong"
+	"github.com/nats-io/nats.go"
 
 	"glossa/asr"
 	"glossa/asr/jobs"
@@ -75,13 +77,14 @@ func (f *jobClientFlags) openStore(ctx context.Context, c *console) (jobClient, 
 		nc.Close()
 		return nil, err
 	}
-	return &storedJobs{store, nc.Close}, nil
+	return &storedJobs{store: store, nc: nc, model: sync.OnceValues(func() (string, error) { return onlyModel(ctx, nc) })}, nil
 }
 
 // storedJobs are the jobs of NATS servers: those of all clients.
 type storedJobs struct {
 	store *jobs.Store
-	end   func()
+	nc    *nats.Conn
+	model func() (string, error) // of jobs that name none
 }
 
 func (s *storedJobs) submit(ctx context.Context, q asr.Submission, file string) (asr.Job, bool, error) {
@@ -96,6 +99,11 @@ func (s *storedJobs) submit(ctx context.Context, q asr.Submission, file string) 
 	}
 	if !info.Mode().IsRegular() {
 		return asr.Job{}, false, fmt.Errorf("%w: not a regular file", asr.ErrInvalid)
+	}
+	if q.Model == "" {
+		if q.Model, err = s.model(); err != nil {
+			return asr.Job{}, false, err
+		}
 	}
 	q.Audio = asr.JobAudio{File: f, Size: info.Size()}
 	return s.store.Submit(ctx, q)
@@ -122,4 +130,7 @@ func (s *storedJobs) retry(ctx context.Context, id string) (asr.Job, error) {
 func (s *storedJobs) watch(ctx context.Context, id string) iter.Seq2[asr.JobEvent, error] {
 	return s.store.Watch(ctx, jobs.AnyClient, id)
 }
-func (s *storedJobs) close() { s.end() }
+func (s *storedJobs) close() {
+	s.store.Close()
+	s.nc.Close()
+}

@@ -49,6 +49,7 @@ func TestScripts(t *testing.T) {
 			"fetch":      scriptFetch,
 			"eventually": scriptEventually,
 			"clip":       scriptClip,
+			"long":       scriptLong,
 			"raw":        scriptRaw,
 			"sleep":      scriptSleep,
 		},

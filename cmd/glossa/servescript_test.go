@@ -38,7 +38,7 @@ const serversKey = "servers"
 var announced = regexp.MustCompile(`^glossa listens on \S+; the page is (https?://\S+)/\n$`)
 
 // scriptServe starts a server at a free port, unless a flag says where, and sets NAME to its address, NAME_ADDR to host and port, and
-// NAME_NATS to where its broker is reached: server NAME [FLAG…]. Its log is in NAME.log, its state in NAME-data.
+// NAME_BROKER to those of its broker: server NAME [FLAG…]. Its log is in NAME.log, its state in NAME-data.
 func scriptServe(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: server NAME [FLAG…]")
@@ -51,7 +51,7 @@ func scriptServe(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(name, address)
 	ts.Setenv(name+"_ADDR", address[strings.LastIndex(address, "/")+1:])
 	if m := reachedAt.FindStringSubmatch(ts.ReadFile(name + ".log")); m != nil {
-		ts.Setenv(name+"_NATS", "nats://"+m[1])
+		ts.Setenv(name+"_BROKER", m[1])
 	}
 }
 
@@ -213,16 +213,29 @@ func scriptRaw(ts *testscript.TestScript, _ bool, args []string) {
 func scriptClip(ts *testscript.TestScript, _ bool, args []string) {
 	texts, err := clipTexts()
 	ts.Check(err)
-	var pcm []float32
 	var text []string
 	for _, name := range args[1:] {
+		text = append(text, texts[name+".flac"])
+	}
+	ts.Check(writePCM(ts.MkAbs(args[0]), scriptClips(ts, args[1:])))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".txt"), []byte(strings.Join(text, "\n")+"\n"), 0o666))
+}
+
+// scriptLong copies clips of the test set to a file so many times, behind each other with pauses: long FILE TIMES LANG/NUMBER….
+func scriptLong(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	ts.Check(writePCM(ts.MkAbs(args[0]), slices.Repeat(scriptClips(ts, args[2:]), n)))
+}
+
+// scriptClips returns clips of the test set behind each other with pauses.
+func scriptClips(ts *testscript.TestScript, names []string) (pcm []float32) {
+	for _, name := range names {
 		samples, err := readAudio(context.Background(), filepath.Join(clipsDir, filepath.FromSlash(name)+".flac"))
 		ts.Check(err)
 		pcm = append(append(pcm, samples...), make([]float32, 24_000)...)
-		text = append(text, texts[name+".flac"])
 	}
-	ts.Check(writePCM(ts.MkAbs(args[0]), pcm))
-	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".txt"), []byte(strings.Join(text, "\n")+"\n"), 0o666))
+	return pcm
 }
 
 // clipsDir is the test set of the repository, seen from where tests run.

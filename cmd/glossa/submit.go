@@ -20,7 +20,7 @@ type submitCommand struct {
 	Overwrite bool   `help:"Let the texts of --wait replace other files. Without it such a file stays, and its job is told to have failed here."`
 	JSON      bool   `name:"json" help:"Print JSON, a line for each file: job_id, file and state; with --wait, as soon as it is done, job_id, file, text, language, adapter, segments; error where it failed."`
 
-	Model    string `placeholder:"NAME" help:"The model that transcribes. (that of the server)"`
+	Model    string `placeholder:"NAME" help:"The model that transcribes. (that of the server, or of the only workers)"`
 	Priority string `enum:"live,normal,bulk" default:"normal" help:"Before whose jobs these go. (${enum})"`
 	Callback string `placeholder:"URL" help:"An address that is told of the end of each job."`
 	JobKey   string `name:"key" placeholder:"KEY" help:"What makes two submissions of one file the same job. (its sound, the model and what is asked of it)"`
