@@ -63,7 +63,7 @@ func (f *fakeJobs) Submit(ctx context.Context, q asr.Submission) (asr.Job, bool,
 	}
 	j := &fakeJob{submission: q, sound: string(sound), changed: make(chan struct{})}
 	j.Job = asr.Job{ID: fmt.Sprintf("job-%d", len(f.jobs)+1), Client: q.Client, Name: q.Name, Model: q.Model, Priority: q.Priority, Params: q.Params,
-		State: asr.JobQueued, Callback: q.Callback, Created: time.Date(2026, 1, 2, 3, 4, len(f.jobs), 0, time.UTC)}
+		State: asr.JobQueued, Audio: q.Seconds, Callback: q.Callback, Created: time.Date(2026, 1, 2, 3, 4, len(f.jobs), 0, time.UTC)}
 	f.jobs = append(f.jobs, j)
 	return j.Job, true, nil
 }

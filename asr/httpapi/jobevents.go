@@ -92,8 +92,7 @@ func (s *Server) changes(ctx context.Context, client, id string) <-chan change {
 func (e *events) tellJob(x asr.JobEvent) {
 	event := jobEvent{Type: "job", Job: jobOf(x.Job), Segments: slices.Clone(x.Segments)}
 	for i, s := range event.Segments {
-		s.AvgLogProb, s.CompressionRatio, s.NoSpeechProb = finite(s.AvgLogProb), finite(s.CompressionRatio), finite(s.NoSpeechProb)
-		event.Segments[i] = s
+		event.Segments[i] = sendable(s)
 	}
 	switch {
 	case x.Job.State.Final():
@@ -103,4 +102,14 @@ func (e *events) tellJob(x asr.JobEvent) {
 		event.Type = "segments"
 	}
 	e.send(event)
+}
+
+// sendable returns a segment with numbers that JSON has.
+func sendable(s asr.Segment) asr.Segment {
+	s.AvgLogProb, s.CompressionRatio, s.NoSpeechProb = finite(s.AvgLogProb), finite(s.CompressionRatio), finite(s.NoSpeechProb)
+	s.Words = slices.Clone(s.Words)
+	for i := range s.Words {
+		s.Words[i].Probability = finite(s.Words[i].Probability)
+	}
+	return s
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strings"
 	"testing"
@@ -95,7 +96,9 @@ func TestWatchingAJob(t *testing.T) {
 	first.want(t, "segments running Ahoj,")
 	second := watch(t, t.Context(), events, "Last-Event-ID", "7")
 	second.want(t, "segments running Ahoj,") // all that was told before
-	f.segment("", "job-1", fakeSegments[1])
+	odd := fakeSegments[1]                   // numbers that JSON has not
+	odd.AvgLogProb, odd.CompressionRatio, odd.Words = math.Inf(-1), math.NaN(), []asr.Word{{Word: "x", Probability: math.NaN()}}
+	f.segment("", "job-1", odd)
 	first.want(t, "segments running"+fakeSegments[1].Text)
 	second.want(t, "segments running"+fakeSegments[1].Text)
 	f.finish("", "job-1")

@@ -73,7 +73,7 @@ func TestSubmitJob(t *testing.T) {
 		field{"priority", "live"}, field{"task", "translate"}, field{"callback_url", "https://example.org/hook?x=1"}, field{"model", "whisper-1"})
 	j := a.job(t, 202)
 	want := asr.Params{"language": {"cs"}, "timestamp_granularities": {"word", "segment"}, "task": {"translate"}}
-	if a.header.Get("Location") != "/v1/jobs/job-1" || j.ID != "job-1" || j.State != asr.JobQueued || j.Priority != asr.Live || j.Name != "sound" ||
+	if a.header.Get("Location") != "/v1/jobs/job-1" || j.ID != "job-1" || j.State != asr.JobQueued || j.Priority != asr.Live || j.Name != "sound" || j.Audio != 0.1 ||
 		j.Model != "nano" || j.Callback != "https://example.org/hook?x=1" || !reflect.DeepEqual(j.Params, want) || f.last().sound != sound {
 		t.Errorf("%s %s", a.header, a.body)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"glossa/asr"
 	"glossa/asr/params"
+	"glossa/audio"
 )
 
 // Bounds of a submission beside its file: what a job is kept as is one message.
@@ -235,6 +236,9 @@ func (s *Server) checkSound(q *asr.Submission, form *form) error {
 		return &apiError{status: http.StatusBadRequest, param: "file", code: "empty_audio", message: "the file is empty"}
 	case form.file != nil:
 		q.Audio.File, q.Audio.Size = form.file, form.file.len()
+		if d, ok := audio.StatedDuration(q.Audio.File, q.Audio.Size); ok {
+			q.Seconds = min(d, s.options.Limits.Decoded).Seconds()
+		}
 	}
 	return nil
 }
