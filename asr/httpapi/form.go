@@ -11,6 +11,9 @@ import (
 	"os"
 	"regexp"
 	"strings"
+
+	"glossa/asr"
+	"glossa/asr/params"
 )
 
 // Bounds of a form beside its file.
@@ -22,8 +25,8 @@ const (
 
 // form is what a client sent as multipart/form-data.
 type form struct {
-	fields map[string][]string // by name without []
-	file   *spool              // nil where there is none
+	fields asr.Params // by name without []
+	file   *spool     // nil where there is none
 }
 
 // close frees the file.
@@ -59,7 +62,7 @@ func (s *Server) readForm(w http.ResponseWriter, r *http.Request) (*form, error)
 		return nil, fileTooLarge(limit)
 	}
 	body := &failingReader{Reader: http.MaxBytesReader(w, r.Body, limit+maxFormBytes)}
-	f := &form{fields: make(map[string][]string)}
+	f := &form{fields: make(asr.Params)}
 	if err := f.read(multipart.NewReader(body, boundary), limit, &spool{max: s.options.SpoolBytes, dir: s.options.TempDir}); err != nil {
 		f.close()
 		if e := bodyError(body.err); e != nil {
@@ -171,17 +174,8 @@ func (f *form) readField(part io.Reader, name string, total *int) error {
 	}
 	name = listSuffix.ReplaceAllString(name, "")
 	if *total += len(name) + len(value); len(value) > maxFieldBytes || *total > maxFormBytes/2 {
-		return &apiError{status: http.StatusRequestEntityTooLarge, param: clip(name), code: "field_too_large", message: fmt.Sprintf("a field may have %d bytes, all together %d", maxFieldBytes, maxFormBytes/2)}
+		return &apiError{status: http.StatusRequestEntityTooLarge, param: params.Clip(name), code: "field_too_large", message: fmt.Sprintf("a field may have %d bytes, all together %d", maxFieldBytes, maxFormBytes/2)}
 	}
 	f.fields[name] = append(f.fields[name], string(value))
 	return nil
-}
-
-// clip returns what a client sent as far as it is worth telling.
-func clip(s string) string {
-	const most = 64
-	if len(s) > most {
-		s = s[:most] + "…"
-	}
-	return strings.ToValidUTF8(s, "?")
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"glossa/asr"
+	"glossa/asr/params"
 )
 
 // FuzzForm checks that no body of a form makes the server panic, or take more than it may.
@@ -47,7 +48,7 @@ func FuzzForm(f *testing.F) {
 			}
 			return
 		}
-		if n := want.request.Decoding.BeamSize; n < 0 || n > maxBeams || want.format == "" || len(want.request.Decoding.Temperatures) > 1 {
+		if n := want.request.Decoding.BeamSize; n < 0 || n > params.MaxBeams || want.format == "" || len(want.request.Decoding.Temperatures) > 1 {
 			t.Errorf("%+v", want)
 		}
 	})

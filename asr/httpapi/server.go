@@ -120,9 +120,6 @@ func (o Options) withDefaults() Options {
 	if len(o.Models) == 0 {
 		o.Models = []string{"glossa"}
 	}
-	if o.Detector == nil {
-		o.Detector = audio.NewLongTermDetector
-	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
