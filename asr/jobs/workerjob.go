@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"glossa/asr"
+	"glossa/audio"
 )
 
 // attempt is one delivery of a job's message, and what is done for it.
@@ -146,9 +147,9 @@ func (a *attempt) hear(ctx context.Context, q asr.Request, s *sound, t *trail) (
 	q.Audio = func() ([]float32, error) {
 		pcm, err := a.w.decode(ctx, s.reader())
 		if err == nil {
-			t.heard(pcm.Duration().Seconds())
+			t.heard(float64(len(pcm)) / audio.SampleRate)
 		}
-		return pcm.Samples, err
+		return pcm, err
 	}
 	q.Checkpoint, q.Resume = t.offer, t.resume
 	result, err := a.w.o.Engine.Transcribe(ctx, q)
