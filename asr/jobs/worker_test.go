@@ -30,7 +30,6 @@ func TestWorkerDoesJobs(t *testing.T) {
 	a := s.submit(short, "a", nil)
 	b := s.submit(long, "b", func(q *asr.Submission) { q.Priority = asr.Live; q.Name = "long.wav" })
 	c := s.submit(nil, "c", func(q *asr.Submission) { q.Audio.URL = "https://example.com/a.wav"; q.Priority = asr.Bulk })
-	d := s.submit(short, "d", func(q *asr.Submission) { q.Model = "tiny nano"; q.Client = "bob" })
 	if n := len(s.objects()); n != 1 {
 		t.Errorf("%d objects, want 1", n)
 	}
@@ -44,31 +43,9 @@ func TestWorkerDoesJobs(t *testing.T) {
 			t.Errorf("%+v, want %v s, once", got, seconds)
 		}
 	}
-	s.failedOrDone(d)
 	s.empty()
 	if s.counts.redelivered.Load() > 0 {
 		t.Error("a job was delivered again")
-	}
-}
-
-// failedOrDone waits for the end of a job whose model a worker knows by another name than it is pulled by: it waits for nobody.
-func (s *site) failedOrDone(j asr.Job) {
-	s.t.Helper()
-	c, err := s.consumers(s.t.Context(), "tiny nano")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	batch, err := c[asr.Normal].FetchNoWait(1)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	n := 0
-	for msg := range batch.Messages() {
-		n++
-		msg.DoubleAck(s.t.Context())
-	}
-	if n != 1 {
-		s.t.Errorf("%d messages of another model, want 1", n)
 	}
 }
 
@@ -173,32 +150,34 @@ func TestJobsWithAddressesAreRefusedWhereNoneIsFetched(t *testing.T) {
 	s.failed(s.submit(nil, "", func(q *asr.Submission) { q.Audio.URL = "https://example.com/a.wav" }), "gets no sound from addresses")
 }
 
-func TestWhatAWorkerLacksAnotherDoes(t *testing.T) {
+func TestWhatAllWorkersLackIsADeadLetter(t *testing.T) {
 	s := newSite(t, asr.Limits{})
-	file := fakeSound(1, 3)
 	s.work(&fakeEngine{}, nil)
-	lost := s.submit(file, "", func(q *asr.Submission) { q.Params = asr.Params{"adapter": {"klingon"}} })
-	if j := s.failed(lost, `adapter "klingon"`); j.Attempts != maxDeliver {
-		t.Errorf("%d attempts, want %d", j.Attempts, maxDeliver)
+	j := s.submit(fakeSound(1, 3), "", func(q *asr.Submission) { q.Params = asr.Params{"adapter": {"klingon"}} })
+	if got := s.failed(j, `adapter "klingon"`); got.Attempts != maxDeliver {
+		t.Errorf("%d attempts, want %d", got.Attempts, maxDeliver)
 	}
 	if n := s.counts.redelivered.Load(); n != maxDeliver-1 {
 		t.Errorf("%d redeliveries are told, want %d", n, maxDeliver-1)
 	}
-	e := &fakeEngine{adapters: []string{"cs"}}
-	var has atomic.Bool // the only worker that has the adapter
-	s.work(e, func(w *Worker) { has.Store(true) })
-	j := s.submit(file, "", func(q *asr.Submission) { q.Params = asr.Params{"adapter": {"cs"}} })
-	s.untilFinal(j)
 	s.empty()
 }
 
-// untilFinal waits for the end of a job that one of two workers can do: five deliveries may all come to the other.
-func (s *site) untilFinal(j asr.Job) {
-	s.t.Helper()
-	within(s.t, "a final state", func() bool {
-		got, err := s.Job(s.t.Context(), AnyClient, j.ID)
-		return err == nil && got.State.Final()
+func TestWhatAWorkerLacksAnotherDoes(t *testing.T) {
+	s := newSite(t, asr.Limits{})
+	lacking := s.work(&fakeEngine{}, func(w *Worker) { w.delays.absent = 300 * time.Millisecond })
+	file := fakeSound(1, 3)
+	j := s.submit(file, "p", func(q *asr.Submission) { q.Params["adapter"] = []string{"cs"} })
+	within(t, "a reason why it is put off", func() bool {
+		got, err := s.Job(t.Context(), AnyClient, j.ID)
+		return err == nil && got.State == asr.JobQueued && strings.Contains(got.Reason, `adapter "cs"`)
 	})
+	s.work(&fakeEngine{adapters: []string{"cs"}}, nil)
+	lacking.end()
+	if got := s.wait(j.ID, asr.JobDone); got.Reason != "" || got.Adapter != "cs" {
+		t.Errorf("%+v, want the adapter cs and no reason", got)
+	}
+	s.empty()
 }
 
 func TestBusyWorkersTryAgain(t *testing.T) {

@@ -159,7 +159,6 @@ func fakeRequest(_ context.Context, client string, p asr.Params) (q asr.Request,
 				return q, fmt.Errorf("%w: unknown language %q", asr.ErrInvalid, value)
 			}
 			q.Language = value
-		case "model":
 		default:
 			return q, &params.Error{Param: name, Code: "unknown_parameter", Message: fmt.Sprintf("there is no param %q", name)}
 		}

@@ -9,9 +9,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"glossa/asr"
+	"glossa/audio"
 )
 
 // attempt is one delivery of a job's message, and what is done for it.
@@ -151,9 +153,9 @@ func (a *attempt) hear(ctx context.Context, q asr.Request, s *sound, t *trail) (
 	q.Audio = func() ([]float32, error) {
 		pcm, err := a.w.decode(ctx, s.reader())
 		if err == nil {
-			t.heard(pcm.Duration().Seconds())
+			t.heard(float64(len(pcm)) / audio.SampleRate)
 		}
-		return pcm.Samples, err
+		return pcm, err
 	}
 	q.Checkpoint, q.Resume = t.offer, t.resume
 	result, err := a.w.o.Engine.Transcribe(ctx, q)
@@ -173,6 +175,9 @@ func (a *attempt) conclude(ctx context.Context, v verdict, err error) {
 	log := a.log.With("error", err)
 	if v.fate == delayed && a.delivered >= maxDeliver {
 		v.fate = refused // there is no other delivery
+	}
+	if v.fate == returned && a.delivered >= maxDeliver && errors.Is(err, errDraining) && a.requeue(ctx) {
+		v.fate = acknowledged
 	}
 	switch v.fate {
 	case acknowledged:
@@ -240,6 +245,42 @@ func (a *attempt) giveBack(ctx context.Context, reason string) {
 	if err != nil && !isOver(err) {
 		a.log.Warn("the record does not say that the job is given back", "error", err)
 	}
+}
+
+// requeue queues the job once more in place of its last delivery, and reports whether it did: that workers were shut down in the midst of it
+// does not make it a dead letter. Until the new message is there, the record names none, so that either may be the job's.
+func (a *attempt) requeue(ctx context.Context) bool {
+	s, n, sequence := a.w.s, a.job.Attempts, uint64(0)
+	if n == 0 {
+		return false
+	}
+	wait := func(r *record) error {
+		r.State, r.Worker, r.Sequence = asr.JobQueued, "", sequence
+		return nil
+	}
+	err := a.w.insist(ctx, func() error {
+		_, err := s.change(ctx, a.job.ID, func(r *record) error { return errors.Join(r.mine(n), wait(r)) })
+		return err
+	})
+	if err != nil {
+		return false
+	}
+	msg := &nats.Msg{Subject: a.msg.Subject(), Data: a.msg.Data(), Header: nats.Header{}}
+	keepHeaders(msg.Header, a.msg.Headers())
+	msg.Header.Set(nats.MsgIdHdr, fmt.Sprintf("%s:again:%d", a.job.ID, n))
+	ack, err := s.js.PublishMsg(ctx, msg)
+	if err != nil {
+		a.log.Warn("the job was not queued once more, and is a dead letter now", "error", err)
+		return false
+	}
+	sequence = ack.Sequence
+	s.change(ctx, a.job.ID, func(r *record) error {
+		if r.Attempts != n || r.State != asr.JobQueued {
+			return errSuperseded // it has begun
+		}
+		return wait(r)
+	})
+	return true
 }
 
 // acknowledge acknowledges the message, and waits until the broker has heard it. One that did not delivers it again, and it is found to

@@ -216,8 +216,8 @@ func environmentInt(name string, otherwise int) int {
 	return otherwise
 }
 
-// killer kills workers at random moments, or has them stand still for longer than their lease, until ctx ends.
-func killer(ctx context.Context, rng *rand.Rand, workers []*process, counted func(what string)) {
+// killAtRandom kills workers at random moments, or has them stand still for longer than their lease, until ctx ends.
+func killAtRandom(ctx context.Context, rng *rand.Rand, workers []*process, counted func(what string)) {
 	for sleep(ctx, 250*time.Millisecond+time.Duration(rng.IntN(900))*time.Millisecond) {
 		w := workers[rng.IntN(len(workers))]
 		if rng.IntN(4) > 0 {
@@ -232,8 +232,8 @@ func killer(ctx context.Context, rng *rand.Rand, workers []*process, counted fun
 	}
 }
 
-// restarter kills the broker so often within a time, and begins it again.
-func restarter(ctx context.Context, p *process, within time.Duration, counted func(what string)) error {
+// killBrokerTwice kills the broker twice within a time, and begins it again.
+func killBrokerTwice(ctx context.Context, p *process, within time.Duration, counted func(what string)) error {
 	for range killRestart {
 		if !sleep(ctx, within/(killRestart+1)) {
 			return nil

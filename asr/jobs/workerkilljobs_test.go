@@ -193,9 +193,9 @@ func (k *killing) murder(rng *rand.Rand, b *process, n int, within time.Duration
 		all.Wait()
 	})
 	seed := rng.Uint64()
-	dying.Go(func() { killer(killing, rand.New(rand.NewPCG(seed, 1)), workers, k.count) })
+	dying.Go(func() { killAtRandom(killing, rand.New(rand.NewPCG(seed, 1)), workers, k.count) })
 	dying.Go(func() {
-		if err := restarter(killing, b, within, k.count); err != nil {
+		if err := killBrokerTwice(killing, b, within, k.count); err != nil {
 			k.t.Error(err)
 		}
 	})

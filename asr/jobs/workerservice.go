@@ -157,7 +157,7 @@ func (s *service) begin() error {
 func (s *service) answer(r micro.Request, result *asr.Result, err error) {
 	m := &nats.Msg{Subject: r.Reply(), Header: nats.Header{}}
 	if err == nil {
-		m.Data, err = json.Marshal(result)
+		m.Data, err = json.Marshal(toWireResult(result))
 	}
 	if limit := s.w.s.nc.MaxPayload(); err == nil && int64(len(m.Data)) > limit {
 		err = fmt.Errorf("%w: the text has %d bytes, and a message may have %d: submit the sound as a job", asr.ErrInvalid, len(m.Data), limit)
@@ -189,16 +189,14 @@ func (s *service) transcribe(r micro.Request) (*asr.Result, error) {
 			return nil, &absent{fmt.Sprintf("this worker has no model %q; %s.MODEL goes to one that has it", clip(name), subjectTranscribe)}
 		}
 	}
+	delete(p, "model")
 	client := r.Headers().Get(headerClient)
 	q, err := s.w.o.Request(s.working, client, p)
 	if err != nil {
 		return nil, err
 	}
 	q.Client = client
-	q.Audio = func() ([]float32, error) {
-		pcm, err := s.w.decode(s.working, bytes.NewReader(r.Data()))
-		return pcm.Samples, err
-	}
+	q.Audio = func() ([]float32, error) { return s.w.decode(s.working, bytes.NewReader(r.Data())) }
 	return s.w.o.Engine.Transcribe(s.working, q)
 }
 

@@ -30,16 +30,16 @@ type site struct {
 	dir    string
 	addr   string
 	server *broker.Server
-	counts counts
+	counts testCounts
 }
 
-// counts are metrics.
-type counts struct{ submitted, finished, redelivered, dead atomic.Int64 }
+// testCounts are metrics.
+type testCounts struct{ submitted, finished, redelivered, dead atomic.Int64 }
 
-func (c *counts) JobSubmitted(asr.Priority, bool) { c.submitted.Add(1) }
-func (c *counts) JobFinished(asr.Job)             { c.finished.Add(1) }
-func (c *counts) JobRedelivered()                 { c.redelivered.Add(1) }
-func (c *counts) JobDead()                        { c.dead.Add(1) }
+func (c *testCounts) JobSubmitted(asr.Priority, bool) { c.submitted.Add(1) }
+func (c *testCounts) JobFinished(asr.Job)             { c.finished.Add(1) }
+func (c *testCounts) JobRedelivered()                 { c.redelivered.Add(1) }
+func (c *testCounts) JobDead()                        { c.dead.Add(1) }
 
 // testLog returns a logger: to stderr where GLOSSA_TEST_LOG is set.
 func testLog() *slog.Logger {

@@ -56,8 +56,9 @@ func (s *sound) close() {
 }
 
 // decode returns the samples of sound within the limits of a store.
-func (w *Worker) decode(ctx context.Context, r io.Reader) (audio.PCM, error) {
-	return audio.DecodeContext(ctx, r, audio.Limits{MaxDuration: w.limits.Decoded, MaxBytes: w.limits.JobBytes})
+func (w *Worker) decode(ctx context.Context, r io.Reader) ([]float32, error) {
+	pcm, err := audio.DecodeContext(ctx, r, audio.Limits{MaxDuration: w.limits.Decoded, MaxBytes: w.limits.JobBytes})
+	return pcm.Samples, err
 }
 
 // sound gets the sound of a job. What is wrong with it is asr.ErrInvalid; all other errors may be gone when it is tried again.

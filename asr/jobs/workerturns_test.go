@@ -124,7 +124,7 @@ func TestTurnsAskSeldomWhereNothingWaits(t *testing.T) {
 func TestTurnsNeverExceedSlots(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	rng := rand.New(rand.NewPCG(seed, 0))
-	for range 50 {
+	for range 15 {
 		slots := 1 + rng.IntN(8)
 		f := newFlow(t, slots, asr.Normal, asr.Bulk)
 		sent := 0

@@ -137,6 +137,9 @@ func (w *Worker) insist(ctx context.Context, do func() error) error {
 	begun, retry := time.Now(), backoff{first: firstRetry, most: mostRetry}
 	for {
 		err := do()
+		if err == nil {
+			w.broker.is(nil)
+		}
 		switch {
 		case ctx.Err() != nil && err != nil:
 			return context.Cause(ctx)
