@@ -108,7 +108,7 @@ func (m *Message) check() error {
 		return fmt.Errorf("%w: name: want text without control characters", asr.ErrInvalid)
 	}
 	if m.ReplyTo != "" && !validReplyTo(m.ReplyTo) {
-		return fmt.Errorf("%w: reply_to %q: want a subject that begins neither with $ nor with asr.", asr.ErrInvalid, m.ReplyTo)
+		return fmt.Errorf("%w: reply_to %q: want a subject that begins neither with asr. nor with $", asr.ErrInvalid, m.ReplyTo)
 	}
 	return nil
 }
