@@ -1,7 +1,6 @@
 package jobs
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -79,6 +78,9 @@ func (s *Store) buryRecord(ctx context.Context, l letter, p parsed) (*record, er
 			return r, err
 		}
 	}
+	if l.attempt == 0 && r.Reason != "" && !r.State.Final() {
+		l.reason += ", before that: " + r.Reason // why it was put off
+	}
 	object, err := s.putLetter(ctx, r.ID, l)
 	if err != nil {
 		return nil, err
@@ -112,7 +114,7 @@ func (s *Store) putLetter(ctx context.Context, id string, l letter) (object stri
 	if int64(len(l.data)) > s.nc.MaxPayload()-messageRoom {
 		m, err := parseMessage(l.data)
 		if err == nil && len(m.Audio.Inline) > 0 {
-			if m.Audio.Object, err = s.putObject(ctx, id, bytes.NewReader(m.Audio.Inline)); err != nil {
+			if m.Audio.Object, err = s.putObject(ctx, id, m.Audio.Inline); err != nil {
 				return "", err
 			}
 			m.Audio.Inline, object = nil, m.Audio.Object.Name

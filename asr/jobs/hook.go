@@ -79,7 +79,7 @@ type hooks struct {
 	result  func(ctx context.Context, id string) (*asr.Result, error)
 	client  *http.Client
 	secrets map[string][]hookSecret // by client; "" for all others
-	turns   *turns
+	turns   *hookTurns
 	first   time.Duration // the delay behind the first attempt
 	ackWait time.Duration // after which a message of a process that was lost comes again
 	log     *slog.Logger
@@ -101,7 +101,7 @@ func (s *Store) newHooks(o HookOptions) (*hooks, error) {
 	o.Parallel, o.PerReceiver = cmp.Or(o.Parallel, 64), cmp.Or(o.PerReceiver, 4)
 	o.Timeout, o.GiveUp = min(cmp.Or(o.Timeout, 20*time.Second), maxHookTimeout), cmp.Or(o.GiveUp, 24*time.Hour)
 	o.BaseURL = strings.TrimSuffix(o.BaseURL, "/")
-	h := &hooks{o: o, stream: s.hooks, client: o.Guard.Client(), turns: newTurns(o.PerReceiver), log: s.log}
+	h := &hooks{o: o, stream: s.hooks, client: o.Guard.Client(), turns: newHookTurns(o.PerReceiver), log: s.log}
 	h.result = func(ctx context.Context, id string) (*asr.Result, error) { return s.Result(ctx, AnyClient, id) }
 	h.first, h.ackWait, h.secrets = firstDelay, hookAckWait, make(map[string][]hookSecret)
 	h.client.Timeout = o.Timeout
@@ -174,7 +174,7 @@ func (h *hooks) handle(ctx context.Context, m jetstream.Msg, running *sync.WaitG
 	e, err := decodeEvent(m.Data())
 	if err != nil || e.Job.Callback == "" {
 		defer free()
-		h.end(m, h.log.With("subject", m.Subject()), verdict{hookRefused, 0, "the message is not understood"})
+		h.end(m, h.log.With("subject", m.Subject()), hookVerdict{hookRefused, 0, "the message is not understood"})
 		return
 	}
 	receiver := receiverOf(e.Job.Callback)
@@ -193,14 +193,14 @@ func (h *hooks) handle(ctx context.Context, m jetstream.Msg, running *sync.WaitG
 }
 
 // end tells the broker, and who counts, how an attempt ended.
-func (h *hooks) end(m jetstream.Msg, log *slog.Logger, v verdict) {
+func (h *hooks) end(m jetstream.Msg, log *slog.Logger, v hookVerdict) {
 	if h.o.Metrics != nil {
 		h.o.Metrics.HookCalled(v.outcome)
 	}
 	var err error
 	switch v.outcome {
 	case hookDelivered:
-		err = acknowledge(m)
+		err = h.acknowledge(m)
 	case hookFailed:
 		log.Info("a callback failed and is tried again", "reason", v.reason, "after", v.delay)
 		err = m.NakWithDelay(v.delay)
@@ -215,7 +215,7 @@ func (h *hooks) end(m jetstream.Msg, log *slog.Logger, v verdict) {
 
 // acknowledge acknowledges a message, and waits until the broker knows: the callback would be made again. A broker that begins anew is waited
 // for, as long as the message is this process's.
-func acknowledge(m jetstream.Msg) (err error) {
+func (h *hooks) acknowledge(m jetstream.Msg) (err error) {
 	for range 3 {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		err = m.DoubleAck(ctx)

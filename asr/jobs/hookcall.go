@@ -44,18 +44,18 @@ const (
 	longestDelay = 6 * time.Hour
 )
 
-// verdict is how an attempt ended.
-type verdict struct {
+// hookVerdict is how an attempt ended.
+type hookVerdict struct {
 	outcome string
 	delay   time.Duration // until the next attempt, where it failed
 	reason  string        // for the log
 }
 
 // attempt makes a callback.
-func (h *hooks) attempt(ctx context.Context, j asr.Job, m jetstream.Msg) verdict {
+func (h *hooks) attempt(ctx context.Context, j asr.Job, m jetstream.Msg) hookVerdict {
 	body, err := json.Marshal(h.hookOf(ctx, j))
 	if err != nil {
-		return verdict{hookRefused, 0, err.Error()}
+		return hookVerdict{hookRefused, 0, err.Error()}
 	}
 	var age time.Duration
 	var sequence uint64
@@ -65,7 +65,7 @@ func (h *hooks) attempt(ctx context.Context, j asr.Job, m jetstream.Msg) verdict
 	response, err := h.post(ctx, j, hookID(m.Headers(), j.ID, sequence), body)
 	switch {
 	case errors.Is(err, outbound.ErrForbidden):
-		return verdict{hookRefused, 0, outbound.Reason(err)}
+		return hookVerdict{hookRefused, 0, outbound.Reason(err)}
 	case err != nil:
 		return h.again(age, 0, outbound.Reason(err))
 	}
@@ -73,9 +73,9 @@ func (h *hooks) attempt(ctx context.Context, j asr.Job, m jetstream.Msg) verdict
 	io.Copy(io.Discard, io.LimitReader(response.Body, 64<<10)) // so that the connection can be used again
 	switch status := response.StatusCode; {
 	case status >= 200 && status < 300:
-		return verdict{outcome: hookDelivered}
+		return hookVerdict{outcome: hookDelivered}
 	case status == http.StatusGone:
-		return verdict{hookGone, 0, "the receiver answers 410"}
+		return hookVerdict{hookGone, 0, "the receiver answers 410"}
 	default:
 		seconds, _ := strconv.Atoi(response.Header.Get("Retry-After"))
 		return h.again(age, min(time.Duration(max(seconds, 0))*time.Second, longestDelay), "the receiver answers "+strconv.Itoa(status))
@@ -84,14 +84,14 @@ func (h *hooks) attempt(ctx context.Context, j asr.Job, m jetstream.Msg) verdict
 
 // again returns the verdict of an attempt that failed: the next is after as long as has passed since the first, a tenth more or less, but not
 // before the receiver wants it. So the delays double, and what they hang on is kept by the broker alone.
-func (h *hooks) again(age, least time.Duration, reason string) verdict {
+func (h *hooks) again(age, least time.Duration, reason string) hookVerdict {
 	if age >= h.o.GiveUp {
-		return verdict{hookExpired, 0, fmt.Sprintf("%s, after %s of attempts", reason, age.Round(time.Minute))}
+		return hookVerdict{hookExpired, 0, fmt.Sprintf("%s, after %s of attempts", reason, age.Round(time.Minute))}
 	}
 	delay := min(max(age, h.first), longestDelay)
 	delay += time.Duration((rand.Float64() - 0.5) / 5 * float64(delay))
 	delay = min(delay, max(h.o.GiveUp-age, h.first)) // the last is at the end
-	return verdict{hookFailed, max(delay, least), reason}
+	return hookVerdict{hookFailed, max(delay, least), reason}
 }
 
 // post sends a body.

@@ -49,7 +49,7 @@ func TestDelays(t *testing.T) {
 // TestTurns checks that those who wait for a receiver come one after the other, as fast as it answers.
 func TestTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		turns := newTurns(2)
+		turns := newHookTurns(2)
 		for range 2 {
 			if _, ok := turns.begin("a", time.Now()); !ok {
 				t.Fatal("there is room")

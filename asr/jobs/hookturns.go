@@ -13,31 +13,31 @@ const (
 	maxTurns     = 1000 // receivers that are remembered
 )
 
-// turns bounds the attempts at each receiver that are under way, and says to the others when to come again: one after the other, as fast as the
+// hookTurns bounds the attempts at each receiver that are under way, and says to the others when to come again: one after the other, as fast as the
 // receiver has been.
-type turns struct {
+type hookTurns struct {
 	max int
 
 	mu sync.Mutex
-	of map[string]*turn
+	of map[string]*hookTurn
 }
 
-type turn struct {
+type hookTurn struct {
 	running int
 	began   time.Time     // the last of them
 	took    time.Duration // an attempt, of late
 	next    time.Time     // when the last that was told to come again comes
 }
 
-func newTurns(max int) *turns { return &turns{max: max, of: make(map[string]*turn)} }
+func newHookTurns(max int) *hookTurns { return &hookTurns{max: max, of: make(map[string]*hookTurn)} }
 
 // begin counts an attempt until its end. !ok: it is to come again after so long.
-func (t *turns) begin(receiver string, now time.Time) (wait time.Duration, ok bool) {
+func (t *hookTurns) begin(receiver string, now time.Time) (wait time.Duration, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r := t.of[receiver]
 	if r == nil {
-		r = new(turn)
+		r = new(hookTurn)
 		t.of[receiver] = r
 	}
 	if r.running < t.max {
@@ -53,13 +53,13 @@ func (t *turns) begin(receiver string, now time.Time) (wait time.Duration, ok bo
 }
 
 // end counts an attempt no more.
-func (t *turns) end(receiver string, took time.Duration) {
+func (t *hookTurns) end(receiver string, took time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r := t.of[receiver]
 	r.running--
 	r.took = (r.took + took) / 2
 	if now := time.Now(); len(t.of) > maxTurns {
-		maps.DeleteFunc(t.of, func(_ string, r *turn) bool { return r.running == 0 && !r.next.After(now) })
+		maps.DeleteFunc(t.of, func(_ string, r *hookTurn) bool { return r.running == 0 && !r.next.After(now) })
 	}
 }

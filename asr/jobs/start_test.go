@@ -60,3 +60,20 @@ func eventually(t testing.TB, holds func() error) {
 	}
 	t.Fatal(fmt.Errorf("it did not come: %w", err))
 }
+
+// short returns a context that ends soon.
+func short(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// started returns when the store's streams were made.
+func (s *Store) started(t testing.TB) time.Time {
+	t.Helper()
+	info, err := s.sound.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Created
+}

@@ -35,13 +35,23 @@ func (w *sweeper) sweep(ctx context.Context) error {
 	return err
 }
 
-// sweepStuck buries messages that no consumer will deliver any more though their advisory is lost, with a broker that was killed: those below
-// the ack floor of their consumer, all that it is done with.
+// sweepStuck buries messages that no consumer will deliver any more though their advisory is lost, with a broker that was killed. They can be
+// told where nothing that their consumer has delivered waits to be acknowledged: it has delivered them, and is done with them.
 func (w *sweeper) sweepStuck(ctx context.Context) error {
 	stuck := make(map[uint64]bool)
 	consumers := w.s.jobs.ListConsumers(ctx)
+	all := make(map[string]*jetstream.ConsumerInfo)
 	for info := range consumers.Info() {
-		for next := uint64(1); next <= info.AckFloor.Stream; {
+		all[info.Name] = info
+	}
+	if err := consumers.Err(); err != nil {
+		return brokerError("look for stuck messages", err)
+	}
+	for _, info := range all {
+		if info.NumAckPending > 0 {
+			continue
+		}
+		for next := uint64(1); next <= info.Delivered.Stream; {
 			raw, err := w.s.jobs.GetMsg(ctx, next, jetstream.WithGetMsgSubject(info.Config.FilterSubject))
 			if isGone(err) {
 				break
@@ -49,7 +59,7 @@ func (w *sweeper) sweepStuck(ctx context.Context) error {
 			if err != nil {
 				return brokerError("look for stuck messages", err)
 			}
-			if raw.Sequence > info.AckFloor.Stream {
+			if raw.Sequence > info.Delivered.Stream {
 				break
 			}
 			stuck[raw.Sequence] = true
@@ -62,9 +72,6 @@ func (w *sweeper) sweepStuck(ctx context.Context) error {
 		}
 	}
 	w.stuck = stuck
-	if err := consumers.Err(); err != nil {
-		return brokerError("look for stuck messages", err)
-	}
 	return nil
 }
 

@@ -16,7 +16,7 @@ import (
 const arrows = `
 	asr                     -> whisper whisper/tensor flora audio
 	asr/httpapi             -> asr asr/params audio flora whisper
-	asr/jobs                -> asr asr/jobs/outbound
+	asr/jobs                -> asr asr/jobs/outbound audio flora
 	asr/jobs/broker         ->
 	asr/jobs/outbound       -> asr
 	asr/metrics             -> asr
