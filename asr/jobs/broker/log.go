@@ -21,7 +21,7 @@ func newLog(to *slog.Logger) *log {
 
 func (l *log) Debugf(format string, v ...any)  { l.to.Debug(fmt.Sprintf(format, v...)) }
 func (l *log) Tracef(format string, v ...any)  { l.to.Debug(fmt.Sprintf(format, v...)) }
-func (l *log) Noticef(format string, v ...any) { l.to.Info(fmt.Sprintf(format, v...)) }
+func (l *log) Noticef(format string, v ...any) { l.to.Debug(fmt.Sprintf(format, v...)) } // its banner, above all
 func (l *log) Warnf(format string, v ...any)   { l.to.Warn(fmt.Sprintf(format, v...)) }
 func (l *log) Errorf(format string, v ...any)  { l.to.Error(fmt.Sprintf(format, v...)) }
 
