@@ -54,9 +54,6 @@ func (s *Store) Submit(ctx context.Context, q asr.Submission) (j asr.Job, create
 		return asr.Job{}, false, err
 	}
 	s.o.Metrics.JobSubmitted(r.Priority, !created)
-	if created {
-		s.tell(asr.JobEvent{Job: r.Job})
-	}
 	return r.Job, created, nil
 }
 
@@ -146,7 +143,8 @@ func (s *Store) queue(ctx context.Context, n *submission) (*record, bool, error)
 	return s.record(ctx, r, n.before, ack.Duplicate)
 }
 
-// record writes the record of a message that is published, unless a worker or another submission was faster, whose it then returns.
+// record writes the record of a message that is published, unless a worker or another submission was faster, whose it then returns. Of
+// submissions at a time the one whose message is no duplicate has created the job, whoever writes the record.
 func (s *Store) record(ctx context.Context, r, before *record, duplicate bool) (*record, bool, error) {
 	var err error
 	if before == nil {
@@ -165,7 +163,8 @@ func (s *Store) record(ctx context.Context, r, before *record, duplicate bool) (
 	if before != nil {
 		s.forget(ctx, before, r.Object)
 	}
-	return r, true, nil
+	s.tell(asr.JobEvent{Job: r.Job})
+	return r, !duplicate, nil
 }
 
 // beginsAnew makes a message one that a failed or cancelled job is begun anew by, once for each time that it ended.
