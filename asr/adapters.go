@@ -95,19 +95,47 @@ func (e *Engine) pinFirst(j *job, r *recording) error {
 	} else if name, _, _ := strings.Cut(q.Adapter, "@"); named && !e.routes.mayName(q.Client, name) {
 		return fmt.Errorf("%w: %w: %q", ErrNotFound, flora.ErrUnknown, q.Adapter)
 	}
-	_, err := e.pin(j, e.adapterFor(q, r.result.Language))
+	if r.result.Language == "" {
+		_, err := e.pin(j, q.Adapter)
+		return err
+	}
+	_, err := e.pinFor(j, r, r.result.Language)
 	return err
 }
 
+// pinFor returns the version of the adapter that the windows of a job in a language have from the first of them on, nil of the base
+// model. The error is that of pin.
+func (e *Engine) pinFor(j *job, r *recording, language string) (*flora.Pin, error) {
+	name, ok := j.routes[language]
+	if !ok {
+		name = e.adapterFor(&r.request, language)
+		j.choose(language, name)
+	}
+	return e.pin(j, name)
+}
+
+// choose notes what the adapter of a job's windows in a language is called.
+func (j *job) choose(language, name string) {
+	if j.routes == nil {
+		j.routes = make(map[string]string)
+	}
+	j.routes[language] = name
+}
+
 // pin returns the version of an adapter that a job has from its first use on, nil of the base model. The
-// error is ErrNotFound.
+// error is ErrNotFound, or ErrInvalid of a version that checkpoints were made under.
 func (e *Engine) pin(j *job, name string) (*flora.Pin, error) {
 	if name == "" || j.pins[name] != nil {
 		return j.pins[name], nil
 	}
-	p, err := e.bank.Pin(name)
+	version := name
+	if hash := j.versions[name]; hash != "" {
+		short, _, _ := strings.Cut(name, "@")
+		version = short + "@" + hash
+	}
+	p, err := e.bank.Pin(version)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNotFound, err)
+		return nil, j.lacks(name, err)
 	}
 	if j.pins == nil {
 		j.pins = make(map[string]*flora.Pin)
@@ -116,13 +144,21 @@ func (e *Engine) pin(j *job, name string) (*flora.Pin, error) {
 	return p, nil
 }
 
+// lacks returns the error of an adapter that is not there.
+func (j *job) lacks(name string, err error) error {
+	if j.versions[name] != "" {
+		return fmt.Errorf("%w: the checkpoints are of an adapter that is not there any more: %w", ErrInvalid, err)
+	}
+	return fmt.Errorf("%w: %w", ErrNotFound, err)
+}
+
 // route finds the adapter of a window whose language is known. !ok where that is not in memory yet, or
 // there is none, which is the recording's error.
 func (e *Engine) route(r *recording) (ok bool) {
 	w := &r.window
 	if !w.routed {
 		var err error
-		if w.pin, err = e.pin(r.job, e.adapterFor(&r.request, w.language)); err != nil {
+		if w.pin, err = e.pinFor(r.job, r, w.language); err != nil {
 			r.result.Err = err
 			return false
 		}
@@ -131,7 +167,7 @@ func (e *Engine) route(r *recording) (ok bool) {
 	if w.pin == nil {
 		return true
 	}
-	if w.adapter, ok = w.pin.Index(); ok && r.seek == r.clips[0][0] {
+	if w.adapter, ok = w.pin.Index(); ok && r.windows == 0 {
 		r.result.Adapter, r.result.AdapterHash = w.pin.Name(), w.pin.Hash()
 	}
 	return ok
@@ -153,11 +189,10 @@ func (e *Engine) adapted(r *recording, err error) {
 		return
 	}
 	if err != nil {
-		kind := ErrInternal
+		r.result.Err = fmt.Errorf("%w: %w", ErrInternal, err)
 		if errors.Is(err, flora.ErrUnknown) {
-			kind = ErrNotFound
+			r.result.Err = r.job.lacks(r.job.routes[r.window.language], err)
 		}
-		r.result.Err = fmt.Errorf("%w: %w", kind, err)
 	}
 	e.scheduler.Apply(e.nextWindow(r))
 }

@@ -95,11 +95,14 @@ func (e *Engine) languages(client string) []string {
 // begin.
 func (e *Engine) heard(r *recording, probs whisper.LanguageProbs) {
 	language, prob := probs.Best()
+	if p := r.whole; p != nil && p.language != "" {
+		language, prob = p.language, p.languageProb
+	}
 	r.window.language = language
 	if r.result.Language == "" {
 		r.result.Language, r.result.LanguageProb = language, prob
 		if r.whole != nil && r.part == 0 && !r.request.SwitchLanguage {
-			e.addRest(r)
+			e.addRest(r.whole)
 		}
 	}
 }

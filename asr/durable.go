@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"time"
 )
 
@@ -76,11 +77,36 @@ type JobPage struct {
 	Next string `json:"next,omitempty"` // After of the next page, "" where this is the last
 }
 
-// JobAudio is the sound of a job: one of its fields.
-type JobAudio struct {
-	Bytes []byte // of the file
-	URL   string // where a worker gets it; servers may refuse this
+// JobBacklog is what waits, or runs, of a model and priority.
+type JobBacklog struct {
+	Model    string
+	Priority Priority
+	State    JobState // queued or running
+	Jobs     int
+	Audio    float64 // seconds of sound that has no text yet, as far as its duration is known
 }
+
+// JobAudio is the sound of a job: a file, as Bytes or in File, or the URL of one.
+type JobAudio struct {
+	Bytes []byte
+	File  io.ReaderAt // its first Size bytes are the file; nobody reads them any more once Submit has returned
+	Size  int64       // of File
+	URL   string      // where a worker gets it; servers may refuse this
+}
+
+// Reader returns a reader of the file, at its beginning, and its size; of a URL there is nothing to read.
+func (a JobAudio) Reader() (r io.Reader, size int64) {
+	if a.File != nil {
+		return io.NewSectionReader(a.File, 0, a.Size), a.Size
+	}
+	return bytes.NewReader(a.Bytes), int64(len(a.Bytes))
+}
+
+// ErrQueueFull says that as many jobs wait as may. Nothing was submitted.
+var ErrQueueFull = fmt.Errorf("%w: as many jobs wait as may", ErrBusy)
+
+// ErrKeyReused says that the key of a submission is that of a job with other sound, or another model or params.
+var ErrKeyReused = fmt.Errorf("%w: the key is that of another job", ErrInvalid)
 
 // Submission is a job that somebody wants done.
 type Submission struct {
@@ -93,8 +119,8 @@ type Submission struct {
 	Seconds  float64 // duration of the sound, 0 where it is not known
 	Callback string
 
-	// Key makes two submissions the same job: those of one client with equal keys. The default value is "": those with equal
-	// sound, model and params are.
+	// Key makes two submissions the same job: those of one client with equal keys. Where they ask for different things the error is
+	// ErrKeyReused. The default value is "": those with equal sound, model and params are.
 	Key string
 
 	// Again makes a new job in any case.

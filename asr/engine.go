@@ -60,6 +60,8 @@ type Engine struct {
 	routes  Routes
 	start   time.Time
 
+	fingerprint func() string // of the model
+
 	speakers *speakers
 	tables   *audio.Extractor // of the model's log-mel, for live sessions
 
@@ -121,6 +123,7 @@ func newEngineOn(m *whisper.Model, b tensor.Backend, o Options) (*Engine, error)
 	e.scheduler = NewScheduler(o.SchedulerOptions)
 	e.tasks, e.tickets = make(map[TaskID]*recording), make(map[int]*recording)
 	e.wake = make(chan struct{}, 1)
+	e.fingerprint = sync.OnceValue(func() string { return modelFingerprint(m) })
 	limits := Limits{Speakers: o.Speakers}.WithDefaults()
 	e.speakers = newSpeakers(limits.Speakers)
 	if e.tables, err = audio.NewExtractor(m.Dims.NMels); err != nil {
@@ -171,6 +174,9 @@ func (e *Engine) begin(q Request) (*job, error) {
 	}
 	j := &job{checked: r}
 	r.job = j
+	if err := e.keep(j, r); err != nil {
+		return nil, err
+	}
 	if err := e.pinFirst(j, r); err != nil {
 		return nil, err
 	}

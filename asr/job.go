@@ -17,7 +17,10 @@ type job struct {
 	live     int  // of them, those that the engine has
 	taken    bool // it is not refused
 	ended    bool
-	pins     map[string]*flora.Pin // versions of adapters, by what the request or its routes call them
+	routes   map[string]string     // names of adapters by the language of windows, "" for the base model, as the request or the engine has them
+	pins     map[string]*flora.Pin // versions of adapters by these names
+	versions map[string]string     // hashes by these names, of the versions that checkpoints were made under
+	keep     *keeping              // nil where there are no checkpoints
 	done     func(r *Result)
 	observed observed
 }
@@ -112,25 +115,33 @@ func (r *recording) read() error {
 		return err
 	}
 	if r.request.Speech == nil {
-		if silent, err := r.silent(pcm); err != nil || silent {
-			return err // it has no windows
-		}
-		return r.load(pcm)
+		return r.readWhole(pcm)
 	}
 	p, err := newParallel(r, pcm)
-	if err != nil || len(p.parts) == 0 {
-		r.job.parallel = p
+	if err != nil {
 		return err
 	}
-	first := p.parts[0]
-	err = first.load(p.pcm(first))
+	if first := p.first(); first != nil {
+		err = first.load(p.pcm(first))
+	}
 	r.job.parallel = p
 	return err
 }
 
+// readWhole loads the sound of a recording that is heard from its beginning to its end.
+func (r *recording) readWhole(pcm []float32) error {
+	if silent, err := r.silent(pcm); err != nil || silent {
+		return err // it has no windows
+	}
+	if err := r.goOn(pcm); err != nil {
+		return err
+	}
+	return r.load(pcm)
+}
+
 // silent reports whether the request has the recording passed over.
 func (r *recording) silent(pcm []float32) (bool, error) {
-	if r.request.Silent == nil {
+	if r.request.Silent == nil || r.job.keep.before() {
 		return false, nil
 	}
 	r.result.Duration = float64(len(pcm)) / audio.SampleRate
@@ -146,29 +157,30 @@ func (e *Engine) read(r *recording) {
 	}
 	j.observed.sound = r.soundSeconds()
 	if p := j.parallel; p != nil && r == j.checked && r.result.Err == nil {
-		if len(p.parts) == 0 {
+		first := p.first()
+		if first == nil {
 			e.leaves(r)
 			j.end(p.result())
 			e.scheduler.Apply(Outcome{Task: r.task, Next: Nothing})
 			return
 		}
-		first := p.parts[0]
 		first.job, first.task, first.ticket = j, r.task, -1
 		e.tasks[r.task], j.parts[0] = first, first
 		r = first
-		if r.result.Language != "" || r.request.SwitchLanguage {
-			e.addRest(r)
+		if p.parts[0].result.Language != "" || r.request.SwitchLanguage {
+			e.addRest(p)
 		}
 	}
 	e.scheduler.Apply(e.nextWindow(r))
 }
 
-// addRest gives the windows of a job behind its first to the scheduler, in the language of the first.
-func (e *Engine) addRest(first *recording) {
-	j := first.job
-	for _, r := range j.parallel.parts[1:] {
-		r.result.Language, r.result.LanguageProb = first.result.Language, first.result.LanguageProb
-		if err := e.add(j, r); err != nil {
+// addRest gives the windows of a recording behind the first that is to be decoded to the scheduler, in the language of the recording.
+func (e *Engine) addRest(p *parallel) {
+	for _, r := range p.rest() {
+		if !r.request.SwitchLanguage {
+			r.result.Language, r.result.LanguageProb = p.parts[0].result.Language, p.parts[0].result.LanguageProb
+		}
+		if err := e.add(p.checked.job, r); err != nil {
 			panic(err) // what was taken is not refused
 		}
 	}
@@ -192,7 +204,7 @@ func (e *Engine) end(r *recording) Outcome {
 		}
 	default:
 		r.forget()
-		if last := p.finish(r); last {
+		if p.finished == len(p.parts) {
 			j.end(p.result())
 		}
 	}

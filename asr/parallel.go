@@ -1,6 +1,7 @@
 package asr
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -19,6 +20,11 @@ type parallel struct {
 	ended    []bool // of the windows
 	told     int    // windows, from the first on, whose segments Request.Segment was told
 	segments int    // in them
+
+	// Of checkpoints.
+	done         []int  // samples of each window
+	language     string // that of the first window in those of others, "" where they do not say
+	languageProb float64
 }
 
 // newParallel finds the speech in the samples of a recording that has not been loaded. There may be none.
@@ -29,22 +35,93 @@ func newParallel(r *recording, pcm []float32) (*parallel, error) {
 	}
 	spans = slices.DeleteFunc(slices.Clone(spans), func(s audio.Span) bool { return s.Len() < audio.HopLength })
 	p := &parallel{checked: r, samples: pcm, windows: packSpeech(spans, r.model.Dims.WindowFrames()*audio.HopLength)}
-	p.ended = make([]bool, len(p.windows))
+	p.ended, p.done = make([]bool, len(p.windows)), make([]int, len(p.windows))
 	for i := range p.windows {
 		part := *r
 		part.prompt.tokens = slices.Clone(r.prompt.tokens) // which the window's text is added to
 		part.whole, part.part = p, i
 		p.parts = append(p.parts, &part)
 	}
-	return p, nil
+	return p, p.goOn(r.job.keep)
+}
+
+// goOn recalls what checkpoints say of the windows. The error is ErrInvalid.
+func (p *parallel) goOn(k *keeping) error {
+	if k == nil {
+		return nil
+	}
+	if err := k.hear(soundFingerprint(p.samples, p.windows)); err != nil {
+		return err
+	}
+	for part, list := range k.past {
+		if part >= len(p.parts) {
+			return fmt.Errorf("%w: a checkpoint is of window %d of %d", ErrInvalid, part, len(p.parts))
+		}
+		r := p.parts[part]
+		r.recall(list)
+		r.clips = [][2]int{{0, p.windows[part].length / audio.HopLength}} // as they will be when it is loaded
+		if err := r.place(); err != nil {
+			return err
+		}
+		p.note(r)
+		if p.ended[part] = r.finished(); p.ended[part] {
+			p.finished++
+		}
+		if !r.request.SwitchLanguage {
+			p.language, p.languageProb = r.result.Language, r.result.LanguageProb
+		}
+	}
+	if len(k.past[0]) > 0 && p.language != "" {
+		for _, r := range p.parts {
+			r.result.Language, r.result.LanguageProb = p.language, p.languageProb
+		}
+	}
+	for ; p.told < len(p.parts) && p.ended[p.told]; p.told++ {
+		p.segments += len(p.parts[p.told].result.Segments)
+	}
+	return nil
+}
+
+// note notes how much of a window is done.
+func (p *parallel) note(r *recording) {
+	done, all := r.doneFrames()
+	p.done[r.part] = p.windows[r.part].length * done / all
+}
+
+// doneSeconds returns how much of the recording is accounted for.
+func (p *parallel) doneSeconds() float64 {
+	done, all := 0, 0
+	for i, w := range p.windows {
+		done, all = done+p.done[i], all+w.length
+	}
+	return float64(done) / float64(all) * p.duration()
+}
+
+// first returns the first window that has not ended, nil where all have.
+func (p *parallel) first() *recording {
+	for i, r := range p.parts {
+		if !p.ended[i] {
+			return r
+		}
+	}
+	return nil
+}
+
+// rest returns the windows behind the first that have not ended.
+func (p *parallel) rest() (rest []*recording) {
+	for i, r := range p.parts {
+		if !p.ended[i] {
+			rest = append(rest, r)
+		}
+	}
+	return rest[1:]
 }
 
 // pcm returns the samples of a window.
 func (p *parallel) pcm(r *recording) []float32 { return p.windows[r.part].pcm(p.samples) }
 
-// finish notes that a window is finished, and reports whether that was the last. The segments of windows before which all
-// others are finished are told.
-func (p *parallel) finish(r *recording) (last bool) {
+// finish notes that a window is finished. The segments of windows before which all others are finished are told.
+func (p *parallel) finish(r *recording) {
 	p.finished++
 	p.ended[r.part] = true
 	for p.told < len(p.parts) && p.ended[p.told] {
@@ -56,16 +133,13 @@ func (p *parallel) finish(r *recording) (last bool) {
 		}
 		p.told++
 	}
-	return p.finished == len(p.parts)
 }
 
-// segmentsOf returns the segments of a window with their times in the recording, in which the first of them is number id.
+// segmentsOf returns the segments of a window, of which the first is number id in the recording.
 func (p *parallel) segmentsOf(part, id int) []Segment {
-	var segments []Segment
-	for _, s := range p.parts[part].result.Segments {
-		s = p.windows[part].inRecording(s)
-		s.ID = id + len(segments)
-		segments = append(segments, s)
+	segments := slices.Clone(p.parts[part].result.Segments)
+	for i := range segments {
+		segments[i].ID = id + i
 	}
 	return segments
 }

@@ -99,7 +99,7 @@ func (e *Engine) step(entering []*recording) (outcomes []Outcome, err error) {
 
 // decoded goes on with a window that was decoded.
 func (e *Engine) decoded(r *recording, d whisper.Decoded) Outcome {
-	cross := r.window.cross
+	cross, language := r.window.cross, r.window.language
 	next := r.take(d)
 	e.observeDecoded(r, d, next)
 	switch next {
@@ -109,7 +109,20 @@ func (e *Engine) decoded(r *recording, d whisper.Decoded) Outcome {
 		return Outcome{Task: r.task, Next: ToAlign}
 	}
 	e.device.free(cross)
+	e.windowDone(r, language)
 	return e.nextWindow(r)
+}
+
+// windowDone tells what came of a window in a language, unless that is an error or comes too late.
+func (e *Engine) windowDone(r *recording, language string) {
+	if r.result.Err != nil || r.job.ended {
+		return
+	}
+	r.windows++
+	if r.whole != nil && r.finished() {
+		r.whole.finish(r)
+	}
+	e.checkpoint(r, language)
 }
 
 // align times the words of windows.
@@ -123,10 +136,11 @@ func (e *Engine) align(rs []*recording) ([]Outcome, error) {
 	}
 	outcomes := make([]Outcome, len(rs))
 	for i, r := range rs {
-		cross := r.window.cross
+		cross, language := r.window.cross, r.window.language
 		r.takeWords(windows[i])
 		r.settle()
 		e.device.free(cross)
+		e.windowDone(r, language)
 		outcomes[i] = e.nextWindow(r)
 	}
 	return outcomes, nil

@@ -24,6 +24,7 @@ type recording struct {
 	prefix   []int32
 	prompt   prompt
 	window   window
+	windows  int // that are done
 	result   Result
 	whole    *parallel // the recording that this one is a window of, nil where it is itself
 	part     int       // index of that window
@@ -33,6 +34,11 @@ type recording struct {
 	ticket int // in the decoding batch, -1 outside
 
 	lastSpeech float64 // where the words so far end, in seconds
+
+	// Of checkpoints.
+	kept   int    // segments that they have
+	sum    string // of the last
+	behind *state // of the last one that the recording goes on behind
 }
 
 // newRecording checks all of a request but its audio. The error is ErrInvalid.
@@ -122,15 +128,14 @@ func validClips(times []float64) bool {
 }
 
 // load computes the log-mel of the samples: with a window of silence behind them where the model
-// was trained on padded windows, as upstream's transcribe does. The error is ErrInvalid.
+// was trained on padded windows, as upstream's transcribe does; and begins. The error is ErrInvalid.
 func (r *recording) load(pcm []float32) error {
 	r.result.Duration = float64(len(pcm)) / audio.SampleRate
 	mel, err := audio.LogMelPadded(pcm, r.model.Dims.NMels, melPadding(r.model))
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	r.begin(mel)
-	return nil
+	return r.begin(mel)
 }
 
 // melPadding returns the samples of silence behind a recording's log-mel.
@@ -152,15 +157,18 @@ func (r *recording) loadMel() error {
 		return fmt.Errorf("%w: a log-mel of %d filters, %d frames and %d of padding", ErrInvalid, mel.NMels, mel.Content(), mel.Padding)
 	}
 	r.result.Duration = frameTime(mel.Content())
-	r.begin(mel)
-	return nil
+	if err := r.goOn(mel.Data); err != nil {
+		return err
+	}
+	return r.begin(mel)
 }
 
-// begin moves to the first window of a log-mel.
-func (r *recording) begin(mel audio.Mel) {
+// begin moves to the first window of a log-mel that is to be decoded. The error is ErrInvalid.
+func (r *recording) begin(mel audio.Mel) error {
 	r.mel, r.content = mel, mel.Content()
-	r.clips = r.clipFrames()
+	r.clips, r.clip = r.clipFrames(), 0
 	r.moveTo(0)
+	return r.place()
 }
 
 // clipFrames returns the clips in frames, none of them longer than the recording.

@@ -89,13 +89,14 @@ type Request struct {
 	// Decoding says how windows are decoded.
 	Decoding Decoding
 
-	// Checkpoint is told what it takes to go on behind each window, as soon as that is done, in the manner of Segment. The default
-	// value is nil: nobody is.
+	// Checkpoint is told what it takes to go on behind each window, as soon as that is done, in the manner of Segment, which was told what is
+	// before it. A recording without windows, of silence, has none. The default value is nil: nobody is.
 	Checkpoint func(Checkpoint)
 
 	// Resume are the checkpoints of a request that was broken off, which this one goes on with. What is behind them alone is told to
-	// Segment and Checkpoint; the result is that of all. Where they are not of this request's sound, model or options the error is
-	// ErrInvalid. The default value is nil: it begins at the beginning.
+	// Segment and Checkpoint; the result is that of all. Where they are damaged, not all, not of this request's sound, model or options, or
+	// of a version of an adapter that is not there any more, the error is ErrInvalid, and without them the request may be sent again.
+	// The default value is nil: it begins at the beginning.
 	Resume []Checkpoint
 
 	// Segment is told each segment of the recording as soon as it is final, in their order. It is called on the engine's

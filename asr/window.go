@@ -114,6 +114,9 @@ func (r *recording) settle() {
 		if s.Start == s.End || strings.TrimSpace(s.Text) == "" {
 			continue
 		}
+		if r.whole != nil {
+			s = r.whole.windows[r.part].inRecording(s)
+		}
 		s.ID = len(r.result.Segments)
 		r.result.Segments = append(r.result.Segments, s)
 		r.prompt.tokens = append(r.prompt.tokens, s.Tokens...)

@@ -64,6 +64,8 @@ func newAuthenticator(o Auth) (*authenticator, error) {
 		switch hash := sha256.Sum256([]byte(key)); {
 		case name == "" || len(name) > maxNameBytes:
 			return nil, errors.New("httpapi: a client with a key has no name, or one that is too long")
+		case name == "*":
+			return nil, errors.New("httpapi: no client can be called *, which stands for all")
 		case len(key) < minKeyBytes:
 			return nil, fmt.Errorf("httpapi: the key of client %s has %d bytes, it takes %d", name, len(key), minKeyBytes)
 		case strings.TrimSpace(key) != key:

@@ -66,7 +66,7 @@ var forBrowsers = []string{"query", "deepgram", "openai"}
 func TestAuthMatrix(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, err := httpapi.New(newFakeEngine(), httpapi.Options{
-			Auth: httpapi.Auth{Keys: keys}, MetricsHandler: whoAmI, Admin: httpapi.Admin{Enabled: true},
+			Auth: httpapi.Auth{Keys: keys}, MetricsHandler: whoAmI, Admin: httpapi.Admin{Enabled: true}, Jobs: new(fakeJobs),
 			Mount: map[string]httpapi.Mount{"GET /v1/stream": {Handler: whoAmI, Work: true}, "GET /{$}": {Handler: whoAmI, Public: true}},
 		})
 		if err != nil {
@@ -89,6 +89,8 @@ func TestAuthMatrix(t *testing.T) {
 			access       string // public, keyed, or key: no token
 		}{
 			{"POST", "/v1/audio/transcriptions", "keyed"}, {"POST", "/v1/audio/translations", "keyed"},
+			{"POST", "/v1/jobs", "keyed"}, {"GET", "/v1/jobs", "keyed"}, {"GET", "/v1/jobs/x", "keyed"}, {"DELETE", "/v1/jobs/x", "keyed"},
+			{"POST", "/v1/jobs/x/retry", "keyed"}, {"GET", "/v1/jobs/x/result", "keyed"}, {"GET", "/v1/jobs/x/events", "keyed"},
 			{"GET", "/v1/models", "keyed"}, {"HEAD", "/v1/models", "keyed"}, {"GET", "/v1/models/cs", "keyed"},
 			{"POST", "/v1/load_lora_adapter", "key"}, {"POST", "/v1/unload_lora_adapter", "key"},
 			{"POST", "/v1/tokens", "key"}, {"POST", "/v1/realtime/client_secrets", "key"},
@@ -232,6 +234,7 @@ func TestTokens(t *testing.T) {
 // TestWrongKeys checks the keys and options that a server does not begin with.
 func TestWrongKeys(t *testing.T) {
 	for name, o := range map[string]httpapi.Options{
+		"all clients":      {Auth: httpapi.Auth{Keys: map[string]string{"*": annaKey}}},
 		"no name":          {Auth: httpapi.Auth{Keys: map[string]string{"": annaKey}}},
 		"short":            {Auth: httpapi.Auth{Keys: map[string]string{"anna": "1234567"}}},
 		"empty":            {Auth: httpapi.Auth{Keys: map[string]string{"anna": ""}}},

@@ -44,6 +44,13 @@ func newTimedBody(body io.ReadCloser, w http.ResponseWriter, timeout time.Durati
 	return b
 }
 
+// allow gives the body another time to come, from now on; b may be nil.
+func (b *timedBody) allow(timeout time.Duration) {
+	if b != nil {
+		b.control.SetReadDeadline(time.Now().Add(timeout))
+	}
+}
+
 // Read implements io.Reader. Behind the end, a client may be silent for as long as it likes.
 func (b *timedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
@@ -96,7 +103,12 @@ func (a *answerWriter) Write(p []byte) (int, error) {
 }
 
 // Flush implements http.Flusher.
-func (a *answerWriter) Flush() { http.NewResponseController(a.ResponseWriter).Flush() }
+func (a *answerWriter) Flush() { a.FlushError() }
+
+// FlushError is for http.ResponseController.
+func (a *answerWriter) FlushError() error {
+	return http.NewResponseController(a.ResponseWriter).Flush()
+}
 
 // Hijack implements http.Hijacker.
 func (a *answerWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {

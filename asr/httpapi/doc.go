@@ -2,6 +2,10 @@
 // engine can do beyond it.
 //
 //	POST /v1/audio/transcriptions, /v1/audio/translations   a sound file to text: json, text, srt, vtt, verbose_json, tsv, or a stream of events
+//	POST /v1/jobs, GET /v1/jobs                              a recording that is transcribed however long it takes, see [Jobs]; those of a client
+//	GET, DELETE /v1/jobs/{id}                                how far it is; cancel it
+//	POST /v1/jobs/{id}/retry                                 try a failed one again
+//	GET  /v1/jobs/{id}/result, /v1/jobs/{id}/events          its text, in the formats above; its changes as a stream of events
 //	GET  /v1/models, /v1/models/{id}                         the model and its adapters, in vLLM's shape
 //	POST /v1/load_lora_adapter, /v1/unload_lora_adapter      vLLM's, off unless Options.Admin says otherwise
 //	POST /v1/tokens                                          short-lived tokens for browsers; also by OpenAI's name

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"glossa/asr"
+	"glossa/asr/params"
 	"glossa/audio"
 	"glossa/flora"
 	"glossa/whisper"
@@ -25,7 +26,8 @@ type apiError struct {
 	param      string // the field that is at fault, "" where none is
 	code       string
 	retryAfter time.Duration
-	cause      error // logged, never sent
+	cause      error      // logged, never sent
+	job        *jobObject // the job whose state is at fault
 }
 
 // Error implements error.
@@ -36,7 +38,7 @@ func (e *apiError) Unwrap() error { return e.cause }
 
 // invalid returns the error of a field.
 func invalid(param, format string, args ...any) *apiError {
-	return &apiError{status: http.StatusBadRequest, param: param, code: "invalid_value", message: fmt.Sprintf(format, args...)}
+	return &apiError{status: http.StatusBadRequest, param: param, code: params.InvalidValue, message: fmt.Sprintf(format, args...)}
 }
 
 // statusClientGone is what is logged where nobody is there to read an answer (nginx's 499).
@@ -63,7 +65,11 @@ func (e *apiError) body() map[string]any {
 		}
 		return s
 	}
-	return map[string]any{"error": map[string]any{"message": e.message, "type": e.kind(), "param": null(e.param), "code": null(e.code)}}
+	body := map[string]any{"error": map[string]any{"message": e.message, "type": e.kind(), "param": null(e.param), "code": null(e.code)}}
+	if e.job != nil {
+		body["job"] = e.job
+	}
+	return body
 }
 
 // busy and draining are the answers to what comes too much, and too late.
@@ -79,9 +85,12 @@ func (s *Server) draining() *apiError {
 // and hides what it was.
 func (s *Server) answer(r *http.Request, err error) *apiError {
 	var known *apiError
+	var param *params.Error
 	switch {
 	case errors.As(err, &known):
 		return known
+	case errors.As(err, &param):
+		return answerParam(param)
 	case r.Context().Err() != nil:
 		return &apiError{status: statusClientGone, code: "cancelled", message: "the client has gone", cause: err}
 	case errors.Is(err, asr.ErrBusy):
@@ -104,6 +113,15 @@ func (s *Server) answer(r *http.Request, err error) *apiError {
 		return &apiError{status: http.StatusBadRequest, code: "invalid_request", message: plain(err)}
 	}
 	return hidden(err)
+}
+
+// answerParam returns the answer to a field that is wrong.
+func answerParam(e *params.Error) *apiError {
+	message := e.Message
+	if e.Code == params.Unknown {
+		message += "; /openapi.json lists those that there are"
+	}
+	return &apiError{status: http.StatusBadRequest, param: e.Param, code: e.Code, message: message}
 }
 
 // hidden returns the answer to what is nobody's fault but ours.

@@ -11,6 +11,9 @@ import (
 	"os"
 	"regexp"
 	"strings"
+
+	"glossa/asr"
+	"glossa/asr/params"
 )
 
 // Bounds of a form beside its file.
@@ -22,8 +25,9 @@ const (
 
 // form is what a client sent as multipart/form-data.
 type form struct {
-	fields map[string][]string // by name without []
-	file   *spool              // nil where there is none
+	fields asr.Params // by name without []
+	file   *spool     // nil where there is none
+	name   string     // of the file, as the client has it
 }
 
 // close frees the file.
@@ -48,18 +52,17 @@ func bodyError(err error) *apiError {
 	return nil
 }
 
-// readForm reads a form with a file to be kept in a spool.
-func (s *Server) readForm(w http.ResponseWriter, r *http.Request) (*form, error) {
+// readForm reads a form with a file of at most so many bytes, which is kept in a spool.
+func (s *Server) readForm(w http.ResponseWriter, r *http.Request, limit int64) (*form, error) {
 	boundary, err := boundaryOf(r)
 	if err != nil {
 		return nil, err
 	}
-	limit := s.options.Limits.RequestBytes
 	if r.ContentLength > limit+maxFormBytes {
 		return nil, fileTooLarge(limit)
 	}
 	body := &failingReader{Reader: http.MaxBytesReader(w, r.Body, limit+maxFormBytes)}
-	f := &form{fields: make(map[string][]string)}
+	f := &form{fields: make(asr.Params)}
 	if err := f.read(multipart.NewReader(body, boundary), limit, &spool{max: s.options.SpoolBytes, dir: s.options.TempDir}); err != nil {
 		f.close()
 		if e := bodyError(body.err); e != nil {
@@ -98,10 +101,12 @@ func boundaryOf(r *http.Request) (string, error) {
 		return "", wrong("the Content-Type has no boundary")
 	}
 	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
-		return "", wrong("the body must not be compressed")
+		return "", errCompressed
 	}
 	return params["boundary"], nil
 }
+
+var errCompressed = &apiError{status: http.StatusUnsupportedMediaType, code: "unsupported_media_type", message: "the body must not be compressed"}
 
 func fileTooLarge(limit int64) *apiError {
 	return &apiError{status: http.StatusRequestEntityTooLarge, param: "file", code: "file_too_large", message: fmt.Sprintf("the file has more than %d bytes, which is the most: compress it, or cut it into parts", limit)}
@@ -126,6 +131,7 @@ func (f *form) read(parts *multipart.Reader, limit int64, to *spool) error {
 		case name == "":
 			return &apiError{status: http.StatusBadRequest, code: "invalid_form", message: "a part of the form has no name"}
 		case name == "file":
+			f.name = part.FileName()
 			err = f.readFile(part, limit, to)
 		default:
 			err = f.readField(part, name, &total)
@@ -171,17 +177,8 @@ func (f *form) readField(part io.Reader, name string, total *int) error {
 	}
 	name = listSuffix.ReplaceAllString(name, "")
 	if *total += len(name) + len(value); len(value) > maxFieldBytes || *total > maxFormBytes/2 {
-		return &apiError{status: http.StatusRequestEntityTooLarge, param: clip(name), code: "field_too_large", message: fmt.Sprintf("a field may have %d bytes, all together %d", maxFieldBytes, maxFormBytes/2)}
+		return &apiError{status: http.StatusRequestEntityTooLarge, param: params.Clip(name), code: "field_too_large", message: fmt.Sprintf("a field may have %d bytes, all together %d", maxFieldBytes, maxFormBytes/2)}
 	}
 	f.fields[name] = append(f.fields[name], string(value))
 	return nil
-}
-
-// clip returns what a client sent as far as it is worth telling.
-func clip(s string) string {
-	const most = 64
-	if len(s) > most {
-		s = s[:most] + "…"
-	}
-	return strings.ToValidUTF8(s, "?")
 }

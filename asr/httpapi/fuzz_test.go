@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"glossa/asr"
+	"glossa/asr/params"
 )
 
 // FuzzForm checks that no body of a form makes the server panic, or take more than it may.
@@ -29,7 +30,7 @@ func FuzzForm(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body string) {
 		r := httptest.NewRequest("POST", "/", strings.NewReader(body))
 		r.Header.Set("Content-Type", "multipart/form-data; boundary=x")
-		form, err := s.readForm(httptest.NewRecorder(), r)
+		form, err := s.readForm(httptest.NewRecorder(), r, 200)
 		if err != nil {
 			if e := s.answer(r, err); e.status < 400 || e.status >= 500 {
 				t.Errorf("%d: %v", e.status, err)
@@ -47,7 +48,7 @@ func FuzzForm(f *testing.F) {
 			}
 			return
 		}
-		if n := want.request.Decoding.BeamSize; n < 0 || n > maxBeams || want.format == "" || len(want.request.Decoding.Temperatures) > 1 {
+		if n := want.request.Decoding.BeamSize; n < 0 || n > params.MaxBeams || want.format == "" || len(want.request.Decoding.Temperatures) > 1 {
 			t.Errorf("%+v", want)
 		}
 	})
@@ -99,6 +100,44 @@ func FuzzCredential(f *testing.F) {
 	f.Fuzz(func(t *testing.T, header string) {
 		if key := protocolCredential([]string{header}); !strings.Contains(header, key) {
 			t.Errorf("%q in %q", key, header)
+		}
+	})
+}
+
+// FuzzJob checks that no body in JSON of a job makes the server panic, and that what is taken has sound of the size that it may have and fields that fit in
+// a message.
+func FuzzJob(f *testing.F) {
+	for _, body := range []string{
+		`{"audio":"UklGRg==","language":"cs","beam_size":2}`, `{"url":"https://example.org","chunking_strategy":{"type":"server_vad"}}`, `{"audio":"UklG","languages[]":["a",1,true,null]}`,
+		`{"audio":null,"url":""}`, `{"audio":"UklG","callback_url":["https://a","https://b"],"priority":"live","model":"x"}`, `null`, `[]`, `{"a":{"b":[]}}`, `{"audio":"UklG","name":"\u0000/\ud800"}`,
+	} {
+		f.Add(body, `"key"`)
+	}
+	any := func(string) error { return nil }
+	o := Options{Limits: asr.Limits{JobBytes: 200}, SpoolBytes: 50, TempDir: f.TempDir(), AnyModel: true, CheckCallback: any, CheckURL: any}.withDefaults()
+	s := &Server{options: o, engine: noAdapters{}}
+	f.Fuzz(func(t *testing.T, body, key string) {
+		r := httptest.NewRequest("POST", "/v1/jobs", strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		r.Header[idempotencyKey] = []string{key}
+		form, err := s.readJob(httptest.NewRecorder(), r)
+		var q *asr.Submission
+		if err == nil {
+			defer form.close()
+			q, err = s.submission(r, form)
+		}
+		if err != nil {
+			if e := s.answer(r, err); e.status < 400 || e.status >= 500 {
+				t.Errorf("%d: %v", e.status, err)
+			}
+			return
+		}
+		size := 0
+		for name, values := range q.Params {
+			size += len(name) + len(strings.Join(values, ""))
+		}
+		if (q.Audio.URL == "") == (q.Audio.Size == 0) || q.Audio.Size > 200 || size > maxJobFields || len(q.Key) == 0 || len(q.Key) > 255 || len(q.Name) > 255 || len(q.Model) > maxJobModel {
+			t.Errorf("%+v", q)
 		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"glossa/asr"
+	"glossa/asr/params"
 	"glossa/flora"
 )
 
@@ -104,10 +105,10 @@ func (s *Server) loadAdapter(w http.ResponseWriter, r *http.Request) error {
 	case q.Path == "":
 		return invalid("lora_path", "the folder of the adapter is missing")
 	case s.isModel(q.Name):
-		return invalid("lora_name", "%q is the name of the model: requests for it would never get the adapter", clip(q.Name))
+		return invalid("lora_name", "%q is the name of the model: requests for it would never get the adapter", params.Clip(q.Name))
 	}
 	if _, err := s.engine.Adapter(q.Name); err == nil && !q.InPlace {
-		return invalid("lora_name", "the adapter %q is there already; load_inplace replaces it", clip(q.Name))
+		return invalid("lora_name", "the adapter %q is there already; load_inplace replaces it", params.Clip(q.Name))
 	}
 	dir, err := s.confined(q.Path)
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/getkin/kin-openapi/routers/gorillamux"
 
+	"glossa/asr"
 	"glossa/asr/httpapi"
 )
 
@@ -90,8 +91,9 @@ func (c *contract) check(t *testing.T, method, path string, body []byte, kind st
 // TestOpenAPIIsWhatIsServed holds the document against the handlers: every operation of it answers as it says, every route is in
 // it, and so is every field.
 func TestOpenAPIIsWhatIsServed(t *testing.T) {
-	dir := t.TempDir()
+	dir, jobs := t.TempDir(), new(fakeJobs)
 	c := newContract(t, httpapi.Options{
+		Jobs: jobs, CheckCallback: noInternal, CheckURL: noInternal,
 		Auth: httpapi.Auth{Keys: keys}, Admin: httpapi.Admin{Enabled: true, Dirs: []string{dir}},
 		MetricsHandler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/plain")
@@ -139,23 +141,82 @@ func TestOpenAPIIsWhatIsServed(t *testing.T) {
 	} {
 		c.check(t, "POST", q.path, []byte(q.body), "application/json")
 	}
+	c.checkJobs(t, jobs)
 	c.checkAllUsed(t)
+}
+
+// checkJobs holds the routes of jobs against the document, in the order of a job's life.
+func (c *contract) checkJobs(t *testing.T, jobs *fakeJobs) {
+	t.Helper()
+	file := field{"file", tone(0.1)}
+	for _, form := range [][]field{
+		{file}, {file}, {file, {"priority", "live"}, {"task", "translate"}, {"name", "x.wav"}, {"again", "true"}, {"callback_url", "https://example.org/hook"}},
+		{{"url", "https://example.org/x.flac"}, {"languages[]", "cs"}, {"languages[]", "de"}, {"timestamp_granularities[]", "word"}, {"adapter", "none"}},
+		{file, {"chunking_strategy[type]", "server_vad"}, {"chunking_strategy[threshold]", "0.4"}, {"no_speech_threshold", "none"}},
+		{file, {"priority", "first"}}, {file, {"response_format", "srt"}}, {file, {"stream", "true"}}, {{"language", "cs"}}, {file, {"again", "perhaps"}}, {file, {"task", "sing"}},
+	} {
+		body, kind := formOf(t, form...)
+		c.check(t, "POST", "/v1/jobs", body, kind)
+	}
+	for _, body := range []string{
+		`{"audio":"UklG"}`, `{"audio":"UklG","beam_size":2,"languages":["cs"],"temperature":0.2,"vad_filter":true,"log_prob_threshold":-2,"again":true}`,
+		`{"url":"https://example.org/x.flac","languages":"cs,de","chunking_strategy":{"type":"server_vad","threshold":0.5},"no_speech_threshold":"none","name":"x"}`,
+		`{"url":"https://example.org/x.flac","chunking_strategy":"auto","timestamp_granularities":["word","segment"],"callback_url":"https://example.org/hook"}`,
+		`{}`, `{"audio":"UklG","response_format":"srt"}`, `{"audio":"UklG","beam_size":0}`, `{"audio":7}`, `{"audio":"UklG","file":"x"}`, `[]`,
+	} {
+		c.check(t, "POST", "/v1/jobs", []byte(body), "application/json")
+	}
+	c.check(t, "POST", "/v1/jobs", []byte("RIFF"), "audio/wav")
+	body, kind := formOf(t, file, field{"model", "none"})
+	c.check(t, "POST", "/v1/jobs", body, kind)
+	for _, query := range []string{"", "?limit=1", "?state=queued&state=failed", "?state=done,failed&model=glossa", "?limit=0", "?limit=x", "?state=lost", "?limit=1&after=job-2"} {
+		c.check(t, "GET", "/v1/jobs"+query, nil, "")
+	}
+	jobs.begin("admin", "job-1")
+	jobs.segment("admin", "job-1", fakeSegments[0])
+	c.check(t, "GET", "/v1/jobs/job-1", nil, "")
+	c.check(t, "GET", "/v1/jobs/job-1/result", nil, "")
+	jobs.finish("admin", "job-1")
+	for _, format := range []string{"json", "text", "srt", "vtt", "tsv", "verbose_json", "pdf"} {
+		c.check(t, "GET", "/v1/jobs/job-1/result?format="+format, nil, "")
+	}
+	c.check(t, "GET", "/v1/jobs/job-1/events", nil, "")
+	jobs.fail("admin", "job-2", "the file holds no sound")
+	c.check(t, "GET", "/v1/jobs/job-2/result", nil, "")
+	c.check(t, "POST", "/v1/jobs/job-2/retry", nil, "")
+	c.check(t, "DELETE", "/v1/jobs/job-2", nil, "")
+	c.check(t, "DELETE", "/v1/jobs/job-1", nil, "")
+	c.check(t, "POST", "/v1/jobs/job-1/retry", nil, "")
+	for _, path := range []string{"/v1/jobs/none", "/v1/jobs/none/result", "/v1/jobs/none/events"} {
+		c.check(t, "GET", path, nil, "")
+	}
+	jobs.setErr(asr.ErrQueueFull)
+	body, kind = formOf(t, file)
+	c.check(t, "POST", "/v1/jobs", body, kind)
+	c.check(t, "POST", "/v1/jobs/job-1/retry", nil, "")
+	jobs.setErr(asr.ErrKeyReused)
+	c.check(t, "POST", "/v1/jobs", body, kind)
+	jobs.setErr(asr.ErrBusy)
+	for _, path := range []string{"/v1/jobs", "/v1/jobs/job-1", "/v1/jobs/job-1/result", "/v1/jobs/job-1/events"} {
+		c.check(t, "GET", path, nil, "")
+	}
 }
 
 // checkAllUsed checks that every operation of the document was used with success, or is refused by what it says.
 func (c *contract) checkAllUsed(t *testing.T) {
 	t.Helper()
 	want := []string{
-		"DELETE: none", "GET /", "GET /healthz", "GET /metrics", "GET /openapi.json", "GET /readyz", "GET /v1/models", "GET /v1/models/{id}", "GET /v1/stream",
-		"POST /v1/audio/transcriptions", "POST /v1/audio/translations", "POST /v1/auth/grant", "POST /v1/load_lora_adapter", "POST /v1/realtime/client_secrets", "POST /v1/tokens",
+		"DELETE /v1/jobs/{id}", "GET /", "GET /healthz", "GET /metrics", "GET /openapi.json", "GET /readyz", "GET /v1/jobs", "GET /v1/jobs/{id}", "GET /v1/jobs/{id}/events", "GET /v1/jobs/{id}/result",
+		"GET /v1/models", "GET /v1/models/{id}", "GET /v1/stream",
+		"POST /v1/audio/transcriptions", "POST /v1/audio/translations", "POST /v1/auth/grant", "POST /v1/jobs", "POST /v1/jobs/{id}/retry", "POST /v1/load_lora_adapter", "POST /v1/realtime/client_secrets", "POST /v1/tokens",
 		"POST /v1/unload_lora_adapter",
 	}
-	got := []string{"DELETE: none"}
+	var got []string
 	for path, item := range c.doc.Paths.Map() {
 		for method := range item.Operations() {
 			operation := method + " " + path
 			got = append(got, operation)
-			if !c.used[operation+" 200"] && !c.used[operation+" 403"] {
+			if !c.used[operation+" 200"] && !c.used[operation+" 202"] && !c.used[operation+" 403"] {
 				t.Errorf("%s was not used: %v", operation, slices.Sorted(maps.Keys(c.used)))
 			}
 		}
@@ -169,7 +230,7 @@ func (c *contract) checkAllUsed(t *testing.T) {
 func TestEveryRouteIsInOpenAPI(t *testing.T) {
 	c := newContract(t, httpapi.Options{MetricsHandler: whoAmI})
 	paths := slices.Collect(maps.Keys(c.doc.Paths.Map()))
-	for _, path := range append(paths, "/", "/v1", "/v1/", "/v1/audio", "/v1/jobs", "/metrics/x", "/v1/models/") {
+	for _, path := range append(paths, "/", "/v1", "/v1/", "/v1/audio", "/v1/jobs/", "/v1/jobs/{id}/retry/x", "/metrics/x", "/v1/models/") {
 		for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
 			w := httptest.NewRecorder()
 			c.handler.ServeHTTP(w, httptest.NewRequest(method, strings.ReplaceAll(path, "{id}", "cs"), nil))
@@ -183,13 +244,21 @@ func TestEveryRouteIsInOpenAPI(t *testing.T) {
 
 // TestEveryFieldIsInOpenAPI checks that the fields of the document are those that are taken: each is not unknown.
 func TestEveryFieldIsInOpenAPI(t *testing.T) {
-	_, url := newServer(t, newFakeEngine(), httpapi.Options{})
+	_, url := newServer(t, newFakeEngine(), jobOptions(new(fakeJobs)))
 	c := newContract(t, httpapi.Options{})
-	for name := range c.doc.Components.Schemas["Form"].Value.Properties {
-		a := post(t, url+transcriptions, field{name, "@"})
+	taken := func(name string, a answer) {
 		var v struct{ Error *apiError }
 		if err := json.Unmarshal([]byte(a.body), &v); err != nil || v.Error == nil || *v.Error.Code == "unknown_parameter" {
 			t.Errorf("%s: %s", name, a.body)
 		}
+	}
+	for name := range c.doc.Components.Schemas["Form"].Value.Properties {
+		taken(name, post(t, url+transcriptions, field{name, "@"}))
+	}
+	for name := range c.doc.Components.Schemas["JobForm"].Value.Properties {
+		taken(name, post(t, url+"/v1/jobs", field{name, "@"}, field{"beam_size", "@"}))
+	}
+	for name := range c.doc.Components.Schemas["JobObject"].Value.Properties {
+		taken(name, ask(t, "POST", url+"/v1/jobs", []byte(`{"`+name+`":"@@","seed":"@"}`), "Content-Type", "application/json"))
 	}
 }

@@ -22,7 +22,7 @@ func (s *Server) cors(w http.ResponseWriter, r *http.Request) bool {
 	allowed := slices.Contains(s.options.Origins, "*") || slices.Contains(s.options.Origins, origin)
 	if allowed {
 		h.Set("Access-Control-Allow-Origin", origin)
-		h.Set("Access-Control-Expose-Headers", "X-Request-Id, Retry-After")
+		h.Set("Access-Control-Expose-Headers", "X-Request-Id, Retry-After, Location")
 	}
 	preflight := r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != ""
 	switch {

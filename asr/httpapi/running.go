@@ -9,6 +9,7 @@ import (
 type running struct {
 	max     int
 	warming atomic.Bool
+	drained chan struct{} // closed when it drains
 	idle    chan struct{} // closed when it drains and nothing runs
 
 	mu       sync.Mutex
@@ -16,7 +17,9 @@ type running struct {
 	draining bool
 }
 
-func newRunning(max int) *running { return &running{max: max, idle: make(chan struct{})} }
+func newRunning(max int) *running {
+	return &running{max: max, drained: make(chan struct{}), idle: make(chan struct{})}
+}
 
 // begin counts a request, until its end is called. !ok where as many run as may, or the server drains.
 func (w *running) begin() (end func(), ok bool) {
@@ -42,6 +45,7 @@ func (w *running) drain() {
 	defer w.mu.Unlock()
 	if !w.draining {
 		w.draining = true
+		close(w.drained)
 		w.closeIfIdle()
 	}
 }

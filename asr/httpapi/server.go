@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"glossa/asr"
@@ -59,7 +60,7 @@ type Mount struct {
 
 // Options say how a server serves. The zero value serves everybody who can connect.
 type Options struct {
-	// Limits are what clients may ask of the server: RequestBytes, Decoded and Requests of them are of this package.
+	// Limits are what clients may ask of the server: RequestBytes, JobBytes, Decoded and Requests of them are of this package.
 	Limits asr.Limits
 
 	// Auth says who may ask. The default value is the zero Auth: everybody.
@@ -76,6 +77,17 @@ type Options struct {
 
 	// Decoding is what decoding begins with where a request does not say otherwise. The default value is upstream's.
 	Decoding asr.Decoding
+
+	// Jobs keeps jobs. The default value is nil: there are none, which their routes tell.
+	Jobs Jobs
+
+	// AnyModel takes jobs for models that are not this server's, which workers elsewhere may have. The default value is false: they are
+	// refused as unknown.
+	AnyModel bool
+
+	// CheckCallback and CheckURL report what is wrong with the address that a job's client wants to be called at its end, and with that of
+	// its sound; what they report is told. The default values are nil: such addresses are refused.
+	CheckCallback, CheckURL func(address string) error
 
 	// Detector returns what finds speech for vad_filter and chunking_strategy. The default value is nil:
 	// [audio.NewLongTermDetector].
@@ -99,7 +111,8 @@ type Options struct {
 	// Ready reports why the server should get no requests yet, at /readyz. The default value is nil: nothing speaks against it.
 	Ready func(ctx context.Context) error
 
-	// BodyTimeout is how long the body of a request may take to come. The default value is 5 minutes.
+	// BodyTimeout is how long the body of a request may take to come, and that of a job as many times as long as it is larger than
+	// Limits.RequestBytes. The default value is 5 minutes.
 	BodyTimeout time.Duration
 
 	// WriteTimeout is how long a client may take to read what was written. The default value is 1 minute.
@@ -119,9 +132,6 @@ func (o Options) withDefaults() Options {
 	o.Limits = o.Limits.WithDefaults()
 	if len(o.Models) == 0 {
 		o.Models = []string{"glossa"}
-	}
-	if o.Detector == nil {
-		o.Detector = audio.NewLongTermDetector
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -145,6 +155,7 @@ type Server struct {
 	dirs    []string      // Admin.Dirs, without symbolic links
 	openapi []byte
 	handler http.Handler
+	watched atomic.Int64 // streams of events of jobs
 }
 
 // New returns a server of an engine. The error tells what is wrong with the options.
@@ -248,6 +259,13 @@ func (s *Server) routes() (mux *http.ServeMux, err error) {
 	table := []route{
 		{"POST /v1/audio/transcriptions", keyed, counted, s.transcription("transcribe"), false},
 		{"POST /v1/audio/translations", keyed, counted, s.transcription("translate"), false},
+		{"POST /v1/jobs", keyed, counted, s.withJobs(s.submitJob), false},
+		{"GET /v1/jobs", keyed, light, s.withJobs(s.listJobs), false},
+		{"GET /v1/jobs/{id}", keyed, light, s.withJobs(s.showJob), false},
+		{"DELETE /v1/jobs/{id}", keyed, light, s.withJobs(s.cancelJob), false},
+		{"POST /v1/jobs/{id}/retry", keyed, work, s.withJobs(s.retryJob), false},
+		{"GET /v1/jobs/{id}/result", keyed, light, s.withJobs(s.jobResult), false},
+		{"GET /v1/jobs/{id}/events", keyed, light, s.withJobs(s.watchJob), false},
 		{"GET /v1/models", keyed, light, s.handle(s.listModels), false},
 		{"GET /v1/models/{id...}", keyed, light, s.handle(s.showModel), false},
 		{"POST /v1/load_lora_adapter", keyOnly, work, s.handle(s.loadAdapter), false},

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bytes"
 	"io"
+	"io/fs"
 	"os"
 )
 
@@ -55,6 +56,24 @@ func (s *spool) reader() io.Reader {
 		r = io.MultiReader(r, io.NewSectionReader(s.file, 0, s.onDisk))
 	}
 	return r
+}
+
+// ReadAt implements io.ReaderAt.
+func (s *spool) ReadAt(p []byte, off int64) (n int, err error) {
+	if off < 0 {
+		return 0, fs.ErrInvalid
+	}
+	if off < int64(len(s.memory)) {
+		n = copy(p, s.memory[off:])
+	}
+	if n == len(p) {
+		return n, nil
+	}
+	if s.file == nil {
+		return n, io.EOF
+	}
+	m, err := io.NewSectionReader(s.file, 0, s.onDisk).ReadAt(p[n:], off+int64(n)-int64(len(s.memory)))
+	return n + m, err
 }
 
 // close frees the file.

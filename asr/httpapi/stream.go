@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -128,6 +129,8 @@ type events struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	begun   bool
+	id      string // of the events that are sent, "" for none
+	err     error  // of the first write that failed
 
 	sent strings.Builder // all deltas
 	held string          // the spaces behind them, which are no part of the text unless more follows
@@ -150,14 +153,22 @@ func (e *events) send(event any) {
 	if err != nil {
 		panic(fmt.Sprintf("httpapi: event %T: %v", event, err))
 	}
-	fmt.Fprintf(e.w, "data: %s\n\n", body)
-	e.control.Flush()
+	id := ""
+	if e.id != "" {
+		id = "id: " + e.id + "\n"
+	}
+	e.write("%sdata: %s\n\n", id, body)
 }
 
 func (e *events) comment(text string) {
 	e.begin()
-	fmt.Fprintf(e.w, ": %s\n\n", text)
-	e.control.Flush()
+	e.write(": %s\n\n", text)
+}
+
+// write sends text at once.
+func (e *events) write(format string, args ...any) {
+	_, err := fmt.Fprintf(e.w, format, args...)
+	e.err = cmp.Or(e.err, err, e.control.Flush())
 }
 
 // tell sends segments.

@@ -15,7 +15,7 @@ import (
 // transcription answers POST /v1/audio/transcriptions and translations.
 func (s *Server) transcription(task string) http.Handler {
 	return s.handle(func(w http.ResponseWriter, r *http.Request) error {
-		form, err := s.readForm(w, r)
+		form, err := s.readForm(w, r, s.options.Limits.RequestBytes)
 		if err != nil {
 			return err
 		}

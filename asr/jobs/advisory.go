@@ -57,7 +57,7 @@ type advisory struct {
 
 // takeAdvisories takes advisories as long as that goes well, from a consumer that all machines share.
 func (s *Store) takeAdvisories(ctx context.Context) error {
-	c, err := s.advisory.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{Durable: "dead", AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait})
+	c, err := s.advisory.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{Durable: "dead", AckPolicy: jetstream.AckExplicitPolicy, AckWait: s.ackWait})
 	if err != nil {
 		return err
 	}

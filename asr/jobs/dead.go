@@ -79,6 +79,9 @@ func (s *Store) buryRecord(ctx context.Context, l letter, p parsed) (*record, er
 			return r, err
 		}
 	}
+	if l.attempt == 0 && r.Reason != "" && !r.State.Final() {
+		l.reason += ", before that: " + r.Reason // why it was put off
+	}
 	object, err := s.putLetter(ctx, r.ID, l)
 	if err != nil {
 		return nil, err

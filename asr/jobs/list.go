@@ -88,13 +88,7 @@ func parseCursor(after string) (*entry, error) {
 }
 
 // Backlog is what waits, or runs, of a model and priority.
-type Backlog struct {
-	Model    string
-	Priority asr.Priority
-	State    asr.JobState // queued or running
-	Jobs     int
-	Audio    float64 // seconds of sound that has no text yet, as far as its duration is known
-}
+type Backlog = asr.JobBacklog
 
 // Backlog returns what is not final, in the order of models, priorities and states. Where no list was asked for before it waits for the
 // records, a second at most. Messages of others than this package have no record, and are not counted, until a worker takes them.

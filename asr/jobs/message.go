@@ -46,6 +46,7 @@ type Message struct {
 	Params   asr.Params   `json:"params,omitempty"`
 	ReplyTo  string       `json:"reply_to,omitempty"` // a subject that is sent the final event, in core NATS; not one of the broker's or this package's
 	Callback string       `json:"callback,omitempty"`
+	Content  string       `json:"content,omitempty"` // digest of what a submission with the same key has to ask for
 }
 
 // MessageAudio is the sound of a message: one of its fields.

@@ -19,7 +19,8 @@ type record struct {
 	Object   string `json:"object,omitempty"`   // its sound in asr_audio, to be deleted with its end
 	Sequence uint64 `json:"sequence,omitempty"` // of its message in ASR_JOBS, 0 where it is not known
 	ReplyTo  string `json:"reply_to,omitempty"`
-	Again    int    `json:"again,omitempty"` // how often it was begun anew after it had failed or was cancelled
+	Content  string `json:"content,omitempty"` // of its message
+	Again    int    `json:"again,omitempty"`   // how often it was begun anew after it had failed or was cancelled
 
 	revision uint64
 }

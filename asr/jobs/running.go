@@ -300,7 +300,7 @@ func (l *letter) parse() (parsed, error) {
 	if m.Model != "" {
 		p.record.Model = m.Model
 	}
-	p.record.Name, p.record.Params, p.record.Callback, p.record.ReplyTo = m.Name, m.Params, m.Callback, m.ReplyTo
+	p.record.Name, p.record.Params, p.record.Callback, p.record.ReplyTo, p.record.Content = m.Name, m.Params, m.Callback, m.ReplyTo, m.Content
 	if o := m.Audio.Object; o != nil && o.Bucket == bucketAudio {
 		p.record.Object = o.Name
 	}

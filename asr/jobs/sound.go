@@ -19,17 +19,21 @@ import (
 
 // putSound puts sound into a message, or into an object where it is long, whose name it returns. Each submission has an object of its own:
 // one that fails takes nobody else's away.
-func (s *Store) putSound(ctx context.Context, id string, m *Message, sound []byte) (object string, err error) {
-	if len(sound) <= maxInline {
-		m.Audio.Inline = sound
+func (s *Store) putSound(ctx context.Context, id string, m *Message, sound asr.JobAudio) (object string, err error) {
+	r, size := sound.Reader()
+	if size <= maxInline {
+		if m.Audio.Inline, err = io.ReadAll(r); err != nil {
+			return "", fmt.Errorf("%w: the sound cannot be read: %w", asr.ErrInternal, err)
+		}
 		if b, err := json.Marshal(m); err == nil && int64(len(b)) <= s.nc.MaxPayload()-messageRoom {
 			return "", nil
 		}
-		if m.Audio.Inline = nil; len(sound) == 0 {
+		if m.Audio.Inline = nil; size == 0 {
 			return "", fmt.Errorf("%w: the job is longer than the broker's messages, %d bytes", asr.ErrInvalid, s.nc.MaxPayload())
 		}
 	}
-	o, err := s.putObject(ctx, id, sound)
+	r, _ = sound.Reader()
+	o, err := s.putFile(ctx, id, r)
 	if err != nil {
 		return "", err
 	}
@@ -39,11 +43,16 @@ func (s *Store) putSound(ctx context.Context, id string, m *Message, sound []byt
 
 // putObject stores sound of a job under a new name.
 func (s *Store) putObject(ctx context.Context, id string, sound []byte) (*Object, error) {
+	return s.putFile(ctx, id, bytes.NewReader(sound))
+}
+
+// putFile is putObject of sound that is read to its end.
+func (s *Store) putFile(ctx context.Context, id string, sound io.Reader) (*Object, error) {
 	var random [8]byte
 	rand.Read(random[:])
 	object := id + "." + hex.EncodeToString(random[:])
 	// Put clears up behind itself with its context, which therefore outlives ctx: the reader ends with that.
-	info, err := s.audio.Put(context.WithoutCancel(ctx), jetstream.ObjectMeta{Name: object}, readerWith{ctx, bytes.NewReader(sound)})
+	info, err := s.audio.Put(context.WithoutCancel(ctx), jetstream.ObjectMeta{Name: object}, readerWith{ctx, sound})
 	if err != nil {
 		s.deleteSound(object)
 		return nil, s.publishError(err)

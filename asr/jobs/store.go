@@ -30,6 +30,8 @@ type Options struct {
 
 	// Metrics are told of redeliveries and dead letters. The default value is nil.
 	Metrics Metrics
+
+	ackWait time.Duration // of tests that have no time; 0: that of the package
 }
 
 // Metrics are told what becomes of jobs.
@@ -52,7 +54,7 @@ func (noMetrics) JobDead()                        {}
 const AnyClient = "*"
 
 // Store keeps jobs on a broker. All methods may be called from any goroutine. Their errors are asr.ErrInvalid, ErrNotFound, also of another
-// client's job, ErrBusy where the queue is full or the broker is not there, and ErrCancelled.
+// client's job, ErrBusy where the broker is not there, or ErrQueueFull, and ErrCancelled.
 type Store struct {
 	*topology
 	nc     *nats.Conn

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"strconv"
 	"strings"
@@ -25,7 +26,7 @@ import (
 // Submit submits a job, and returns it. !created: it was there before. A job that is known by its sound, model and params, and has failed or
 // was cancelled, is begun anew, with the sound that comes now; one that is known by a Key is what it is, and Retry begins it anew.
 //
-// Where the error is asr.ErrBusy because the queue is full, nothing is left behind. Where the broker did not answer in time the job may be
+// Where the error is asr.ErrQueueFull, nothing is left behind. Where the broker did not answer in time the job may be
 // there all the same: who submits it once more gets it.
 func (s *Store) Submit(ctx context.Context, q asr.Submission) (j asr.Job, created bool, err error) {
 	n := submission{Submission: q}
@@ -33,7 +34,9 @@ func (s *Store) Submit(ctx context.Context, q asr.Submission) (j asr.Job, create
 	if err := n.check(s.o.Limits.JobBytes); err != nil {
 		return asr.Job{}, false, err
 	}
-	n.id = n.identity()
+	if err := n.identify(); err != nil {
+		return asr.Job{}, false, err
+	}
 	if !q.Again {
 		n.before, err = s.read(ctx, n.id)
 		switch {
@@ -41,6 +44,8 @@ func (s *Store) Submit(ctx context.Context, q asr.Submission) (j asr.Job, create
 			n.before = nil
 		case err != nil:
 			return asr.Job{}, false, err
+		case q.Key != "" && !n.sameAs(n.before):
+			return asr.Job{}, false, fmt.Errorf("%w: %.100q", asr.ErrKeyReused, q.Key)
 		case q.Key != "" || n.before.State != asr.JobFailed && n.before.State != asr.JobCancelled:
 			s.o.Metrics.JobSubmitted(n.before.Priority, true)
 			return n.before.Job, false, nil
@@ -60,9 +65,13 @@ func (s *Store) Submit(ctx context.Context, q asr.Submission) (j asr.Job, create
 // submission is what becomes a job.
 type submission struct {
 	asr.Submission
-	id     string
-	before *record // failed or cancelled, and begun anew; or nil
+	id      string
+	content string  // of what makes the text: the model, the params and the sound
+	before  *record // failed or cancelled, and begun anew; or nil
 }
+
+// sameAs reports whether a record is of a job that asks for the same, as far as it is known.
+func (n *submission) sameAs(r *record) bool { return r.Content == "" || r.Content == n.content }
 
 // check reports what is wrong with a submission that the message does not tell. The error is asr.ErrInvalid.
 func (n *submission) check(jobBytes int64) error {
@@ -79,32 +88,48 @@ func (n *submission) check(jobBytes int64) error {
 		return fmt.Errorf("%w: traceparent: want %d bytes of text at most", asr.ErrInvalid, maxTrace)
 	case !(n.Seconds >= 0) || math.IsInf(n.Seconds, 1):
 		return fmt.Errorf("%w: the sound has %v s", asr.ErrInvalid, n.Seconds)
-	case int64(len(n.Audio.Bytes)) > jobBytes:
-		return fmt.Errorf("%w: the file has %d bytes: the limit of a job (limit-job-bytes) is %d", asr.ErrInvalid, len(n.Audio.Bytes), jobBytes)
+	case n.Audio.File != nil && n.Audio.Size <= 0:
+		return fmt.Errorf("%w: the file is empty", asr.ErrInvalid)
+	}
+	if _, size := n.Audio.Reader(); size > jobBytes {
+		return fmt.Errorf("%w: the file has %d bytes: the limit of a job (limit-job-bytes) is %d", asr.ErrInvalid, size, jobBytes)
 	}
 	m := n.message()
-	m.Audio.Inline = n.Audio.Bytes
+	if m.Audio.Inline = n.Audio.Bytes; n.Audio.File != nil {
+		m.Audio.Object = &Object{Bucket: bucketAudio, Name: "file"} // as it may become
+	}
 	return m.check()
 }
 
 // message returns the message without sound that is not somewhere else.
 func (n *submission) message() *Message {
-	return &Message{JobID: n.id, Name: n.Name, Model: n.Model, Params: n.Params, Callback: n.Callback, Audio: MessageAudio{URL: n.Audio.URL}}
+	return &Message{JobID: n.id, Name: n.Name, Model: n.Model, Params: n.Params, Callback: n.Callback, Content: n.content, Audio: MessageAudio{URL: n.Audio.URL}}
 }
 
-// identity returns the job's id: of the client and its key, or what makes the text, or a random one.
-func (n *submission) identity() string {
-	if n.Again {
+// identify sets the content and the job's id: of the client and its key, or the client and the content, or a random one.
+func (n *submission) identify() error {
+	sound := sha256.New()
+	r, _ := n.Audio.Reader()
+	if _, err := io.Copy(sound, r); err != nil {
+		return fmt.Errorf("%w: the sound cannot be read: %w", asr.ErrInternal, err)
+	}
+	params, _ := json.Marshal(n.Params) // sorted by name
+	n.content = digest([]byte(n.Model), params, sound.Sum(nil), []byte(n.Audio.URL))
+	switch {
+	case n.Again:
 		var b [16]byte
 		rand.Read(b[:])
-		return hex.EncodeToString(b[:])
+		n.id = hex.EncodeToString(b[:])
+	case n.Key != "":
+		n.id = digest([]byte("key"), []byte(n.Client), []byte(n.Key))
+	default:
+		n.id = digest([]byte("content"), []byte(n.Client), []byte(n.content))
 	}
-	parts := [][]byte{[]byte("key"), []byte(n.Client), []byte(n.Key)}
-	if n.Key == "" {
-		params, _ := json.Marshal(n.Params) // sorted by name
-		sound := sha256.Sum256(n.Audio.Bytes)
-		parts = [][]byte{[]byte("content"), []byte(n.Client), []byte(n.Model), params, sound[:], []byte(n.Audio.URL)}
-	}
+	return nil
+}
+
+// digest returns 16 bytes of the SHA-256 of parts, in hexadecimal.
+func digest(parts ...[]byte) string {
 	h := sha256.New()
 	for _, p := range parts {
 		binary.Write(h, binary.BigEndian, int64(len(p)))
@@ -116,7 +141,7 @@ func (n *submission) identity() string {
 // queue stores the sound, publishes the message and writes the record.
 func (s *Store) queue(ctx context.Context, n *submission) (*record, bool, error) {
 	m := n.message()
-	object, err := s.putSound(ctx, n.id, m, n.Audio.Bytes)
+	object, err := s.putSound(ctx, n.id, m, n.Audio)
 	if err != nil {
 		return nil, false, err
 	}
@@ -135,16 +160,37 @@ func (s *Store) queue(ctx context.Context, n *submission) (*record, bool, error)
 		}
 		return nil, false, err
 	}
+	if ack.Duplicate {
+		if err := s.sameMessage(ctx, n, ack.Sequence); err != nil {
+			return nil, false, s.undo(object, err)
+		}
+	}
 	if ack.Duplicate && object != "" {
 		object = s.soundOfFirst(ctx, ack.Sequence, object)
 	}
-	r := &record{Object: object, Sequence: ack.Sequence, Job: asr.Job{ID: n.id, Client: n.Client, Name: n.Name, Model: n.Model, Priority: n.Priority,
+	r := &record{Object: object, Sequence: ack.Sequence, Content: n.content, Job: asr.Job{ID: n.id, Client: n.Client, Name: n.Name, Model: n.Model, Priority: n.Priority,
 		Params: n.Params, State: asr.JobQueued, Audio: n.Seconds, Callback: n.Callback, Created: time.Now().UTC()}}
 	return s.record(ctx, r, n.before, ack.Duplicate)
 }
 
-// record writes the record of a message that is published, unless a worker or another submission was faster, whose it then returns. Of
-// submissions at a time the one whose message is no duplicate has created the job, whoever writes the record.
+// sameMessage reports that the message of which a submission's was a duplicate asks for something else: both came at a time, with one key. The
+// error is asr.ErrKeyReused. Of a message that is gone, or not known, the record tells.
+func (s *Store) sameMessage(ctx context.Context, n *submission, sequence uint64) error {
+	if n.Key == "" {
+		return nil
+	}
+	raw, err := s.message(ctx, sequence)
+	if err != nil {
+		return nil
+	}
+	if m, _ := parseMessage(raw.Data); m.Content != n.content {
+		return fmt.Errorf("%w: %.100q", asr.ErrKeyReused, n.Key)
+	}
+	return nil
+}
+
+// record writes the record of a message that is published, unless a worker or another submission was faster, whose it then returns. The job is new
+// where its message is no duplicate, whoever wrote the record.
 func (s *Store) record(ctx context.Context, r, before *record, duplicate bool) (*record, bool, error) {
 	var err error
 	if before == nil {
@@ -177,13 +223,15 @@ func beginsAnew(msg *nats.Msg, before *record) {
 // errRefused says that the broker did not take a message: asr.ErrBusy.
 var errRefused = fmt.Errorf("%w: the broker takes no more jobs for now", asr.ErrBusy)
 
-func isRefused(err error) bool { return errors.Is(err, errRefused) || errors.Is(err, asr.ErrInvalid) }
+func isRefused(err error) bool {
+	return errors.Is(err, errRefused) || errors.Is(err, asr.ErrQueueFull) || errors.Is(err, asr.ErrInvalid)
+}
 
 // publishError returns the error of a message or of sound that was not stored.
 func (s *Store) publishError(err error) error {
 	switch {
 	case isCode(err, codeNotStored) && strings.Contains(err.Error(), "maximum messages"):
-		return fmt.Errorf("%w: the queue is full: %d jobs wait (limit-jobs); try again later", errRefused, s.maxJobs)
+		return fmt.Errorf("%w: %d jobs (limit-jobs); try again later", asr.ErrQueueFull, s.maxJobs)
 	case isCode(err, codeNotStored, codeNoStorage, codeNoResources):
 		return fmt.Errorf("%w: its storage is full: %w", errRefused, err)
 	case errors.Is(err, jetstream.ErrNoStreamResponse):

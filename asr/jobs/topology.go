@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,6 +60,7 @@ type topology struct {
 	maxJobs  int64         // that may wait
 	kept     time.Duration // how long final jobs are
 	replicas int
+	ackWait  time.Duration
 }
 
 // makeTopology creates what is not there. Existing streams and buckets are given these settings, or keep what they have where a limit is 0.
@@ -78,7 +80,7 @@ func makeTopology(ctx context.Context, js jetstream.JetStream, o Options) (*topo
 
 // chooseSettings returns a topology that has its settings alone.
 func chooseSettings(ctx context.Context, js jetstream.JetStream, o Options) (*topology, error) {
-	t := &topology{maxJobs: int64(o.Limits.Jobs), kept: o.Limits.JobsKept, replicas: o.Replicas}
+	t := &topology{maxJobs: int64(o.Limits.Jobs), kept: o.Limits.JobsKept, replicas: o.Replicas, ackWait: cmp.Or(o.ackWait, ackWait)}
 	for name, take := range map[string]func(jetstream.StreamConfig){
 		streamJobs: func(c jetstream.StreamConfig) {
 			setWhereZero(&t.maxJobs, c.MaxMsgs)
@@ -195,7 +197,7 @@ func (t *topology) consumers(ctx context.Context, model string) (map[asr.Priorit
 	for _, p := range priorities {
 		c, err := t.jobs.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
 			Durable: p.String() + "-" + token(model), FilterSubject: subjectOf(p, model), AckPolicy: jetstream.AckExplicitPolicy,
-			AckWait: ackWait, MaxDeliver: maxDeliver, MaxAckPending: -1,
+			AckWait: t.ackWait, MaxDeliver: maxDeliver, MaxAckPending: -1,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("jobs: consumer of %s jobs of model %q: %w", p, model, err)

@@ -17,12 +17,14 @@ const (
 	maxRoutes    = 64
 	maxLanguages = 128
 	maxAdapters  = 256
+	maxModels    = 64
 )
 
 // Metrics are the metrics of a server. They are safe for concurrent use.
 type Metrics struct {
 	registry                     *prometheus.Registry
 	routes, languages, adapters  *label
+	jobs                         jobMetrics
 	requests                     *prometheus.CounterVec
 	requestSeconds               *prometheus.HistogramVec
 	queueWait                    *prometheus.HistogramVec
@@ -85,6 +87,7 @@ func New() *Metrics {
 	for _, reason := range []asr.Fallback{asr.FallbackCompressionRatio, asr.FallbackLogProb} {
 		m.fallback.WithLabelValues(string(reason)) // a rate of what has not happened yet is 0
 	}
+	m.jobs = newJobMetrics(counter, histogram)
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -306,6 +306,7 @@ func (s fakeSource) Status() web.Status {
 		Sessions: int(wave(300, 20, 44)), Speaking: int(wave(90, 6, 19)),
 		QueueWait:     web.Quantiles{Count: 80, P50: wave(140, 0.02, 0.2), P95: wave(140, 0.15, 0.8), P99: wave(140, 0.2, 1)},
 		CommitLatency: web.Quantiles{Count: 300, P50: wave(200, 0.5, 0.8), P95: wave(200, 0.9, 1.5), P99: wave(200, 1, 1.9)},
+		Jobs:          &web.Jobs{Queued: int(wave(200, 3, 90)), Running: int(wave(90, 8, 16)), Failed: 2, BacklogSeconds: wave(200, 300, 5400)},
 		AudioSeconds:  x * 14, BusySeconds: x * 0.7, MemoryBytes: uint64(wave(500, 3.1e8, 4.2e8)), MaxWindows: 48,
 		Batch: []web.Batch{
 			{Language: "en", Priority: "live", Windows: 7}, {Language: "hi", Adapter: "hi", Priority: "live", Windows: 4},

@@ -74,7 +74,7 @@ func (h *History) take() {
 	s := h.source.Status()
 	s.Batch, s.Adapters = counted(s.Batch), append([]Adapter{}, s.Adapters...)
 	kept := s
-	kept.Batch, kept.Adapters = nil, nil
+	kept.Batch, kept.Adapters, kept.Jobs = nil, nil, nil
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.latest = s

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -90,6 +91,16 @@ func TestBatchIsCounted(t *testing.T) {
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("batch %v, want %v", got, want)
+	}
+}
+
+func TestJobsAreToldWhereThereAre(t *testing.T) {
+	with, without := get(handler(), "GET", "/status.json").Body.String(), get(web.Handler(web.Options{History: web.NewHistory(&counting{})}), "GET", "/status.json").Body.String()
+	if !strings.Contains(with, `"jobs":{"queued":`) || !strings.Contains(with, `"failed":2,"backlog_seconds":`) {
+		t.Errorf("%s", with)
+	}
+	if strings.Contains(without, `"jobs"`) {
+		t.Errorf("%s", without)
 	}
 }
 

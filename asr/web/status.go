@@ -33,10 +33,19 @@ type Status struct {
 	AudioSeconds float64 `json:"audio_seconds"`
 	BusySeconds  float64 `json:"busy_seconds"`
 
-	MemoryBytes uint64    `json:"memory_bytes"` // that the process has of the system
-	Batch       []Batch   `json:"batch"`        // windows that are computed now, one by one or counted
-	MaxWindows  int       `json:"max_windows"`  // that can be computed at a time
-	Adapters    []Adapter `json:"adapters"`     // in the order to list them
+	MemoryBytes uint64    `json:"memory_bytes"`   // that the process has of the system
+	Batch       []Batch   `json:"batch"`          // windows that are computed now, one by one or counted
+	MaxWindows  int       `json:"max_windows"`    // that can be computed at a time
+	Adapters    []Adapter `json:"adapters"`       // in the order to list them
+	Jobs        *Jobs     `json:"jobs,omitempty"` // nil where the server has none
+}
+
+// Jobs are those that a server knows of, whoever does them.
+type Jobs struct {
+	Queued         int     `json:"queued"`
+	Running        int     `json:"running"`
+	Failed         int     `json:"failed"`          // since the start
+	BacklogSeconds float64 `json:"backlog_seconds"` // of sound that has no text yet, as far as its duration is known
 }
 
 // Quantiles are those of a time, in seconds. They are 0 where Count is.

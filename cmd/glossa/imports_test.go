@@ -16,9 +16,9 @@ import (
 const arrows = `
 	asr                     -> whisper whisper/tensor flora audio
 	asr/httpapi             -> asr asr/params audio flora whisper
-	asr/jobs                -> asr
+	asr/jobs                -> asr asr/jobs/outbound audio flora
 	asr/jobs/broker         ->
-	asr/jobs/outbound       ->
+	asr/jobs/outbound       -> asr
 	asr/metrics             -> asr
 	asr/params              -> asr audio
 	asr/simulate            -> asr

@@ -65,6 +65,17 @@ function figure(name, value, note) {
   return item;
 }
 
+// jobFigures are those of jobs, none where the server has none.
+function jobFigures(jobs) {
+  if (!jobs) return [];
+  return [
+    figure('Jobs queued', number(jobs.queued)),
+    figure('Jobs running', number(jobs.running)),
+    figure('Jobs failed', number(jobs.failed), 'since the start'),
+    figure('Sound of jobs', duration(jobs.backlog_seconds), 'without text'),
+  ];
+}
+
 function showFigures({ model, version, status: s }) {
   const now = history.time.at(-1) ?? Date.now();
   $('figures').replaceChildren(
@@ -76,6 +87,7 @@ function showFigures({ model, version, status: s }) {
     figure('Sound transcribed', duration(s.audio_seconds)),
     figure('RTFx', number(history.rtfx?.at(-1) ?? 0)),
     figure('Memory', bytes(s.memory_bytes)),
+    ...jobFigures(s.jobs),
   );
 }
 

@@ -356,7 +356,7 @@ for (const [size, width, height] of [['wide', 1440, 900], ['narrow', 360, 740]])
       assert.deepEqual(await faults(page), [], theme);
     });
     assert.deepEqual(await page.locator('#batch tbody tr').first().locator('td').allTextContents(), ['Czech', 'cs', 'live', '3', '']);
-    assert.match(await page.textContent('#figures'), /Modelnano.*Up1 h 3\d min/);
+    assert.match(await page.textContent('#figures'), /Modelnano.*Up1 h 3\d min.*Jobs queued\d+Jobs running\d+Jobs failed2 since the start/);
     assert.match(await page.getAttribute('.chart svg', 'aria-label'), /^Commit latency, s from the end of a word: now median [\d.]+, 95% [\d.]+$/);
     const { stops, left } = await tabbed(page);
     assert.ok(left && stops.length >= 14, `${stops.length} stops`);
