@@ -75,11 +75,11 @@ func (r *remoteJobs) send(ctx context.Context, method, path string, header http.
 	err = refusal(response)
 	switch response.StatusCode {
 	case http.StatusTooManyRequests:
-		err = &laterError{retryAfter(response), fmt.Errorf("%w: %w", asr.ErrQueueFull, err)}
+		err = &laterError{retryAfter(response), &kindError{asr.ErrQueueFull, err}}
 	case http.StatusServiceUnavailable, http.StatusBadGateway, http.StatusGatewayTimeout, http.StatusRequestTimeout:
-		err = &laterError{retryAfter(response), fmt.Errorf("%w: %w", asr.ErrBusy, err)}
+		err = &laterError{retryAfter(response), &kindError{asr.ErrBusy, err}}
 	case http.StatusNotFound:
-		err = fmt.Errorf("%w: %w", asr.ErrNotFound, err)
+		err = &kindError{asr.ErrNotFound, err}
 	}
 	return nil, err
 }
@@ -94,11 +94,17 @@ func (r *remoteJobs) broken(ctx context.Context, err error) error {
 	}
 	for _, passing := range []error{syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EPIPE, io.EOF, io.ErrUnexpectedEOF} {
 		if errors.Is(err, passing) {
-			return &laterError{0, fmt.Errorf("%w: %w", asr.ErrBusy, unreachable(r.server, err))}
+			return &laterError{0, &kindError{asr.ErrBusy, unreachable(r.server, err)}}
 		}
 	}
 	return unreachable(r.server, err)
 }
+
+// kindError is an error of a kind that is for the program, and not told.
+type kindError struct{ kind, err error }
+
+func (e *kindError) Error() string   { return e.err.Error() }
+func (e *kindError) Unwrap() []error { return []error{e.kind, e.err} }
 
 // fileError is the error of a file that cannot be read while it is sent.
 type fileError struct{ error }

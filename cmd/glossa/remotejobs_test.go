@@ -110,7 +110,7 @@ func TestRemoteErrors(t *testing.T) {
 		t.Errorf("what is refused for good: %v", err)
 	}
 	gone := newRemoteJobs("http://127.0.0.1:1", serverKey{})
-	if _, err := gone.job(t.Context(), "j"); !errors.Is(err, asr.ErrBusy) || !strings.Contains(err.Error(), `"glossa serve" starts a server`) {
+	if _, err := gone.job(t.Context(), "j"); !errors.Is(err, asr.ErrBusy) || !strings.HasPrefix(err.Error(), `http://127.0.0.1:1: nobody listens there; "glossa serve" starts a server`) {
 		t.Error(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

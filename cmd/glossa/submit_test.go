@@ -264,6 +264,7 @@ func TestSubmitWaitsForTexts(t *testing.T) {
 			"glossa: DIR/bad.wav: this is no sound; glossa jobs retry job-poison tries again",
 			"glossa: DIR/no.wav: the job was cancelled",
 			"glossa: DIR/taken.wav: DIR/taken.txt: another file is there; --overwrite replaces it, --output-dir writes elsewhere",
+			"glossa: " + errAway.Error() + "; it is tried again for 5 minutes",
 		}
 		if !slices.Equal(said, want) {
 			t.Errorf("stderr %q, want %q", said, want)

@@ -23,9 +23,9 @@ type paramFlags struct {
 	Hotwords                string `group:"Decoding" placeholder:"TEXT" help:"Words that every window is told to expect."`
 	ConditionOnPreviousText *bool  `group:"Decoding" negatable:"" help:"Tell each window the text before it. (true)"`
 
-	BeamSize      *int       `group:"Decoding" placeholder:"N" help:"The number of beams at temperature 0; 1 is greedy search. (5)"`
+	BeamSize      *int       `group:"Decoding" placeholder:"N" help:"The number of beams at temperature 0; 1 is greedy search, which servers do where nothing else is asked. (1)"`
 	Patience      *float64   `group:"Decoding" placeholder:"P" help:"Search until P times as many beams have ended as are kept. (1)"`
-	BestOf        *int       `group:"Decoding" placeholder:"N" help:"The number of samples at a temperature above 0. (5)"`
+	BestOf        *int       `group:"Decoding" placeholder:"N" help:"The number of samples at a temperature above 0. (1)"`
 	LengthPenalty *threshold `group:"Decoding" placeholder:"ALPHA" help:"Prefer short texts by ((5+length)/6)^ALPHA, from 0 to 1, instead of the mean by token."`
 	Temperature   *float64   `group:"Decoding" placeholder:"T" help:"The temperature of decoding; 0 is raised where a text is not taken. (0)"`
 	Seed          *uint64    `group:"Decoding" placeholder:"N" help:"Where the random numbers of samples begin. (0)"`

@@ -34,6 +34,7 @@ type submitRun struct {
 	failed    int
 	err       error // of the output, which ends all
 	full      bool  // that the queue is full has been told
+	away      bool  // that nobody is there has been told
 }
 
 // run submits all files in their order, some at a time, and ends when all have come as far as they are to.
@@ -235,9 +236,23 @@ func (r *submitRun) patiently(ctx context.Context, do func() error) error {
 		case time.Since(failing) > patience:
 			return err
 		}
+		if !errors.Is(err, asr.ErrQueueFull) && !errors.Is(err, errBroken) {
+			r.tellAway(err)
+		}
 		if err := sleep(ctx, pause); err != nil {
 			return err
 		}
+	}
+}
+
+// tellAway says once, and why, that a server or its broker is waited for.
+func (r *submitRun) tellAway(err error) {
+	r.mu.Lock()
+	told := r.away
+	r.away = true
+	r.mu.Unlock()
+	if !told {
+		r.console.note("glossa: %v; it is tried again for %.0f minutes", err, patience.Minutes())
 	}
 }
 
