@@ -3,7 +3,6 @@ package jobs
 import (
 	"errors"
 	"testing"
-	"time"
 
 	"glossa/asr"
 )
@@ -37,7 +36,7 @@ func TestCancelInEachState(t *testing.T) {
 		}
 	}
 	for _, id := range []string{queuedJob.ID, running.ID} {
-		if m, err := told.NextMsg(5 * time.Second); err != nil || m.Subject != subjectCancel+id {
+		if m, err := told.NextMsg(patient); err != nil || m.Subject != subjectCancel+id {
 			t.Fatal(m, err)
 		}
 	}

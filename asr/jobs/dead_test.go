@@ -258,7 +258,7 @@ func TestLostAdvisories(t *testing.T) {
 			t.Fatal(err)
 		}
 		if j.ID == waiting.ID {
-			if err := errors.Join(s.giveBack(t.Context(), j.ID, j.Attempts), m.Nak()); err != nil {
+			if err := errors.Join(s.giveBack(t.Context(), j.ID, j.Attempts, ""), m.Nak()); err != nil {
 				t.Fatal(err)
 			}
 		}

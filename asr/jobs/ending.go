@@ -21,7 +21,7 @@ func (s *Store) settle(ctx context.Context, r *record) error {
 	}
 	if r.State != asr.JobFailed { // which may be retried: it goes on at its last window
 		s.purge(ctx, s.windows, subjectWindows+r.ID)
-		if r.Again > 0 {
+		if r.Again > 0 || r.Attempts > 1 { // an earlier attempt may have left one
 			s.purge(ctx, s.dead, subjectDead+r.ID)
 		}
 		if r.Object != "" {
@@ -35,11 +35,31 @@ func (s *Store) settle(ctx context.Context, r *record) error {
 	return nil
 }
 
-// forget deletes what a failed job that is begun anew had: its dead letter, and its sound unless that is the new one's too.
-func (s *Store) forget(ctx context.Context, before *record, object string) {
-	s.purge(ctx, s.dead, subjectDead+before.ID)
-	if before.Object != "" && before.Object != object {
-		s.deleteSound(before.Object)
+// remains are what a failed or cancelled job has that is of no use once it is begun anew.
+type remains struct {
+	id, object string
+	letter     uint64 // sequence of its dead letter, 0 for none: one behind it is of an attempt since
+}
+
+// remainsOf returns what a job has before its record is changed.
+func (s *Store) remainsOf(ctx context.Context, r *record) (remains, error) {
+	left := remains{id: r.ID, object: r.Object}
+	letter, err := s.dead.GetLastMsgForSubject(ctx, subjectDead+r.ID)
+	if err == nil {
+		left.letter = letter.Sequence
+	} else if !isGone(err) {
+		return left, brokerError("read the dead letter of "+r.ID, err)
+	}
+	return left, nil
+}
+
+// forget deletes what a job had before it was begun anew, but for its sound where that is the new one's too.
+func (s *Store) forget(ctx context.Context, left remains, object string) {
+	if left.letter > 0 {
+		s.purge(ctx, s.dead, subjectDead+left.id, jetstream.WithPurgeSequence(left.letter+1))
+	}
+	if left.object != "" && left.object != object {
+		s.deleteSound(left.object)
 	}
 }
 
@@ -77,8 +97,8 @@ func (s *Store) publish(subject string, e asr.JobEvent) {
 }
 
 // purge deletes what a stream has on a subject. What stays where that fails, expires.
-func (s *Store) purge(ctx context.Context, stream jetstream.Stream, subject string) {
-	if err := stream.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
+func (s *Store) purge(ctx context.Context, stream jetstream.Stream, subject string, o ...jetstream.StreamPurgeOpt) {
+	if err := stream.Purge(ctx, append(o, jetstream.WithPurgeSubject(subject))...); err != nil {
 		s.log.Warn("a subject was not purged", "subject", subject, "error", err)
 	}
 }

@@ -297,7 +297,7 @@ func (of scenario) check(t *testing.T, s *Store, q asr.Submission) {
 	want := of.state
 	if want == asr.JobQueued {
 		want = asr.JobDone
-		for end := time.Now().Add(10 * time.Second); queued(t, s) > 0 && time.Now().Before(end); {
+		for end := time.Now().Add(patient); queued(t, s) > 0 && time.Now().Before(end); {
 			m := pull(t, s, "m")
 			err := work(t.Context(), s, m, func(attempt int) error {
 				_, err := s.finishDone(t.Context(), id, attempt, aResult())

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -47,7 +46,7 @@ func TestAPublisherOfItsOwn(t *testing.T) {
 	if _, err := s.finishDone(t.Context(), "mine-1", 1, aResult()); err != nil {
 		t.Fatal(err)
 	}
-	reply, err := replies.NextMsg(5 * time.Second)
+	reply, err := replies.NextMsg(patient)
 	if err != nil {
 		t.Fatal(err)
 	}

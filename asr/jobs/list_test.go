@@ -120,7 +120,7 @@ func (a *actors) work(ctx context.Context, s *Store) error {
 	case 1:
 		_, err = s.finishFailed(ctx, m, j.Attempts, "at random")
 	case 2:
-		return errors.Join(s.giveBack(ctx, j.ID, j.Attempts), m.Nak())
+		return errors.Join(s.giveBack(ctx, j.ID, j.Attempts, ""), m.Nak())
 	default:
 		return nil // and is lost
 	}
@@ -232,11 +232,11 @@ func TestFinalJobsExpire(t *testing.T) {
 	s := openStore(t, startBroker(t), Options{Limits: asr.Limits{JobsKept: time.Second}})
 	stays := submit(t, s, asr.Submission{Name: "stays"})
 	goes := submit(t, s, asr.Submission{Name: "goes"})
-	if _, err := s.Cancel(t.Context(), "", goes.ID); err != nil {
-		t.Fatal(err)
-	}
 	if got := pages(t, s, "", asr.JobQuery{}); len(got) != 2 {
 		t.Fatal(got)
+	}
+	if _, err := s.Cancel(t.Context(), "", goes.ID); err != nil {
+		t.Fatal(err)
 	}
 	eventually(t, func() error {
 		if got := pages(t, s, "", asr.JobQuery{}); len(got) != 1 || got[0].ID != stays.ID {

@@ -97,3 +97,18 @@ func TestTheBrokerRestarts(t *testing.T) {
 	lose(t, s, "m")
 	eventually(t, func() error { return isState(t, s, lost.ID, asr.JobFailed) })
 }
+
+// TestOnlyLeadersAnswer holds for all that is read by sequence or subject: a replica that lags would answer that it is not there.
+func TestOnlyLeadersAnswer(t *testing.T) {
+	s := openStore(t, startBroker(t), Options{})
+	n := 0
+	streams := s.js.ListStreams(t.Context())
+	for info := range streams.Info() {
+		if n++; info.Config.AllowDirect || info.Config.MirrorDirect {
+			t.Errorf("stream %s is read from any replica", info.Config.Name)
+		}
+	}
+	if err := streams.Err(); err != nil || n != 9 {
+		t.Errorf("%d streams: %v", n, err)
+	}
+}

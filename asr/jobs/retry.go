@@ -35,7 +35,16 @@ func (s *Store) Retry(ctx context.Context, client, id string) (asr.Job, error) {
 	if err != nil {
 		return asr.Job{}, s.publishError(err)
 	}
-	r.beginAgain(r.Object)
+	left := remains{r.ID, r.Object, raw.Sequence}
+	object := r.Object
+	if ack.Duplicate { // of one that may have brought sound of its own
+		if object, err = s.objectOf(ctx, ack.Sequence); isGone(err) {
+			return s.Job(ctx, client, id)
+		} else if err != nil {
+			return asr.Job{}, brokerError(fmt.Sprintf("read message %d", ack.Sequence), err)
+		}
+	}
+	r.beginAgain(object)
 	r.Sequence = ack.Sequence
 	err = s.write(ctx, r)
 	if errors.Is(err, errFaster) { // a worker has begun it, or somebody else retried it
@@ -44,7 +53,7 @@ func (s *Store) Retry(ctx context.Context, client, id string) (asr.Job, error) {
 	if err != nil {
 		return asr.Job{}, err
 	}
-	s.purge(ctx, s.dead, subjectDead+id)
+	s.forget(ctx, left, r.Object)
 	s.tell(asr.JobEvent{Job: r.Job})
 	return r.Job, nil
 }

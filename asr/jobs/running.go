@@ -87,12 +87,22 @@ func (s *Store) claimRecord(ctx context.Context, p parsed, sequence uint64, work
 		}
 		return r, err
 	}
-	if p.again == r.revision && r.State.Final() {
-		s.forget(ctx, r, p.record.Object)
+	var left remains
+	if r.State.Final() {
+		if left, err = s.remainsOf(ctx, r); err != nil {
+			return r, err
+		}
 		r.beginAgain(p.record.Object)
 	}
 	r.begin(worker, sequence)
-	return r, s.write(ctx, r)
+	if p.record.Object != "" {
+		r.Object = p.record.Object
+	}
+	if err := s.write(ctx, r); err != nil {
+		return r, err
+	}
+	s.forget(ctx, left, r.Object)
+	return r, nil
 }
 
 // owns reports whether the message with a sequence is the one of a record. Otherwise the error is errEnded or errDuplicate.
@@ -238,16 +248,22 @@ func (s *Store) finishFailed(ctx context.Context, m jetstream.Msg, attempt int, 
 		attempt: attempt, reason: reason})
 }
 
-// giveBack says that an attempt goes on later, where the queue gives the message next: the job waits again. The message is given back after
-// it. The errors are those of progress.
-func (s *Store) giveBack(ctx context.Context, id string, attempt int) error {
+// giveBack says that an attempt goes on later, where the queue gives the message next, and why: the job waits again. The message is given back
+// after it. The errors are those of progress.
+func (s *Store) giveBack(ctx context.Context, id string, attempt int, reason string) error {
 	r, err := s.change(ctx, id, func(r *record) error {
+		if r.State == asr.JobQueued && r.Attempts == attempt {
+			return errSettled // by an earlier call
+		}
 		if err := r.mine(attempt); err != nil {
 			return err
 		}
-		r.State, r.Worker = asr.JobQueued, ""
+		r.State, r.Worker, r.Reason = asr.JobQueued, "", reason
 		return nil
 	})
+	if errors.Is(err, errSettled) {
+		return nil
+	}
 	if err == nil {
 		s.tell(asr.JobEvent{Job: r.Job})
 	}

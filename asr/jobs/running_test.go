@@ -18,7 +18,7 @@ func pull(t testing.TB, s *Store, model string) jetstream.Msg {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(patient); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		for _, p := range priorities {
 			batch, err := of[p].FetchNoWait(1)
 			if err != nil {

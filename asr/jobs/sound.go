@@ -74,21 +74,27 @@ func (r readerWith) Read(p []byte) (int, error) {
 }
 
 // soundOfFirst returns the object of the message of which another was a duplicate, and deletes that one's own.
-func (s *Store) soundOfFirst(ctx context.Context, sequence uint64, own string) string {
-	raw, err := s.jobs.GetMsg(ctx, sequence)
-	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
-		return own // not known: the sweep deletes it with the job's end
-	}
-	first := ""
-	if err == nil {
-		if m, _ := parseMessage(raw.Data); m.Audio.Object != nil {
-			first = m.Audio.Object.Name
-		}
+func (s *Store) soundOfFirst(ctx context.Context, sequence uint64, own string) (string, error) {
+	first, err := s.objectOf(ctx, sequence)
+	if err != nil && !isGone(err) { // which sound counts is not known: that of nobody is swept away
+		return "", brokerError(fmt.Sprintf("read message %d", sequence), err)
 	}
 	if first != own {
 		s.deleteSound(own)
 	}
-	return first
+	return first, nil
+}
+
+// objectOf returns the object of the message with a sequence, "" where it has none.
+func (s *Store) objectOf(ctx context.Context, sequence uint64) (string, error) {
+	raw, err := s.message(ctx, sequence)
+	if err != nil {
+		return "", err
+	}
+	if m, _ := parseMessage(raw.Data); m.Audio.Object != nil && m.Audio.Object.Bucket == bucketAudio {
+		return m.Audio.Object.Name, nil
+	}
+	return "", nil
 }
 
 // undo deletes the sound of a submission that has come to nothing, and returns why.

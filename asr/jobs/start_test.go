@@ -11,6 +11,9 @@ import (
 	"glossa/asr/jobs/broker"
 )
 
+// patient is how long a test waits for what must come, on a machine that may be slow.
+const patient = 2 * time.Minute
+
 // startBroker returns a broker of the test's own.
 func startBroker(t testing.TB) *broker.Server {
 	t.Helper()
@@ -39,7 +42,7 @@ func openStore(t testing.TB, b *broker.Server, o Options) *Store {
 	if o.Model == "" {
 		o.Model = "m"
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patient)
 	defer cancel()
 	s, err := Open(ctx, connect(t, b), o)
 	if err != nil {
@@ -53,7 +56,7 @@ func openStore(t testing.TB, b *broker.Server, o Options) *Store {
 func eventually(t testing.TB, holds func() error) {
 	t.Helper()
 	var err error
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(patient); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if err = holds(); err == nil {
 			return
 		}

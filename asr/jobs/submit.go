@@ -140,6 +140,13 @@ func digest(parts ...[]byte) string {
 
 // queue stores the sound, publishes the message and writes the record.
 func (s *Store) queue(ctx context.Context, n *submission) (*record, bool, error) {
+	var left remains
+	if n.before != nil {
+		var err error
+		if left, err = s.remainsOf(ctx, n.before); err != nil {
+			return nil, false, err
+		}
+	}
 	m := n.message()
 	object, err := s.putSound(ctx, n.id, m, n.Audio)
 	if err != nil {
@@ -166,11 +173,13 @@ func (s *Store) queue(ctx context.Context, n *submission) (*record, bool, error)
 		}
 	}
 	if ack.Duplicate && object != "" {
-		object = s.soundOfFirst(ctx, ack.Sequence, object)
+		if object, err = s.soundOfFirst(ctx, ack.Sequence, object); err != nil {
+			return nil, false, err
+		}
 	}
 	r := &record{Object: object, Sequence: ack.Sequence, Content: n.content, Job: asr.Job{ID: n.id, Client: n.Client, Name: n.Name, Model: n.Model, Priority: n.Priority,
 		Params: n.Params, State: asr.JobQueued, Audio: n.Seconds, Callback: n.Callback, Created: time.Now().UTC()}}
-	return s.record(ctx, r, n.before, ack.Duplicate)
+	return s.record(ctx, r, n.before, left, ack.Duplicate)
 }
 
 // sameMessage reports that the message of which a submission's was a duplicate asks for something else: both came at a time, with one key. The
@@ -191,7 +200,7 @@ func (s *Store) sameMessage(ctx context.Context, n *submission, sequence uint64)
 
 // record writes the record of a message that is published, unless a worker or another submission was faster, whose it then returns. The job is new
 // where its message is no duplicate, whoever wrote the record.
-func (s *Store) record(ctx context.Context, r, before *record, duplicate bool) (*record, bool, error) {
+func (s *Store) record(ctx context.Context, r, before *record, left remains, duplicate bool) (*record, bool, error) {
 	var err error
 	if before == nil {
 		err = s.create(ctx, r)
@@ -206,9 +215,7 @@ func (s *Store) record(ctx context.Context, r, before *record, duplicate bool) (
 	if err != nil {
 		return nil, false, err
 	}
-	if before != nil {
-		s.forget(ctx, before, r.Object)
-	}
+	s.forget(ctx, left, r.Object)
 	s.tell(asr.JobEvent{Job: r.Job})
 	return r, !duplicate, nil
 }

@@ -200,7 +200,7 @@ func TestAWorkerIsFasterThanTheRecord(t *testing.T) {
 		t.Fatal(j, err)
 	}
 	r := &record{Job: asr.Job{ID: j.ID, State: asr.JobQueued}, Sequence: 99}
-	if r, created, err := s.record(t.Context(), r, before, false); err != nil || !created || r.State != asr.JobRunning {
+	if r, created, err := s.record(t.Context(), r, before, remains{}, false); err != nil || !created || r.State != asr.JobRunning {
 		t.Error(r, created, err)
 	}
 }

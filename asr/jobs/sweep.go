@@ -47,6 +47,7 @@ func (w *sweeper) sweepStuck(ctx context.Context) error {
 	if err := consumers.Err(); err != nil {
 		return brokerError("look for stuck messages", err)
 	}
+	var failed []error // one that cannot be buried stops no other
 	for _, info := range all {
 		if info.NumAckPending > 0 {
 			continue
@@ -64,15 +65,13 @@ func (w *sweeper) sweepStuck(ctx context.Context) error {
 			}
 			stuck[raw.Sequence] = true
 			if w.stuck[raw.Sequence] {
-				if err := w.s.buryMessage(ctx, raw, lostReason()); err != nil {
-					return err
-				}
+				failed = append(failed, w.s.buryMessage(ctx, raw, lostReason()))
 			}
 			next = raw.Sequence + 1
 		}
 	}
 	w.stuck = stuck
-	return nil
+	return errors.Join(failed...)
 }
 
 // sweepMissing fails jobs whose messages are gone though they have not ended. It looks for them where there are fewer messages than such jobs.
@@ -85,6 +84,7 @@ func (w *sweeper) sweepMissing(ctx context.Context) error {
 		return brokerError("count the jobs", err)
 	}
 	missing := make(map[uint64]bool)
+	var failed []error
 	waiting := w.s.index.find(nil, 1<<30, func(e *entry) bool { return !e.state.Final() && e.sequence > 0 })
 	if uint64(len(waiting)) > info.State.Msgs {
 		for _, e := range waiting {
@@ -95,14 +95,12 @@ func (w *sweeper) sweepMissing(ctx context.Context) error {
 			}
 			missing[e.sequence] = true
 			if w.missing[e.sequence] {
-				if err := w.s.fail(ctx, e.id, e.sequence, "its message is gone from the queue"); err != nil {
-					return err
-				}
+				failed = append(failed, w.s.fail(ctx, e.id, e.sequence, "its message is gone from the queue"))
 			}
 		}
 	}
 	w.missing = missing
-	return nil
+	return errors.Join(failed...)
 }
 
 // sweepSound deletes sound that is older than a time and no job's: of jobs that have ended, but for failed ones, and of submissions that came
@@ -145,6 +143,8 @@ func (s *Store) needsSound(ctx context.Context, object string, stored time.Time)
 	switch {
 	case errors.Is(err, asr.ErrNotFound):
 		return time.Since(stored) < s.kept, nil
+	case errors.Is(err, asr.ErrInternal): // the record is not understood
+		return true, nil
 	case err != nil:
 		return false, fmt.Errorf("jobs: sound of %s: %w", id, err)
 	default:

@@ -60,6 +60,7 @@ type topology struct {
 	maxJobs  int64         // that may wait
 	kept     time.Duration // how long final jobs are
 	replicas int
+	guessed  bool // replicas is what a cluster of three can have
 	ackWait  time.Duration
 }
 
@@ -106,7 +107,7 @@ func chooseSettings(ctx context.Context, js jetstream.JetStream, o Options) (*to
 	if t.replicas == 0 {
 		t.replicas = 1
 		if js.Conn().ConnectedClusterName() != "" {
-			t.replicas = 3
+			t.replicas, t.guessed = 3, true
 		}
 	}
 	return t, nil
@@ -128,7 +129,7 @@ type streamOf struct {
 func (t *topology) makeStreams(ctx context.Context, js jetstream.JetStream) error {
 	streams := []streamOf{
 		{&t.jobs, jetstream.StreamConfig{Name: streamJobs, Subjects: subjectsOfJobs(), Retention: jetstream.WorkQueuePolicy,
-			Discard: jetstream.DiscardNew, MaxMsgs: t.maxJobs, Duplicates: duplicateTime}},
+			Discard: jetstream.DiscardNew, MaxMsgs: t.maxJobs, Duplicates: min(duplicateTime, t.kept)}},
 		{&t.windows, jetstream.StreamConfig{Name: streamWindows, Subjects: []string{subjectWindows + "*"}, MaxAge: t.kept + longer}},
 		{&t.advisory, jetstream.StreamConfig{Name: streamAdvisory, Retention: jetstream.WorkQueuePolicy, MaxAge: t.kept,
 			Subjects: []string{subjectMaxDeliveries + ">", subjectTerminated + ">"}}},
@@ -139,8 +140,8 @@ func (t *topology) makeStreams(ctx context.Context, js jetstream.JetStream) erro
 	for _, s := range streams {
 		s.Storage, s.Replicas = jetstream.FileStorage, t.replicas
 		stream, err := js.CreateOrUpdateStream(ctx, s.StreamConfig)
-		if s.Replicas == 3 && isTooFewPeers(err) {
-			t.replicas, s.Replicas = 1, 1
+		if t.guessed && isTooFewPeers(err) {
+			t.replicas, t.guessed, s.Replicas = 1, false, 1
 			stream, err = js.CreateOrUpdateStream(ctx, s.StreamConfig)
 		}
 		if err != nil {
@@ -167,20 +168,29 @@ func (t *topology) makeBuckets(ctx context.Context, js jetstream.JetStream) erro
 		}
 		*to = kv
 	}
-	var err error
-	t.long, err = js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
-		Bucket: bucketResults, TTL: t.kept + longer, Storage: jetstream.FileStorage, Replicas: t.replicas})
-	if err != nil {
-		return fmt.Errorf("jobs: objects %s: %w", bucketResults, err)
-	}
-	t.audio, err = js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{Bucket: bucketAudio, Storage: jetstream.FileStorage, Replicas: t.replicas})
-	if err != nil {
-		return fmt.Errorf("jobs: objects %s: %w", bucketAudio, err)
-	}
-	if t.sound, err = js.Stream(ctx, "OBJ_"+bucketAudio); err != nil {
-		return fmt.Errorf("jobs: objects %s: %w", bucketAudio, err)
+	long, audio := objectStream(bucketResults), objectStream(bucketAudio)
+	long.MaxAge = t.kept + longer
+	for to, c := range map[*jetstream.ObjectStore]jetstream.StreamConfig{&t.long: long, &t.audio: audio} {
+		c.Replicas = t.replicas
+		stream, err := js.CreateOrUpdateStream(ctx, c)
+		if err != nil {
+			return fmt.Errorf("jobs: stream %s: %w", c.Name, err)
+		}
+		if *to, err = js.ObjectStore(ctx, strings.TrimPrefix(c.Name, "OBJ_")); err != nil {
+			return fmt.Errorf("jobs: objects of %s: %w", c.Name, err)
+		}
+		if to == &t.audio {
+			t.sound = stream
+		}
 	}
 	return nil
+}
+
+// objectStream returns the stream of an object store, as NATS's ADR-20 has it, but that, as of a bucket, only the leader answers: a worker
+// would take sound that its replica has not yet for sound that is gone.
+func objectStream(bucket string) jetstream.StreamConfig {
+	return jetstream.StreamConfig{Name: "OBJ_" + bucket, Subjects: []string{"$O." + bucket + ".C.>", "$O." + bucket + ".M.>"}, Discard: jetstream.DiscardNew,
+		AllowRollup: true, Storage: jetstream.FileStorage}
 }
 
 // bucketStream returns the stream of a bucket of keys, as NATS's ADR-8 has it, but that only the leader of its replicas answers: what has

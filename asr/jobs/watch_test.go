@@ -49,7 +49,7 @@ func follow(t testing.TB, told <-chan watched, segments *[]string, state asr.Job
 				}
 				return w.event.Job
 			}
-		case <-time.After(15 * time.Second):
+		case <-time.After(patient):
 			t.Fatalf("%d segments, and no job that is %s with %d", len(*segments), state, count)
 		}
 	}
@@ -62,7 +62,7 @@ func ends(t testing.TB, told <-chan watched) {
 		if ok {
 			t.Fatalf("it goes on: %+v", w)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(patient):
 		t.Fatal("it does not end")
 	}
 }

@@ -101,7 +101,7 @@ func TestAnAttemptFences(t *testing.T) {
 	_, progress := s.progress(t.Context(), j.ID, 1, 1, 2)
 	_, done := s.finishDone(t.Context(), j.ID, 1, aResult())
 	_, failed := s.finishFailed(t.Context(), m, 1, "no")
-	for what, err := range map[string]error{"progress": progress, "done": done, "failed": failed, "give back": s.giveBack(t.Context(), j.ID, 1)} {
+	for what, err := range map[string]error{"progress": progress, "done": done, "failed": failed, "give back": s.giveBack(t.Context(), j.ID, 1, "")} {
 		if !errors.Is(err, errSuperseded) {
 			t.Errorf("%s of the first attempt: %v", what, err)
 		}
@@ -112,7 +112,7 @@ func TestAnAttemptFences(t *testing.T) {
 	if _, err := s.progress(t.Context(), j.ID, 2, 1, 2); err != nil {
 		t.Error(err)
 	}
-	if err := s.giveBack(t.Context(), j.ID, 2); err != nil {
+	if err := s.giveBack(t.Context(), j.ID, 2, ""); err != nil {
 		t.Error(err)
 	}
 	if err := isState(t, s, j.ID, asr.JobQueued); err != nil {

@@ -180,12 +180,14 @@ func (a *attempt) conclude(ctx context.Context, v verdict, err error) {
 		v.fate = acknowledged
 	}
 	switch v.fate {
-	case acknowledged:
-		a.dropLate(ctx, err)
 	case returned, delayed:
-		a.giveBack(ctx, v.reason)
+		v, err = a.giveBack(ctx, v, err)
 	case refused:
-		v = a.refuse(ctx, v)
+		v, err = a.refuse(ctx, v, err)
+	}
+	if errors.Is(err, errEnded) && a.job.Attempts > 0 {
+		v = verdict{fate: left, delay: a.w.delays.first} // whoever ended it does the rest, and where they are lost, whoever gets it then
+		a.dropLate(ctx)
 	}
 	a.endBeat() // for a beat would take back what is said now
 	switch v.fate {
@@ -196,6 +198,8 @@ func (a *attempt) conclude(ctx context.Context, v verdict, err error) {
 	case returned:
 		log.Info("the job is given back")
 		a.said(a.msg.Nak())
+	case left:
+		a.said(a.msg.NakWithDelay(v.delay))
 	case delayed:
 		log.Warn("the job is put off", "delay", v.delay)
 		a.said(a.msg.NakWithDelay(v.delay))
@@ -206,45 +210,38 @@ func (a *attempt) conclude(ctx context.Context, v verdict, err error) {
 }
 
 // dropLate deletes a window that was stored when the job had ended already.
-func (a *attempt) dropLate(ctx context.Context, err error) {
-	if a.job.Attempts == 0 || !errors.Is(err, errEnded) {
-		return
-	}
+func (a *attempt) dropLate(ctx context.Context) {
 	if r, err := a.w.s.read(ctx, a.job.ID); err == nil && (r.State == asr.JobDone || r.State == asr.JobCancelled) {
 		a.w.s.purge(ctx, a.w.s.windows, subjectWindows+a.job.ID)
 	}
 }
 
-// refuse makes the job a failed one, and returns what becomes of its message then.
-func (a *attempt) refuse(ctx context.Context, v verdict) verdict {
+// refuse makes the job a failed one, and returns what becomes of its message then, and why.
+func (a *attempt) refuse(ctx context.Context, v verdict, why error) (verdict, error) {
 	err := a.w.insist(ctx, func() error {
 		_, err := a.w.s.finishFailed(ctx, a.msg, a.job.Attempts, v.reason)
 		return err
 	})
 	if err != nil {
-		return a.w.judge(err, a.delivered)
+		return a.w.judge(err, a.delivered), err
 	}
-	return v
+	return v, why
 }
 
-// giveBack writes into the record that nobody is at the job, and why that is: the reason stands where it is not delivered again.
-func (a *attempt) giveBack(ctx context.Context, reason string) {
+// giveBack writes into the record that nobody is at the job, and why that is: the reason stands where it is not delivered again. It returns what
+// becomes of the message then, which is not given back where it is another's, and why.
+func (a *attempt) giveBack(ctx context.Context, v verdict, why error) (verdict, error) {
 	if a.job.Attempts == 0 {
-		return
+		return v, why
 	}
-	err := a.w.insist(ctx, func() error {
-		_, err := a.w.s.change(ctx, a.job.ID, func(r *record) error {
-			r.Reason = reason
-			return r.mine(a.job.Attempts)
-		})
-		if err != nil {
-			return err
-		}
-		return a.w.s.giveBack(ctx, a.job.ID, a.job.Attempts)
-	})
-	if err != nil && !isOver(err) {
+	err := a.w.insist(ctx, func() error { return a.w.s.giveBack(ctx, a.job.ID, a.job.Attempts, v.reason) })
+	switch {
+	case isOver(err):
+		return a.w.judge(err, a.delivered), err
+	case err != nil:
 		a.log.Warn("the record does not say that the job is given back", "error", err)
 	}
+	return v, why
 }
 
 // requeue queues the job once more in place of its last delivery, and reports whether it did: that workers were shut down in the midst of it

@@ -37,6 +37,7 @@ const (
 	killSlots   = 4         // of a worker
 	killWorkers = 2         // processes
 	killWindow  = 8 * time.Millisecond
+	killLease   = time.Second
 	killRestart = 2 // of the broker
 )
 
@@ -87,7 +88,7 @@ func killWorker(ctx context.Context, ready func()) error {
 		}
 	}
 	defer nc.Close()
-	store, err := Open(dialling, nc, Options{Model: "nano", Logger: testLog(), ackWait: testLease})
+	store, err := Open(dialling, nc, Options{Model: "nano", Logger: testLog(), ackWait: killLease})
 	if err != nil {
 		return err
 	}
@@ -229,7 +230,7 @@ func killAtRandom(ctx context.Context, rng *rand.Rand, workers []*process, count
 		}
 		counted("stopped for a while")
 		w.signal(syscall.SIGSTOP)
-		sleep(ctx, testLease*3/2)
+		sleep(ctx, killLease*3/2)
 		w.signal(syscall.SIGCONT)
 	}
 }

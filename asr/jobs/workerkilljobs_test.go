@@ -143,7 +143,7 @@ func TestKilledProcesses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	if k.store, err = Open(t.Context(), nc, Options{Model: "nano", Logger: testLog(), ackWait: testLease}); err != nil {
+	if k.store, err = Open(t.Context(), nc, Options{Model: "nano", Logger: testLog(), ackWait: killLease}); err != nil {
 		t.Fatal(err)
 	}
 	defer k.store.Close()

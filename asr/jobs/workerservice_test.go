@@ -22,7 +22,7 @@ func (s *site) request(subject string, file []byte, params string) *nats.Msg {
 	if params != "" {
 		m.Header.Set(headerParams, params)
 	}
-	answer, err := s.nc.RequestMsg(m, 5*time.Second)
+	answer, err := s.nc.RequestMsg(m, patient)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ import (
 )
 
 // testLease is the time after which jobs of a lost worker are delivered again in tests.
-const testLease = time.Second
+const testLease = 3 * time.Second
 
 // site is a broker with a store.
 type site struct {
@@ -148,9 +148,9 @@ func (s *site) submit(file []byte, prompt string, set func(*asr.Submission)) asr
 // within waits until something holds.
 func within(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(patient); !holds(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("not within 20 s: %s", what)
+			t.Fatalf("not within %v: %s", patient, what)
 		}
 	}
 }
@@ -159,7 +159,7 @@ func within(t *testing.T, what string, holds func() bool) {
 func (s *site) wait(id string, state asr.JobState) asr.Job {
 	s.t.Helper()
 	var j asr.Job
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(patient); ; time.Sleep(5 * time.Millisecond) {
 		var err error
 		if j, err = s.Job(s.t.Context(), AnyClient, id); err == nil && j.State == state {
 			return j
@@ -250,12 +250,12 @@ func (s *site) left() string {
 func (s *site) empty() {
 	s.t.Helper()
 	left := ""
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(patient); ; time.Sleep(20 * time.Millisecond) {
 		if left = s.left(); left == "" {
 			return
 		}
 		if time.Now().After(end) {
-			s.t.Errorf("what is left after 20 s: %s", left)
+			s.t.Errorf("what is left after %v: %s", patient, left)
 			return
 		}
 	}
