@@ -79,9 +79,9 @@ func (x *index) ready(ctx context.Context) error {
 	}
 }
 
-// run watches the bucket until the index is closed.
+// run watches the bucket until the index or its connection is closed.
 func (x *index) run() {
-	for wait := 100 * time.Millisecond; x.ctx.Err() == nil; wait = min(2*wait, 5*time.Second) {
+	for wait := 100 * time.Millisecond; x.ctx.Err() == nil && !x.js.Conn().IsClosed(); wait = min(2*wait, 5*time.Second) {
 		if err := x.watch(); err != nil && x.ctx.Err() == nil {
 			x.log.Warn("the records of jobs cannot be watched", "error", err)
 		}

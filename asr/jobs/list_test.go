@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"glossa/asr"
 )
 
@@ -63,7 +61,6 @@ type actors struct {
 	rand   *rand.Rand
 	stores []*Store
 	ids    []string
-	held   []jetstream.Msg
 }
 
 func (a *actors) act() {
@@ -103,36 +100,31 @@ func (a *actors) work(ctx context.Context, s *Store) error {
 	if err != nil {
 		return err
 	}
-	for m := range batch.Messages() {
-		_, j, err := s.claim(ctx, m, "w")
-		if errors.Is(err, errEnded) || errors.Is(err, errDuplicate) {
-			return m.DoubleAck(ctx)
-		}
-		if err != nil {
-			return err
-		}
-		if _, err := s.progress(ctx, j.ID, j.Attempts, j.Audio/2, j.Audio); err != nil {
-			return err
-		}
-		switch a.rand.IntN(4) {
-		case 0:
-			_, err = s.finishDone(ctx, j.ID, j.Attempts, aResult())
-		case 1:
-			_, err = s.finishFailed(ctx, m, j.Attempts, "at random")
-		case 2:
-			if err := s.giveBack(ctx, j.ID, j.Attempts); err != nil {
-				return err
-			}
-			return m.Nak()
-		default:
-			return nil // and is lost
-		}
-		if err != nil {
-			return err
-		}
+	m := <-batch.Messages()
+	if m == nil {
+		return nil
+	}
+	_, j, err := s.claim(ctx, m, "w")
+	if errors.Is(err, errEnded) || errors.Is(err, errDuplicate) {
 		return m.DoubleAck(ctx)
 	}
-	return nil
+	if err != nil {
+		return err
+	}
+	if _, err := s.progress(ctx, j.ID, j.Attempts, j.Audio/2, j.Audio); err != nil {
+		return err
+	}
+	switch a.rand.IntN(4) {
+	case 0:
+		_, err = s.finishDone(ctx, j.ID, j.Attempts, aResult())
+	case 1:
+		_, err = s.finishFailed(ctx, m, j.Attempts, "at random")
+	case 2:
+		return errors.Join(s.giveBack(ctx, j.ID, j.Attempts), m.Nak())
+	default:
+		return nil // and is lost
+	}
+	return errors.Join(err, m.DoubleAck(ctx))
 }
 
 func TestTheIndexIsWhatTheRecordsAre(t *testing.T) {

@@ -34,9 +34,10 @@ const (
 	messageRoom = 16 << 10 // of the broker's greatest message: for headers that are added on its way
 )
 
-// Message is the body of a job on its subject, asr.jobs.PRIORITY.MODEL. It says all that a worker needs: whoever may publish there can
-// submit jobs without this package, with job_id as the Nats-Msg-Id. Headers may say whose it is, Asr-Client, how long the sound is,
-// Asr-Audio-Seconds, and what it is traced by, traceparent.
+// Message is the body of a job on its subject, asr.jobs.PRIORITY.MODEL: live, normal or bulk, and the model's name, in which _ and two
+// hexadecimal digits stand for each byte that is no letter, digit or -. It says all that a worker needs: whoever may publish there can
+// submit jobs without this package, with job_id as the Nats-Msg-Id. Headers may say whose it is, Asr-Client, how long the sound is in
+// seconds, Asr-Audio-Seconds, and what it is traced by, traceparent.
 type Message struct {
 	JobID    string       `json:"job_id"`
 	Name     string       `json:"name,omitempty"`
@@ -108,7 +109,7 @@ func (m *Message) check() error {
 		return fmt.Errorf("%w: name: want text without control characters", asr.ErrInvalid)
 	}
 	if m.ReplyTo != "" && !validReplyTo(m.ReplyTo) {
-		return fmt.Errorf("%w: reply_to %q: want a subject that begins neither with $ nor with asr.", asr.ErrInvalid, m.ReplyTo)
+		return fmt.Errorf("%w: reply_to %q: want a subject that begins neither with asr. nor with $", asr.ErrInvalid, m.ReplyTo)
 	}
 	return nil
 }

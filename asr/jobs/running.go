@@ -97,7 +97,7 @@ func (s *Store) claimRecord(ctx context.Context, p parsed, sequence uint64, work
 
 // owns reports whether the message with a sequence is the one of a record. Otherwise the error is errEnded or errDuplicate.
 func (s *Store) owns(ctx context.Context, r *record, p parsed, sequence uint64) error {
-	if r.Client != p.record.Client {
+	if r.Client != p.record.Client && r.Sequence != sequence {
 		s.log.Warn("a message has the id of another client's job, and is dropped", "job", r.ID, "sequence", sequence)
 		return errDuplicate
 	}

@@ -83,8 +83,8 @@ func (n *submission) check(jobBytes int64) error {
 		return fmt.Errorf("%w: no model is named", asr.ErrInvalid)
 	case n.Priority > asr.Bulk:
 		return fmt.Errorf("%w: priority %d is none of live, normal, bulk", asr.ErrInvalid, n.Priority)
-	case n.Client == AnyClient || len(n.Client) > maxClient || strings.ContainsFunc(n.Client, isControl):
-		return fmt.Errorf("%w: client %.100q: want %d bytes of text at most, and not %s", asr.ErrInvalid, n.Client, maxClient, AnyClient)
+	case n.Client == AnyClient || len(n.Client) > maxClient || strings.ContainsFunc(n.Client, isControl) || strings.TrimSpace(n.Client) != n.Client:
+		return fmt.Errorf("%w: client %.100q: want %d bytes of text at most, without spaces around it, and not %s", asr.ErrInvalid, n.Client, maxClient, AnyClient)
 	case len(n.Key) > maxName:
 		return fmt.Errorf("%w: the key has %d bytes: want %d at most", asr.ErrInvalid, len(n.Key), maxName)
 	case len(n.TraceParent) > maxTrace || strings.ContainsFunc(n.TraceParent, isControl):
@@ -218,6 +218,8 @@ func (s *Store) publishError(err error) error {
 		return fmt.Errorf("%w: %d jobs (limit-jobs); try again later", asr.ErrQueueFull, s.maxJobs)
 	case isCode(err, codeNotStored, codeNoStorage, codeNoResources):
 		return fmt.Errorf("%w: its storage is full: %w", errRefused, err)
+	case errors.Is(err, jetstream.ErrNoStreamResponse):
+		return fmt.Errorf("%w: %w", errRefused, err)
 	case errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, jetstream.ErrStreamMessageExceedsMaximum):
 		return fmt.Errorf("%w: the job is longer than the broker's messages, %d bytes", asr.ErrInvalid, s.nc.MaxPayload())
 	default:

@@ -251,6 +251,7 @@ func TestWhatIsRefused(t *testing.T) {
 		"priority":                  {Audio: sound, Priority: 7},
 		"client":                    {Audio: sound, Client: AnyClient},
 		"client ":                   {Audio: sound, Client: "a\nb"},
+		"spaces around":             {Audio: sound, Client: "ann "},
 		"key":                       {Audio: sound, Key: strings.Repeat("k", maxName+1)},
 		"name":                      {Audio: sound, Name: strings.Repeat("n", maxName+1)},
 		"control":                   {Audio: sound, Name: "a\x00"},

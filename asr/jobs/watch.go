@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -13,7 +14,10 @@ import (
 )
 
 // watchAgain is how often a job is looked at of which no event comes: events are core NATS's, and can be lost with a connection.
-const watchAgain = 10 * time.Second
+const (
+	watchAgain = 10 * time.Second
+	lookTime   = 10 * time.Second // that one look takes at most
+)
 
 // Watch yields the present state of a job and then its changes, until it is final or ctx ends, whose error then is the last; segments of
 // windows that are stored come first. Who stops to listen in between loses nothing but time: Watch again tells all of them again.
@@ -37,16 +41,20 @@ func (s *Store) Watch(ctx context.Context, client, id string) iter.Seq2[asr.JobE
 			return
 		}
 		defer sub.Unsubscribe()
-		connected := s.nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
-		defer s.nc.RemoveStatusListener(connected)
+		back := newReturns(s.nc, wake)
+		defer back.stop()
 
 		w := watcher{s: s, client: client, windows: windowReader{s: s, id: id}, told: make(map[toldSegment]int)}
-		for first := true; ; first = false {
-			e, news, err := w.look(ctx)
+		for first := true; ; {
+			looking, cancel := back.until(ctx, lookTime)
+			e, news, err := w.look(looking)
+			lost := errors.Is(looking.Err(), context.Canceled)
+			cancel()
 			switch {
 			case err != nil && ctx.Err() != nil:
 				yield(asr.JobEvent{}, fmt.Errorf("%w: %w", asr.ErrCancelled, context.Cause(ctx)))
 				return
+			case err != nil && lost && !s.nc.IsClosed(): // again, now that the connection is back
 			case err != nil && (first || !errors.Is(err, asr.ErrBusy) || s.nc.IsClosed()):
 				yield(asr.JobEvent{}, err)
 				return
@@ -54,8 +62,10 @@ func (s *Store) Watch(ctx context.Context, client, id string) iter.Seq2[asr.JobE
 				return
 			case err == nil && e.Job.State.Final():
 				return
+			case err == nil:
+				first = false
 			}
-			if !await(ctx, changed, connected) {
+			if !await(ctx, changed) {
 				yield(asr.JobEvent{}, fmt.Errorf("%w: %w", asr.ErrCancelled, context.Cause(ctx)))
 				return
 			}
@@ -64,17 +74,49 @@ func (s *Store) Watch(ctx context.Context, client, id string) iter.Seq2[asr.JobE
 }
 
 // await waits until a job may have changed. !ok: ctx has ended.
-func await(ctx context.Context, changed <-chan struct{}, connected <-chan nats.Status) (ok bool) {
+func await(ctx context.Context, changed <-chan struct{}) (ok bool) {
 	again := time.NewTimer(watchAgain)
 	defer again.Stop()
 	select {
 	case <-ctx.Done():
 		return false
 	case <-changed:
-	case <-connected:
 	case <-again.C:
 	}
 	return true
+}
+
+// returns tells when a connection has come back or was closed: what was asked before gets no answer.
+type returns struct {
+	nc      *nats.Conn
+	status  chan nats.Status
+	mu      sync.Mutex
+	looking context.CancelFunc
+}
+
+// newReturns calls wake each time.
+func newReturns(nc *nats.Conn, wake func()) *returns {
+	r := &returns{nc: nc, status: nc.StatusChanged(nats.CONNECTED, nats.CLOSED), looking: func() {}}
+	go func() {
+		for range r.status {
+			wake()
+			r.mu.Lock()
+			r.looking()
+			r.mu.Unlock()
+		}
+	}()
+	return r
+}
+
+func (r *returns) stop() { r.nc.RemoveStatusListener(r.status) }
+
+// until returns a context that also ends then, and after a time.
+func (r *returns) until(ctx context.Context, most time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, most)
+	r.mu.Lock()
+	r.looking = cancel
+	r.mu.Unlock()
+	return ctx, cancel
 }
 
 // watcher is what one who watches a job has been told.
@@ -96,8 +138,6 @@ func toldOf(of asr.Segment) toldSegment { return toldSegment{of.Start, of.End, o
 
 // look returns what is new of the job. The windows of one that is done are purged: what of its result has not been told is new.
 func (w *watcher) look(ctx context.Context) (e asr.JobEvent, news bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
 	r, err := w.s.readOf(ctx, w.client, w.windows.id)
 	if err != nil {
 		return e, false, err

@@ -19,12 +19,12 @@ func aCheckpoint(n int, state []byte) asr.Checkpoint {
 func TestALongCheckpoint(t *testing.T) {
 	s := openStore(t, startBroker(t), Options{})
 	var want []asr.Checkpoint
-	for n, size := range []int{10, 3 << 20, 0, 2 << 20} {
+	for n, size := range []int{10, 1600 << 10, 0, 1700 << 10} {
 		c := aCheckpoint(n, bytes.Repeat([]byte{byte(n + 1)}, size))
 		if size == 0 {
 			c.State = nil
 		}
-		for calls := 2; calls < 4 && size > 1<<20; calls++ { // a worker that is lost after the first, or the second part
+		for calls := 2; calls < 4 && size > 1000; calls++ { // a worker that is lost after the first, or the second part
 			killed, k := s.killedAfter(calls)
 			if err := killed.appendWindow(t.Context(), "j", 10*n+calls, n, aCheckpoint(n, bytes.Repeat([]byte{9}, size))); err == nil || !k.killed() {
 				t.Fatal("it was not killed", n, calls, err)

@@ -43,7 +43,7 @@ type WorkerOptions struct {
 	// value is 0: Slots. Where it is negative, there is no service.
 	Requests int
 
-	// Version is that of the service, as SemVer has it. The default value is "": 0.0.0.
+	// Version is that of the service, which has 0.0.0 where it is not of the form of SemVer. The default value is "".
 	Version string
 
 	// TempDir holds sound that is too long for a message while it is transcribed. The default value is "": that of the system.
@@ -65,6 +65,12 @@ const (
 )
 
 // Worker takes jobs from a store and does them.
+//
+// It asks for a message where it has a slot for it: live jobs have their own, of the others bulk has one in four while both wait. While it is
+// at a job, it tells the broker so three times in each lease, and stores windows as they come; who gets the job after it goes on behind them.
+// A job that no worker can do becomes a dead letter with a reason for its client. One that this worker has not what it takes for, or no room, is
+// put off, for others or for later, and becomes a dead letter with its last delivery. One whose worker dies is delivered again
+// until JetStream gives it up, which Store.Run then makes a dead letter.
 type Worker struct {
 	s        *Store
 	o        WorkerOptions
@@ -84,7 +90,6 @@ type Worker struct {
 func NewWorker(s *Store, o WorkerOptions) *Worker {
 	o.Slots = cmp.Or(o.Slots, defaultSlots)
 	o.Requests = cmp.Or(o.Requests, o.Slots)
-	o.Version = cmp.Or(o.Version, "0.0.0")
 	if o.Name == "" {
 		o.Name = randomName()
 	}

@@ -178,7 +178,11 @@ func (p *puller) fetch(ctx context.Context, a ask) (jetstream.Msg, error) {
 	} else {
 		waiting, cancel := context.WithTimeout(ctx, a.wait)
 		defer cancel()
-		batch, err = c.Fetch(1, jetstream.FetchContext(waiting), jetstream.FetchHeartbeat(a.wait/4))
+		options := []jetstream.FetchOpt{jetstream.FetchContext(waiting)}
+		if a.wait == longPull {
+			options = append(options, jetstream.FetchHeartbeat(longPull/4))
+		}
+		batch, err = c.Fetch(1, options...)
 	}
 	if err != nil {
 		return nil, err

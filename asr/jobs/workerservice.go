@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -68,8 +69,8 @@ func (w *Worker) serve(taking, working context.Context) (end func(), err error) 
 	}
 	s := &service{w: w, working: working}
 	m, err := micro.AddService(w.s.nc, micro.Config{
-		Name: serviceName, Version: w.o.Version, Description: "speech to text",
-		Metadata:     map[string]string{"worker": w.o.Name, "model": w.o.Models[0], "models": strings.Join(w.o.Models, ",")},
+		Name: serviceName, Version: semanticVersion(w.o.Version), Description: "speech to text",
+		Metadata:     map[string]string{"worker": w.o.Name, "model": w.o.Models[0], "models": strings.Join(w.o.Models, ","), "version": w.o.Version},
 		StatsHandler: func(e *micro.Endpoint) any { return s.statsOf(e.Name) },
 		ErrorHandler: func(_ micro.Service, err *micro.NATSError) {
 			w.log.Warn("the service "+serviceName, "subject", err.Subject, "error", err.Description)
@@ -101,6 +102,16 @@ func (w *Worker) serve(taking, working context.Context) (end func(), err error) 
 		s.mu.Unlock()
 		s.all.Wait()
 	}, nil
+}
+
+var semVer = regexp.MustCompile(`^v?(\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?)$`)
+
+// semanticVersion returns a version as the protocol wants it, 0.0.0 for one that is not of that form.
+func semanticVersion(v string) string {
+	if m := semVer.FindStringSubmatch(v); m != nil {
+		return m[1]
+	}
+	return "0.0.0"
 }
 
 func (s *service) statsOf(endpoint string) any {

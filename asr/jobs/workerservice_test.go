@@ -134,3 +134,11 @@ func TestServiceIsBoundedAndDrains(t *testing.T) {
 	}
 	<-w.ended
 }
+
+func TestVersionsOfTheServiceAreSemantic(t *testing.T) {
+	for version, want := range map[string]string{"1.2.3": "1.2.3", "v0.4.0-rc.1+meta": "0.4.0-rc.1+meta", "": "0.0.0", "(devel)": "0.0.0", "1.2": "0.0.0"} {
+		if got := semanticVersion(version); got != want {
+			t.Errorf("%q: %s, want %s", version, got, want)
+		}
+	}
+}

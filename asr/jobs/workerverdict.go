@@ -132,21 +132,29 @@ func clip(text string) string {
 }
 
 // insist does something of the broker again and again while that fails for a reason that passes, asr.ErrBusy: until ctx ends, whose cause
-// then is the error, or for as long as a worker has patience.
+// then is the error, or for as long as a worker has patience with a broker that is there.
 func (w *Worker) insist(ctx context.Context, do func() error) error {
 	begun, retry := time.Now(), backoff{first: firstRetry, most: mostRetry}
 	for {
 		err := do()
-		if err == nil {
-			w.broker.is(nil)
-		}
 		switch {
-		case ctx.Err() != nil && err != nil:
-			return context.Cause(ctx)
-		case err == nil, !errors.Is(err, asr.ErrBusy), time.Since(begun) > w.patience:
+		case err == nil:
+			w.broker.is(nil)
+			return nil
+		case errors.Is(err, asr.ErrBusy), errors.Is(err, asr.ErrCancelled):
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+		default:
 			return err
 		}
 		w.broker.is(err)
+		if !w.s.nc.IsConnected() {
+			begun = time.Now()
+		}
+		if time.Since(begun) > w.patience {
+			return err
+		}
 		if !sleep(ctx, retry.next()) {
 			return context.Cause(ctx)
 		}
