@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -29,7 +30,7 @@ const maxReason = 1 << 10 // bytes
 // bury makes a message a dead letter and its job a failed one. It can be repeated at any step and comes to the same; the message may go after
 // it. The errors are errEnded, errSuperseded and errDuplicate, where the message is none, and asr.ErrBusy.
 func (s *Store) bury(ctx context.Context, l letter) (asr.Job, error) {
-	l.reason = l.reason[:min(len(l.reason), maxReason)]
+	l.reason = strings.ToValidUTF8(l.reason[:min(len(l.reason), maxReason)], "")
 	p, _ := l.parse()
 	for {
 		r, err := s.buryRecord(ctx, l, p)

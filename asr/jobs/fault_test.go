@@ -126,7 +126,10 @@ type scenario struct {
 func identify(q asr.Submission) string {
 	n := submission{Submission: q}
 	n.Model = "m"
-	return n.identity()
+	if err := n.identify(); err != nil {
+		panic(err)
+	}
+	return n.id
 }
 
 // work does the rest of a worker's: what it does with a message that is delivered again.

@@ -200,7 +200,7 @@ func (h *hooks) end(m jetstream.Msg, log *slog.Logger, v hookVerdict) {
 	var err error
 	switch v.outcome {
 	case hookDelivered:
-		err = acknowledge(m)
+		err = h.acknowledge(m)
 	case hookFailed:
 		log.Info("a callback failed and is tried again", "reason", v.reason, "after", v.delay)
 		err = m.NakWithDelay(v.delay)
@@ -215,7 +215,7 @@ func (h *hooks) end(m jetstream.Msg, log *slog.Logger, v hookVerdict) {
 
 // acknowledge acknowledges a message, and waits until the broker knows: the callback would be made again. A broker that begins anew is waited
 // for, as long as the message is this process's.
-func acknowledge(m jetstream.Msg) (err error) {
+func (h *hooks) acknowledge(m jetstream.Msg) (err error) {
 	for range 3 {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		err = m.DoubleAck(ctx)

@@ -188,7 +188,7 @@ func sameBacklog(got []Backlog, jobs []asr.Job) error {
 		if !j.State.Final() {
 			key := fmt.Sprint(j.Model, j.Priority, j.State)
 			b := want[key]
-			want[key] = Backlog{j.Model, j.Priority, j.State, b.Jobs + 1, b.Audio + j.Audio - j.Done}
+			want[key] = Backlog{Model: j.Model, Priority: j.Priority, State: j.State, Jobs: b.Jobs + 1, Audio: b.Audio + j.Audio - j.Done}
 		}
 	}
 	for _, b := range got {

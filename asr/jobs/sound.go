@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -32,7 +33,7 @@ func (s *Store) putSound(ctx context.Context, id string, m *Message, sound asr.J
 		}
 	}
 	r, _ = sound.Reader()
-	o, err := s.putObject(ctx, id, r)
+	o, err := s.putFile(ctx, id, r)
 	if err != nil {
 		return "", err
 	}
@@ -41,7 +42,12 @@ func (s *Store) putSound(ctx context.Context, id string, m *Message, sound asr.J
 }
 
 // putObject stores sound of a job under a new name.
-func (s *Store) putObject(ctx context.Context, id string, sound io.Reader) (*Object, error) {
+func (s *Store) putObject(ctx context.Context, id string, sound []byte) (*Object, error) {
+	return s.putFile(ctx, id, bytes.NewReader(sound))
+}
+
+// putFile is putObject of sound that is read to its end.
+func (s *Store) putFile(ctx context.Context, id string, sound io.Reader) (*Object, error) {
 	var random [8]byte
 	rand.Read(random[:])
 	object := id + "." + hex.EncodeToString(random[:])

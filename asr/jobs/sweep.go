@@ -85,7 +85,7 @@ func (w *sweeper) sweepMissing(ctx context.Context) error {
 		return brokerError("count the jobs", err)
 	}
 	missing := make(map[uint64]bool)
-	waiting := w.s.index.find(nil, 1<<30, func(e *entry) bool { return !e.state.Final() })
+	waiting := w.s.index.find(nil, 1<<30, func(e *entry) bool { return !e.state.Final() && e.sequence > 0 })
 	if uint64(len(waiting)) > info.State.Msgs {
 		for _, e := range waiting {
 			if _, err := w.s.message(ctx, e.sequence); err != nil && !isGone(err) {

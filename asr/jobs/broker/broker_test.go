@@ -160,15 +160,21 @@ func TestStartTellsWhatIsWrong(t *testing.T) {
 }
 
 func TestTheServersLogIsPassedOn(t *testing.T) {
-	var mu sync.Mutex
-	var b bytes.Buffer
-	log := slog.New(slog.NewTextHandler(lockedWriter{&mu, &b}, nil))
-	start(t, Options{Logger: log}).Close()
-	mu.Lock()
-	defer mu.Unlock()
-	if text := b.String(); !strings.Contains(text, "level=INFO") || !strings.Contains(text, "JetStream") || !strings.Contains(text, "part=broker") ||
-		strings.Contains(text, "level=DEBUG") {
-		t.Error(text)
+	for _, level := range []slog.Level{slog.LevelInfo, slog.LevelDebug} {
+		var mu sync.Mutex
+		var b bytes.Buffer
+		log := slog.New(slog.NewTextHandler(lockedWriter{&mu, &b}, &slog.HandlerOptions{Level: level}))
+		start(t, Options{Logger: log}).Close()
+		newLog(log).Errorf("it %s", "burns")
+		mu.Lock()
+		text := b.String()
+		mu.Unlock()
+		if !strings.Contains(text, "level=ERROR") || !strings.Contains(text, "it burns") || !strings.Contains(text, "part=broker") {
+			t.Error(text)
+		}
+		if strings.Contains(text, "Starting JetStream") != (level == slog.LevelDebug) {
+			t.Errorf("at level %s: %s", level, text)
+		}
 	}
 }
 
