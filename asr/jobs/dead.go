@@ -1,7 +1,6 @@
 package jobs
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -116,7 +115,7 @@ func (s *Store) putLetter(ctx context.Context, id string, l letter) (object stri
 	if int64(len(l.data)) > s.nc.MaxPayload()-messageRoom {
 		m, err := parseMessage(l.data)
 		if err == nil && len(m.Audio.Inline) > 0 {
-			if m.Audio.Object, err = s.putObject(ctx, id, bytes.NewReader(m.Audio.Inline)); err != nil {
+			if m.Audio.Object, err = s.putObject(ctx, id, m.Audio.Inline); err != nil {
 				return "", err
 			}
 			m.Audio.Inline, object = nil, m.Audio.Object.Name
