@@ -150,6 +150,9 @@ func TestWrongSubmissions(t *testing.T) {
 	}
 	ask(t, "POST", at+"/v1/jobs", []byte(`{"audio":"`+strings.Repeat("A", 1<<20+80_000)+`"}`), "Content-Type", "application/json").failed(t, 413, "body_too_large")
 	ask(t, "POST", at+"/v1/jobs", []byte(`{"audio":"`+strings.Repeat("A", 80_000)+`"}`), "Content-Type", "application/json").failed(t, 413, "file_too_large")
+	for _, fields := range []string{`"x":[` + strings.Repeat("1,", 40_000) + `1]`, strings.Repeat(`"a":"",`, 10_000) + `"a":"` + strings.Repeat("a", 70_000) + `"`} {
+		ask(t, "POST", at+"/v1/jobs", []byte(`{"audio":"UklG",`+fields+`}`), "Content-Type", "application/json").failed(t, 413, "field_too_large")
+	}
 	ask(t, "POST", at+"/v1/jobs", []byte(`{}`), "Content-Type", "application/json", "Content-Encoding", "gzip").failed(t, 415, "unsupported_media_type")
 	ask(t, "POST", at+"/v1/jobs", []byte(tone(0.1)), "Content-Type", "audio/wav").failed(t, 415, "unsupported_media_type")
 	if len(f.jobs) != 0 {
@@ -475,7 +478,7 @@ func TestLargeJobs(t *testing.T) {
 // TestSlowJobs checks that the body of a job may take as many times longer as it is larger than others.
 func TestSlowJobs(t *testing.T) {
 	o := jobOptions(new(fakeJobs))
-	o.BodyTimeout, o.Limits = 200*time.Millisecond, asr.Limits{RequestBytes: 100}
+	o.BodyTimeout, o.Limits = 500*time.Millisecond, asr.Limits{RequestBytes: 100}
 	_, at := newServer(t, newFakeEngine(), o)
 	body, kind := formOf(t, field{"file", tone(0.2)}) // 64 times as large
 	for path, want := range map[string]int{"/v1/jobs": 202, transcriptions: 413} {
@@ -483,7 +486,7 @@ func TestSlowJobs(t *testing.T) {
 		go func() {
 			for part := range slices.Chunk(body, len(body)/4+1) {
 				in.Write(part)
-				time.Sleep(100 * time.Millisecond)
+				time.Sleep(200 * time.Millisecond)
 			}
 			in.Close()
 		}()
