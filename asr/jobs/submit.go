@@ -163,19 +163,37 @@ func (s *Store) queue(ctx context.Context, n *submission) (*record, bool, error)
 		}
 		return nil, false, err
 	}
+	if ack.Duplicate {
+		if err := s.sameMessage(ctx, n, ack.Sequence); err != nil {
+			return nil, false, s.undo(object, err)
+		}
+	}
 	if ack.Duplicate && object != "" {
 		object = s.soundOfFirst(ctx, ack.Sequence, object)
 	}
 	r := &record{Object: object, Sequence: ack.Sequence, Content: n.content, Job: asr.Job{ID: n.id, Client: n.Client, Name: n.Name, Model: n.Model, Priority: n.Priority,
 		Params: n.Params, State: asr.JobQueued, Audio: n.Seconds, Callback: n.Callback, Created: time.Now().UTC()}}
-	r, created, err := s.record(ctx, r, n.before, ack.Duplicate)
-	if err == nil && !created && !n.sameAs(r) { // two at a time
-		err = fmt.Errorf("%w: %.100q", asr.ErrKeyReused, n.Key)
-	}
-	return r, created, err
+	return s.record(ctx, r, n.before, ack.Duplicate)
 }
 
-// record writes the record of a message that is published, unless a worker or another submission was faster, whose it then returns.
+// sameMessage reports that the message of which a submission's was a duplicate asks for something else: both came at a time, with one key. The
+// error is asr.ErrKeyReused. Of a message that is gone, or not known, the record tells.
+func (s *Store) sameMessage(ctx context.Context, n *submission, sequence uint64) error {
+	if n.Key == "" {
+		return nil
+	}
+	raw, err := s.message(ctx, sequence)
+	if err != nil {
+		return nil
+	}
+	if m, _ := parseMessage(raw.Data); m.Content != n.content {
+		return fmt.Errorf("%w: %.100q", asr.ErrKeyReused, n.Key)
+	}
+	return nil
+}
+
+// record writes the record of a message that is published, unless a worker or another submission was faster, whose it then returns. The job is new
+// where its message is no duplicate, whoever wrote the record.
 func (s *Store) record(ctx context.Context, r, before *record, duplicate bool) (*record, bool, error) {
 	var err error
 	if before == nil {
@@ -194,7 +212,7 @@ func (s *Store) record(ctx context.Context, r, before *record, duplicate bool) (
 	if before != nil {
 		s.forget(ctx, before, r.Object)
 	}
-	return r, true, nil
+	return r, !duplicate, nil
 }
 
 // beginsAnew makes a message one that a failed or cancelled job is begun anew by, once for each time that it ended.

@@ -3,7 +3,9 @@ package jobs
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"sync"
 	"testing"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -124,4 +126,39 @@ func TestAKeyIsOfOneSubmission(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("it is tried again")
+}
+
+// TestOneKeyForTwoAtATime submits different sounds under one key at once, on two stores: one is the job, the others are refused, and the record is of what
+// is in the queue.
+func TestOneKeyForTwoAtATime(t *testing.T) {
+	b := startBroker(t)
+	stores := []*Store{openStore(t, b, Options{}), openStore(t, b, Options{})}
+	for round := range 8 {
+		key := fmt.Sprint(round)
+		var wait sync.WaitGroup
+		var mu sync.Mutex
+		var first []asr.Job
+		for i := range 6 {
+			wait.Go(func() {
+				q := asr.Submission{Key: key, Audio: asr.JobAudio{Bytes: []byte(fmt.Sprint(key, i))}, Params: asr.Params{"seed": {fmt.Sprint(i)}}}
+				j, created, err := stores[i%2].Submit(t.Context(), q)
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case err == nil && created:
+					first = append(first, j)
+				case !errors.Is(err, asr.ErrKeyReused):
+					t.Errorf("round %d: %v, %v, %v", round, j, created, err)
+				}
+			})
+		}
+		wait.Wait()
+		if len(first) != 1 {
+			t.Fatalf("round %d: %d are new", round, len(first))
+		}
+		m, j, err := stores[0].claim(t.Context(), pull(t, stores[0], "m"), "w")
+		if err != nil || j.ID != first[0].ID || string(m.Audio.Inline) != key+j.Params["seed"][0] || j.Params["seed"][0] != first[0].Params["seed"][0] {
+			t.Errorf("round %d: %s with params %v, first is %v: %v", round, m.Audio.Inline, j.Params, first[0].Params, err)
+		}
+	}
 }
