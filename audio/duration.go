@@ -46,7 +46,7 @@ func StatedDuration(r io.ReaderAt, size int64) (d time.Duration, ok bool) {
 	if !(seconds > 0 && seconds <= maxStated.Seconds()) {
 		return 0, false
 	}
-	return time.Duration(seconds * float64(time.Second)), true
+	return time.Duration(math.Round(seconds * float64(time.Second))), true
 }
 
 // What follows returns seconds, 0 or NaN where nothing is stated. left is the number of bytes that were not read yet.

@@ -114,9 +114,7 @@ func TestWatchingAJob(t *testing.T) {
 	third.want(t, "job queued")
 	f.fail("", "job-2", "no sound")
 	third.want(t, "done failed id done", "")
-	if n := f.watchers(); n != 0 {
-		t.Errorf("%d are still watching", n)
-	}
+	settle(t, "the jobs have ended", func() bool { return f.watchers() == 0 })
 }
 
 // TestWatchingEnds checks that a stream ends where the server drains, the broker goes, or the client does, and that nothing is left of it.

@@ -67,7 +67,7 @@ func TestLargeJobs(t *testing.T) {
 // TestSlowJobs checks that the body of a job may take as many times longer as it is larger than others.
 func TestSlowJobs(t *testing.T) {
 	o := jobOptions(new(fakeJobs))
-	o.BodyTimeout, o.Limits = 200*time.Millisecond, asr.Limits{RequestBytes: 100}
+	o.BodyTimeout, o.Limits = 500*time.Millisecond, asr.Limits{RequestBytes: 100}
 	_, at := newServer(t, newFakeEngine(), o)
 	body, kind := formOf(t, field{"file", tone(0.2)}) // 64 times as large
 	for path, want := range map[string]int{"/v1/jobs": 202, transcriptions: 413} {
@@ -75,7 +75,7 @@ func TestSlowJobs(t *testing.T) {
 		go func() {
 			for part := range slices.Chunk(body, len(body)/4+1) {
 				in.Write(part)
-				time.Sleep(100 * time.Millisecond)
+				time.Sleep(200 * time.Millisecond)
 			}
 			in.Close()
 		}()

@@ -143,6 +143,9 @@ func TestWrongSubmissions(t *testing.T) {
 	}
 	ask(t, "POST", at+"/v1/jobs", []byte(`{"audio":"`+strings.Repeat("A", 1<<20+80_000)+`"}`), "Content-Type", "application/json").failed(t, 413, "body_too_large")
 	ask(t, "POST", at+"/v1/jobs", []byte(`{"audio":"`+strings.Repeat("A", 80_000)+`"}`), "Content-Type", "application/json").failed(t, 413, "file_too_large")
+	for _, fields := range []string{`"x":[` + strings.Repeat("1,", 40_000) + `1]`, strings.Repeat(`"a":"",`, 10_000) + `"a":"` + strings.Repeat("a", 70_000) + `"`} {
+		ask(t, "POST", at+"/v1/jobs", []byte(`{"audio":"UklG",`+fields+`}`), "Content-Type", "application/json").failed(t, 413, "field_too_large")
+	}
 	ask(t, "POST", at+"/v1/jobs", []byte(`{}`), "Content-Type", "application/json", "Content-Encoding", "gzip").failed(t, 415, "unsupported_media_type")
 	ask(t, "POST", at+"/v1/jobs", []byte(tone(0.1)), "Content-Type", "audio/wav").failed(t, 415, "unsupported_media_type")
 	if len(f.jobs) != 0 {

@@ -91,18 +91,15 @@ func (f *form) readJSON(body []byte, to *spool) error {
 	wrong := func(err error) error {
 		return &apiError{status: http.StatusBadRequest, code: "invalid_json", message: "the body is not the JSON object that is wanted: " + strings.TrimPrefix(plain(err), "json: ")}
 	}
-	var object map[string]json.RawMessage
-	err := json.Unmarshal(body, &object)
-	if err == nil && object == nil {
-		err = errors.New("it is null")
+	object, err := membersOf(body)
+	if e := (*apiError)(nil); errors.As(err, &e) {
+		return e
 	}
 	if err != nil {
 		return wrong(err)
 	}
-	for name, value := range object {
-		if bytes.HasPrefix(value, []byte("{")) && name == params.Chunking { // a form has it as text
-			object[name], _ = json.Marshal(string(value))
-		}
+	if value := object[params.Chunking]; bytes.HasPrefix(value, []byte("{")) { // a form has it as text
+		object[params.Chunking], _ = json.Marshal(string(value))
 	}
 	audio, sent := object["audio"]
 	delete(object, "audio")
@@ -134,6 +131,36 @@ func (f *form) readJSON(body []byte, to *spool) error {
 		return invalid("audio", "audio: this is not base64: %v", err)
 	}
 	return nil
+}
+
+// membersOf returns the members of an object of JSON, which are bounded, but for audio: a number is a byte there, and many times that in memory.
+func membersOf(body []byte) (map[string]json.RawMessage, error) {
+	if !json.Valid(body) {
+		return nil, json.Unmarshal(body, new(json.RawMessage)) // which says why
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	if start, err := d.Token(); err != nil || start != json.Delim('{') {
+		return nil, errors.New("it is none")
+	}
+	members := make(map[string]json.RawMessage)
+	size := 0
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return nil, err
+		}
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return nil, err
+		}
+		if name != "audio" {
+			size += len(name.(string)) + len(value)
+		}
+		if members[name.(string)] = value; size > maxJobFields || len(members) > maxFields {
+			return nil, &apiError{status: http.StatusRequestEntityTooLarge, code: "field_too_large", message: fmt.Sprintf("a job may have %d fields beside audio, of %d bytes all together", maxFields, maxJobFields)}
+		}
+	}
+	return members, nil
 }
 
 // submission returns what a request asks for.

@@ -38,7 +38,7 @@ type HookOptions struct {
 	// Parallel is the number of callbacks at a time, PerReceiver that of one host. The default values are 64 and 4.
 	Parallel, PerReceiver int
 
-	// Timeout is how long a receiver may take to answer. The default value is 20 s, the most is 40 s.
+	// Timeout is how long a receiver may take to answer. The default value is 20 s, the most is 30 s.
 	Timeout time.Duration
 
 	// GiveUp is the time after the end of a job behind which there is no attempt any more. The default value is 24 h.
@@ -68,7 +68,7 @@ const (
 const (
 	hookConsumer   = "hooks"
 	hookAckWait    = time.Minute // more than an attempt and its acknowledgement take
-	maxHookTimeout = 40 * time.Second
+	maxHookTimeout = 30 * time.Second
 	hookGrace      = 5 * time.Second // that attempts have where the process ends
 )
 

@@ -121,13 +121,13 @@ func TestCallbacksAreGivenUp(t *testing.T) {
 		return 500
 	})
 	var counted outcomes
-	stop := runHooks(t, s, HookOptions{Guard: r.guard, Metrics: &counted, GiveUp: 300 * time.Millisecond}, nil)
+	stop := runHooks(t, s, HookOptions{Guard: r.guard, Metrics: &counted, GiveUp: 1500 * time.Millisecond}, nil)
 	queueHook(t, s, "gone", r.URL+"/gone")
 	queueHook(t, s, "fails", r.URL+"/fails")
 	eventually(t, func() error { return waiting(s) })
 	stop()
 	calls := len(r.got())
-	if calls < 4 || calls > 12 {
+	if calls < 3 || calls > 12 {
 		t.Errorf("%d calls", calls)
 	}
 	if got, want := counted.String(), fmt.Sprintf("map[expired:1 failed:%d gone:1]", calls-2); got != want {
@@ -164,7 +164,7 @@ func TestSlowReceivers(t *testing.T) {
 	for i := range each {
 		queueHook(t, s, fmt.Sprintf("slow-%d", i), slow.URL+"/")
 	}
-	runHooks(t, s, HookOptions{Guard: slow.guard, Parallel: 4, PerReceiver: 2, Metrics: &counted}, nil)
+	runHooks(t, s, HookOptions{Guard: slow.guard, Parallel: 4, PerReceiver: 2, Metrics: &counted}, func(h *hooks) { h.turns.longest = time.Second })
 	eventually(t, func() error {
 		if n := len(slow.got()); n < 2 {
 			return fmt.Errorf("%d slow calls", n)
@@ -248,9 +248,8 @@ func TestAProcessIsLostBehindACallback(t *testing.T) {
 		}
 		return 200
 	})
-	short := func(h *hooks) { h.ackWait = 500 * time.Millisecond }
 	queueHook(t, second, "j", r.URL+"/")
-	stop := runHooks(t, first, HookOptions{Guard: r.guard}, short)
+	stop := runHooks(t, first, HookOptions{Guard: r.guard}, nil)
 	eventually(t, func() error {
 		if len(r.got()) == 0 {
 			return errors.New("no call")
@@ -261,7 +260,7 @@ func TestAProcessIsLostBehindACallback(t *testing.T) {
 	if waiting(second) == nil {
 		t.Fatal("the callback is acknowledged")
 	}
-	runHooks(t, second, HookOptions{Guard: r.guard}, short)
+	runHooks(t, second, HookOptions{Guard: r.guard}, func(h *hooks) { h.ackWait = 2 * time.Second }) // more than a slow machine takes for a call
 	eventually(t, func() error { return waiting(second) })
 	calls := r.got()
 	if len(calls) != 2 || calls[0].header.Get("webhook-id") != calls[1].header.Get("webhook-id") || string(calls[0].body) != string(calls[1].body) {

@@ -16,7 +16,8 @@ const (
 // hookTurns bounds the attempts at each receiver that are under way, and says to the others when to come again: one after the other, as fast as the
 // receiver has been.
 type hookTurns struct {
-	max int
+	max     int
+	longest time.Duration // that a message waits
 
 	mu sync.Mutex
 	of map[string]*hookTurn
@@ -29,7 +30,9 @@ type hookTurn struct {
 	next    time.Time     // when the last that was told to come again comes
 }
 
-func newHookTurns(max int) *hookTurns { return &hookTurns{max: max, of: make(map[string]*hookTurn)} }
+func newHookTurns(max int) *hookTurns {
+	return &hookTurns{max: max, longest: longestTurn, of: make(map[string]*hookTurn)}
+}
 
 // begin counts an attempt until its end. !ok: it is to come again after so long.
 func (t *hookTurns) begin(receiver string, now time.Time) (wait time.Duration, ok bool) {
@@ -49,7 +52,7 @@ func (t *hookTurns) begin(receiver string, now time.Time) (wait time.Duration, o
 		r.next = now
 	}
 	r.next = r.next.Add(max(r.took, now.Sub(r.began), time.Millisecond) / time.Duration(t.max))
-	return min(max(r.next.Sub(now), shortestTurn), longestTurn), false
+	return min(max(r.next.Sub(now), shortestTurn), t.longest), false
 }
 
 // end counts an attempt no more.

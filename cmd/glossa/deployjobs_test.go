@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/goccy/go-yaml"
@@ -362,8 +363,12 @@ func TestAudioScaler(t *testing.T) {
 	if _, _, err := client.submit(t.Context(), asr.Submission{Name: "a.wav"}, file); err != nil {
 		t.Fatal(err)
 	}
-	text := get(t, server+"/metrics")
-	line := regexp.MustCompile(`(?m)^` + metric[1] + `\{(.*)\} `).FindStringSubmatch(text)
+	var text string
+	var line []string
+	for end := time.Now().Add(20 * time.Second); line == nil && time.Now().Before(end); time.Sleep(20 * time.Millisecond) { // the index of jobs follows them
+		text = get(t, server+"/metrics")
+		line = regexp.MustCompile(`(?m)^` + metric[1] + `\{(.*)\} `).FindStringSubmatch(text)
+	}
 	if line == nil || !strings.Contains(line[1], metric[2]) {
 		t.Errorf("no %s{%s} in\n%s", metric[1], metric[2], text)
 	}

@@ -13,8 +13,11 @@ import (
 	"github.com/nats-io/nats.go/micro"
 )
 
-// workersTime is how long workers may take to tell of themselves.
-const workersTime = 500 * time.Millisecond
+// How long workers may take to tell of themselves: the first, where the broker knows that there is one, and each behind it.
+const (
+	firstWorkerTime = 5 * time.Second
+	nextWorkerTime  = 500 * time.Millisecond
+)
 
 // onlyModel returns the model of the workers on NATS servers. The error says that there are several, or none.
 func onlyModel(ctx context.Context, nc *nats.Conn) (string, error) {
@@ -45,10 +48,10 @@ func workerModels(ctx context.Context, nc *nats.Conn) (models []string, err erro
 	if err := nc.PublishRequest(subject, inbox, nil); err != nil {
 		return nil, err
 	}
-	waiting, cancel := context.WithTimeout(ctx, workersTime)
-	defer cancel()
-	for {
+	for within := firstWorkerTime; ; within = nextWorkerTime {
+		waiting, cancel := context.WithTimeout(ctx, within)
 		m, err := answers.NextMsgWithContext(waiting)
+		cancel()
 		if err != nil { // nobody is there, or nobody more
 			break
 		}

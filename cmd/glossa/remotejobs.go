@@ -10,9 +10,11 @@ import (
 	"io"
 	"iter"
 	"maps"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -92,10 +94,10 @@ func (r *remoteJobs) broken(ctx context.Context, err error) error {
 	if wrong := (*fileError)(nil); errors.As(err, &wrong) {
 		return wrong
 	}
-	for _, passing := range []error{syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EPIPE, io.EOF, io.ErrUnexpectedEOF} {
-		if errors.Is(err, passing) {
-			return &laterError{0, &kindError{asr.ErrBusy, unreachable(r.server, err)}}
-		}
+	passes := func(of error) bool { return errors.Is(err, of) }
+	var slow net.Error
+	if slices.ContainsFunc(passing, passes) || errors.As(err, &slow) && slow.Timeout() {
+		return r.cut(err)
 	}
 	return unreachable(r.server, err)
 }
@@ -105,6 +107,14 @@ type kindError struct{ kind, err error }
 
 func (e *kindError) Error() string   { return e.err.Error() }
 func (e *kindError) Unwrap() []error { return []error{e.kind, e.err} }
+
+// passing are errors of connections to a server that is being started again.
+var passing = []error{syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EPIPE, io.EOF, io.ErrUnexpectedEOF}
+
+// cut is the error of a connection that may come back.
+func (r *remoteJobs) cut(err error) error {
+	return &laterError{0, &kindError{asr.ErrBusy, unreachable(r.server, err)}}
+}
 
 // fileError is the error of a file that cannot be read while it is sent.
 type fileError struct{ error }
@@ -210,6 +220,10 @@ func (r *remoteJobs) watch(ctx context.Context, id string) iter.Seq2[asr.JobEven
 		}
 		defer response.Body.Close()
 		for data, err := range serverSentEvents(response.Body) {
+			if err != nil && ctx.Err() == nil && !errors.Is(err, bufio.ErrTooLong) { // whatever broke it: HTTP/2 has errors of its own
+				yield(asr.JobEvent{}, r.cut(err))
+				return
+			}
 			var e struct {
 				asr.JobEvent
 				Error *struct {

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -204,5 +206,35 @@ func TestRemoteLists(t *testing.T) {
 	result, err := r.result(t.Context(), "j1")
 	if err != nil || result.Language != "en" || result.Text != "one" || len(result.Segments) != 1 || len(result.Segments[0].Words) != 1 {
 		t.Errorf("%+v, %v", result, err)
+	}
+}
+
+// TestRemoteConnectionsThatBreak checks that a job is asked for again where a connection takes too long, or breaks under HTTP/2, which has
+// errors of its own.
+func TestRemoteConnectionsThatBreak(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, "data: {\"job\":{\"id\":\"j\",\"state\":\"running\"}}\n\n")
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	r := &remoteJobs{server.URL, http.Header{}, server.Client()}
+	var failed error
+	events := 0
+	for _, err := range r.watch(t.Context(), "j") {
+		if failed = err; err == nil {
+			events++
+		}
+	}
+	if events != 1 || !errors.Is(failed, asr.ErrBusy) {
+		t.Errorf("%d events, %v", events, failed)
+	}
+	if err := r.broken(t.Context(), &net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ETIMEDOUT)}); !errors.Is(err, asr.ErrBusy) {
+		t.Errorf("a server that has gone silently: %v", err)
+	}
+	if err := r.broken(t.Context(), errors.New("x509: unknown authority")); errors.Is(err, asr.ErrBusy) {
+		t.Errorf("what another try does not help: %v", err)
 	}
 }

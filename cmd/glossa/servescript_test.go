@@ -112,7 +112,7 @@ func scriptEnd(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	select {
 	case <-s.ended:
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		ts.Fatalf("server %s has not ended", args[0])
 	}
 	if got := strconv.Itoa(s.cmd.ProcessState.ExitCode()); got != args[2] {
@@ -175,7 +175,7 @@ func scriptEventually(ts *testscript.TestScript, _ bool, args []string) {
 		if err == nil && pattern.Match(text) {
 			return
 		}
-		if time.Since(begin) > 20*time.Second {
+		if time.Since(begin) > time.Minute {
 			ts.Fatalf("%s never had %q:\n%s", args[1], args[0], text)
 		}
 	}

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,14 +27,15 @@ type soundFile struct {
 // once; of a file that is there twice with two languages the error tells.
 func soundFiles(args []string) ([]soundFile, error) {
 	var files []soundFile
-	at := make(map[string]int) // index by path
+	at := make(map[string]int) // index by path, however it is spelt
 	for _, arg := range args {
 		more, err := soundFilesOf(arg)
 		if err != nil {
 			return nil, err
 		}
 		for _, f := range more {
-			if i, twice := at[f.path]; twice {
+			key := filepath.Clean(f.path)
+			if i, twice := at[key]; twice {
 				if files[i].language != f.language {
 					return nil, fmt.Errorf("%s is there twice, as %q and as %q", f.path, files[i].language, f.language)
 				}
@@ -41,7 +44,7 @@ func soundFiles(args []string) ([]soundFile, error) {
 			if info, err := os.Stat(f.path); err == nil {
 				f.size = info.Size()
 			}
-			at[f.path] = len(files)
+			at[key] = len(files)
 			files = append(files, f)
 		}
 	}
@@ -117,11 +120,11 @@ func (f *soundFile) output(dir, format string) string {
 func checkOutputs(files []soundFile, dir, format string) error {
 	sounds := make(map[string]bool)
 	for _, f := range files {
-		sounds[f.path] = true
+		sounds[filepath.Clean(f.path)] = true
 	}
 	source := make(map[string]string) // path by that of its output
 	for _, f := range files {
-		out := f.output(dir, format)
+		out := filepath.Clean(f.output(dir, format))
 		if other, taken := source[out]; taken {
 			return fmt.Errorf("%s and %s would both be written to %s", other, f.path, out)
 		}
@@ -143,13 +146,12 @@ func writeOutput(name string, r *asr.Result, format string, o asr.SubtitleOption
 	if err := asr.Write(&b, format, r, o); err != nil {
 		return err
 	}
-	if there, err := os.ReadFile(name); err == nil {
-		if string(there) == b.String() {
-			return nil
-		}
-		if !overwrite {
-			return fmt.Errorf("%s: %w; --overwrite replaces it, --output-dir writes elsewhere", name, errOther)
-		}
+	switch there, err := os.ReadFile(name); {
+	case errors.Is(err, fs.ErrNotExist):
+	case err == nil && string(there) == b.String():
+		return nil
+	case !overwrite: // nor one that cannot be read
+		return fmt.Errorf("%s: %w; --overwrite replaces it, --output-dir writes elsewhere", name, errOther)
 	}
 	if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
 		return err
@@ -157,15 +159,19 @@ func writeOutput(name string, r *asr.Result, format string, o asr.SubtitleOption
 	return replaceFile(name, []byte(b.String()))
 }
 
-// replaceFile writes a file at once: who reads it sees all of it or what was there before.
+// replaceFile writes a file at once: who reads it sees all of it or what was there before. A device or a pipe is written to.
 func replaceFile(name string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-*")
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		return os.WriteFile(name, content, 0o666)
+	}
+	temporary := filepath.Join(filepath.Dir(name), "."+filepath.Base(name)+"-"+rand.Text())
+	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name()) // where it was not renamed
 	_, err = f.Write(content)
-	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
+	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(f.Name(), name)

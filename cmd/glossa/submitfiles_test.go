@@ -30,7 +30,7 @@ func TestSoundFiles(t *testing.T) {
 		"set/m.jsonl": `{"audio_filepath": "en/1.wav", "lang": "en", "duration": 2.5}` + "\n" + `{"audio_filepath": "../talk.wav"}` + "\n",
 		"empty/x.txt": "", "bad.jsonl": "{}",
 	})
-	files, err := soundFiles([]string{"talk.wav", "rec", "set/m.jsonl", "nowhere.wav"})
+	files, err := soundFiles([]string{"talk.wav", "rec", "set/m.jsonl", "nowhere.wav", "./talk.wav"})
 	want := []soundFile{
 		{path: "talk.wav", below: "talk.wav", size: 4},
 		{path: "rec/a.flac", below: "a.flac"},
@@ -76,6 +76,8 @@ func TestOutputsOfTheirOwn(t *testing.T) {
 		{"a.wav a.flac", "", "txt", "a.wav and a.flac would both be written to a.txt"},
 		{"x/a.wav y/a.wav", "", "txt", ""},
 		{"x/a.wav y/a.wav", "out", "srt", "x/a.wav and y/a.wav would both be written to out/a.srt"},
+		{"a.wav ./a.flac", "", "txt", "a.wav and ./a.flac would both be written to a.txt"},
+		{"a.wav ./a.json", "", "json", "the text of a.wav would be written over a.json"},
 		{"a.wav a.json", "", "json", "the text of a.wav would be written over a.json"},
 	} {
 		var files []soundFile
@@ -89,6 +91,43 @@ func TestOutputsOfTheirOwn(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%s: %q, want %q", c.paths, got, c.want)
 		}
+	}
+}
+
+func TestReplaceFile(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := errors.Join(os.WriteFile("usual", nil, 0o666), os.WriteFile("old", []byte("old"), 0o666), os.Symlink(os.DevNull, "device")); err != nil {
+		t.Fatal(err)
+	}
+	usual, err := os.Stat("usual")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"old", "new"} {
+		err := replaceFile(name, []byte("text"))
+		got, _ := os.ReadFile(name)
+		if info, statErr := os.Stat(name); err != nil || statErr != nil || string(got) != "text" || info.Mode() != usual.Mode() {
+			t.Errorf("%s: %q, %v %v, want the mode %v", name, got, info, err, usual.Mode())
+		}
+	}
+	if err := replaceFile("device", []byte("text")); err != nil {
+		t.Error(err)
+	}
+	if to, err := os.Readlink("device"); to != os.DevNull {
+		t.Errorf("a device was replaced: %q, %v", to, err)
+	}
+	if left, err := filepath.Glob(".*"); err != nil || len(left) > 0 {
+		t.Errorf("%q, %v is left", left, err)
+	}
+}
+
+func TestOutputThatCannotBeReadStays(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.Mkdir("a.txt", 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeOutput("a.txt", &asr.Result{Text: "text"}, "txt", asr.SubtitleOptions{}, false); !errors.Is(err, errOther) {
+		t.Error(err)
 	}
 }
 

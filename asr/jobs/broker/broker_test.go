@@ -189,7 +189,7 @@ func (w lockedWriter) Write(p []byte) (int, error) {
 	return w.Buffer.Write(p)
 }
 
-// dial dials within a second.
+// dial dials within seconds.
 func dial(t *testing.T, o DialOptions) (*nats.Conn, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)

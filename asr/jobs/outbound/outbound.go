@@ -95,7 +95,7 @@ func (g Guard) checkURL(u *url.URL) error {
 	}
 	if p := u.Port(); p != "" {
 		if n, err := strconv.Atoi(p); err != nil || n < 1 || n > 65535 {
-			return forbidden("the port is none")
+			return forbidden("the port is not a number from 1 to 65535")
 		}
 	}
 	return g.checkHost(u.Hostname())
