@@ -121,7 +121,7 @@ func TestCallbacksAreGivenUp(t *testing.T) {
 		return 500
 	})
 	var counted outcomes
-	stop := runHooks(t, s, HookOptions{Guard: r.guard, Metrics: &counted, GiveUp: 300 * time.Millisecond}, nil)
+	stop := runHooks(t, s, HookOptions{Guard: r.guard, Metrics: &counted, GiveUp: 2 * time.Second}, nil)
 	queueHook(t, s, "gone", r.URL+"/gone")
 	queueHook(t, s, "fails", r.URL+"/fails")
 	eventually(t, func() error { return waiting(s) })
@@ -248,7 +248,7 @@ func TestAProcessIsLostBehindACallback(t *testing.T) {
 		}
 		return 200
 	})
-	short := func(h *hooks) { h.ackWait = 500 * time.Millisecond }
+	short := func(h *hooks) { h.ackWait = 2 * time.Second }
 	queueHook(t, second, "j", r.URL+"/")
 	stop := runHooks(t, first, HookOptions{Guard: r.guard}, short)
 	eventually(t, func() error {
