@@ -121,7 +121,7 @@ func TestCallbacksAreGivenUp(t *testing.T) {
 		return 500
 	})
 	var counted outcomes
-	stop := runHooks(t, s, HookOptions{Guard: r.guard, Metrics: &counted, GiveUp: 1500 * time.Millisecond}, nil)
+	stop := runHooks(t, s, HookOptions{Guard: r.guard, Metrics: &counted, GiveUp: 2 * time.Second}, nil)
 	queueHook(t, s, "gone", r.URL+"/gone")
 	queueHook(t, s, "fails", r.URL+"/fails")
 	eventually(t, func() error { return waiting(s) })

@@ -153,7 +153,7 @@ func (m *Message) envelope(p asr.Priority, client string, seconds float64, trace
 		msg.Header.Set(headerClient, client)
 	}
 	if seconds > 0 {
-		msg.Header.Set(headerAudio, strconv.FormatFloat(seconds, 'f', 3, 64))
+		msg.Header.Set(headerAudio, strconv.FormatFloat(seconds, 'f', -1, 64))
 	}
 	if trace != "" {
 		msg.Header.Set(headerTrace, trace)

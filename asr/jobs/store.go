@@ -83,6 +83,9 @@ func Open(ctx context.Context, nc *nats.Conn, o Options) (*Store, error) {
 	if s.topology, err = makeInTime(ctx, js, s.o); err != nil {
 		return nil, err
 	}
+	if s.replicas == 1 && nc.ConnectedClusterName() != "" {
+		s.log.Warn("the cluster keeps one replica of each message: a job is lost with the disk of its broker")
+	}
 	s.index = newIndex(s.js, s.kept, s.log)
 	s.models = &models{made: make(map[string]time.Time)}
 	return s, nil

@@ -17,7 +17,7 @@ type fate uint8
 const (
 	acknowledged fate = iota // the job is final: it has a result, or was cancelled
 	abandoned                // another worker has the job: nothing is said
-	left                     // the job was ended by somebody else, who has yet to delete the message: for a while, to the queue, if it is there then
+	left                     // the job was ended by others, who delete the message: where they are lost, it comes again
 	returned                 // to the queue at once: nothing is wrong with the job
 	delayed                  // to the queue, for a while
 	refused                  // no worker can do it

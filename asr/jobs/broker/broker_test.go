@@ -189,10 +189,10 @@ func (w lockedWriter) Write(p []byte) (int, error) {
 	return w.Buffer.Write(p)
 }
 
-// dial dials within seconds.
+// dial dials, in time.
 func dial(t *testing.T, o DialOptions) (*nats.Conn, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	nc, err := Dial(ctx, o)
 	if nc != nil {
