@@ -31,7 +31,8 @@ type Options struct {
 	// Metrics are told of redeliveries and dead letters. The default value is nil.
 	Metrics Metrics
 
-	ackWait time.Duration // of tests that have no time; 0: that of the package
+	ackWait   time.Duration // of tests that have no time; 0: that of the package
+	maxModels int           // likewise
 }
 
 // Metrics are told what becomes of jobs.

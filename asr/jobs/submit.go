@@ -264,11 +264,34 @@ func (s *Store) makeConsumers(ctx context.Context, model string) error {
 	if time.Since(at) < 5*time.Minute {
 		return nil
 	}
+	if at.IsZero() {
+		if err := s.roomFor(ctx, model); err != nil {
+			return err
+		}
+	}
 	if _, err := s.consumers(ctx, model); err != nil {
 		return brokerError("make the queue of model "+model, err)
 	}
 	s.models.mu.Lock()
 	s.models.made[model] = time.Now()
 	s.models.mu.Unlock()
+	return nil
+}
+
+// maxModels is the number of models that have queues: clients may make names up.
+const maxModels = 1000
+
+// roomFor reports whether a model has its queues, or may get them. The errors are asr.ErrInvalid and ErrBusy.
+func (s *Store) roomFor(ctx context.Context, model string) error {
+	if _, err := s.jobs.Consumer(ctx, consumerOf(asr.Normal, model)); err == nil {
+		return nil
+	}
+	info, err := s.jobs.Info(ctx)
+	if err != nil {
+		return brokerError("count the models", err)
+	}
+	if most := cmp.Or(s.o.maxModels, maxModels); info.State.Consumers >= most*len(priorities) {
+		return fmt.Errorf("%w: model %q: there are queues of %d models already", asr.ErrInvalid, model, most)
+	}
 	return nil
 }

@@ -317,3 +317,24 @@ func TestABrokerThatIsAway(t *testing.T) {
 		t.Error("opened")
 	}
 }
+
+// TestModelsAreBounded submits jobs of more models than may have queues.
+func TestModelsAreBounded(t *testing.T) {
+	b := startBroker(t)
+	submit := func(s *Store, model string) error {
+		_, _, err := s.Submit(t.Context(), asr.Submission{Model: model, Audio: asr.JobAudio{Bytes: []byte("sound of " + model)}})
+		return err
+	}
+	s := openStore(t, b, Options{maxModels: 2})
+	for _, model := range []string{"a", "b", "a"} {
+		if err := submit(s, model); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := submit(s, "c"); !errors.Is(err, asr.ErrInvalid) {
+		t.Errorf("a third model: %v", err)
+	}
+	if err := submit(openStore(t, b, Options{maxModels: 2}), "b"); err != nil {
+		t.Errorf("a model that has its queues: %v", err)
+	}
+}

@@ -206,7 +206,7 @@ func (t *topology) consumers(ctx context.Context, model string) (map[asr.Priorit
 	of := make(map[asr.Priority]jetstream.Consumer)
 	for _, p := range priorities {
 		c, err := t.jobs.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
-			Durable: p.String() + "-" + token(model), FilterSubject: subjectOf(p, model), AckPolicy: jetstream.AckExplicitPolicy,
+			Durable: consumerOf(p, model), FilterSubject: subjectOf(p, model), AckPolicy: jetstream.AckExplicitPolicy,
 			AckWait: t.ackWait, MaxDeliver: maxDeliver, MaxAckPending: -1,
 		})
 		if err != nil {
@@ -216,6 +216,9 @@ func (t *topology) consumers(ctx context.Context, model string) (map[asr.Priorit
 	}
 	return of, nil
 }
+
+// consumerOf returns the name of the consumer of a model's jobs of a priority.
+func consumerOf(p asr.Priority, model string) string { return p.String() + "-" + token(model) }
 
 // subjectsOfJobs returns those of all models. Others are nobody's, and a publisher is told so.
 func subjectsOfJobs() []string {
