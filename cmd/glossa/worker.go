@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"glossa/asr"
 	"glossa/asr/httpapi"
 	"glossa/asr/jobs"
@@ -44,7 +46,7 @@ func (workerCommand) Help() string {
 	return `Does jobs that NATS servers keep: those of a glossa serve with --nats-listen, or of a cluster. Any number of workers share the jobs of
 their model, and each takes as many as it has room for. On an interrupt or SIGTERM it takes no more, ends those that it has, and gives what
 does not end within --drain-timeout back, from where another goes on at its last window; so it is with those of a worker that is
-killed, 30 s later. A second signal ends it at once.
+killed, 30 s later. A second signal ends it at once. NATS servers that are not there yet, or go away, are waited for.
 
 Settings are flags, GLOSSA_* variables and, where --config or GLOSSA_CONFIG names it, a file, as those of "glossa serve".
 
@@ -92,7 +94,7 @@ func (w *workerCommand) Run(ctx context.Context, c *console) error {
 	defer engine.Close()
 	counted.WatchLoad(engine.Load)
 	served := newServedJobs(log)
-	if served.nc, err = w.dial(ctx, "glossa worker "+w.Name, log); err != nil {
+	if served.nc, err = w.reach(ctx, log); err != nil {
 		return err
 	}
 	defer served.close()
@@ -110,6 +112,22 @@ func (w *workerCommand) Run(ctx context.Context, c *console) error {
 		name: w.Name, models: models, slots: w.Slots, batch: w.Batch, detector: detector, urls: w.JobURLs, internal: w.WebhookInternal,
 	}))
 	return w.attend(ctx, c, served, engine, counted, log)
+}
+
+// reach connects to the broker, and waits for one that does not listen yet: workers and brokers may be started in any order.
+func (w *workerCommand) reach(ctx context.Context, log *slog.Logger) (*nats.Conn, error) {
+	for told := false; ; told = true {
+		nc, err := w.dial(ctx, "glossa worker "+w.Name, log)
+		if refused := (*net.OpError)(nil); err == nil || !errors.Is(err, nats.ErrNoServers) && !errors.As(err, &refused) {
+			return nc, err
+		}
+		if !told {
+			log.Warn("the broker is not there, and is waited for", "error", err)
+		}
+		if err := sleep(ctx, time.Second); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // attend serves what tells of the worker, until ctx is done and jobs have ended.
