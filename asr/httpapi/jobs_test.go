@@ -1,23 +1,16 @@
 package httpapi_test
 
 import (
-	"context"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"glossa/asr"
 	"glossa/asr/httpapi"
@@ -182,39 +175,6 @@ func TestJobsForModelsElsewhere(t *testing.T) {
 	post(t, at+"/v1/jobs", file, field{"model", "elsewhere"}, field{"beam_size", "x"}).failed(t, 400, "invalid_value")
 	post(t, at+"/v1/jobs", file, field{"model", strings.Repeat("x", 65)}).failed(t, 404, "model_not_found")
 	post(t, at+"/v1/jobs", file, field{"language", "xx"}).failed(t, 400, "invalid_request")
-}
-
-// TestIdempotencyKeys checks keys, in quotes and without, of one client and of two.
-func TestIdempotencyKeys(t *testing.T) {
-	f := new(fakeJobs)
-	o := jobOptions(f)
-	o.Auth.Keys = keys
-	_, at := newServer(t, newFakeEngine(), o)
-	one, kind := formOf(t, field{"file", tone(0.1)})
-	other, otherKind := formOf(t, field{"file", tone(0.2)})
-	again, againKind := formOf(t, field{"file", tone(0.1)}, field{"again", "true"})
-	submit := func(body []byte, kind, key string, header ...string) answer {
-		return ask(t, "POST", at+"/v1/jobs", body, append([]string{"Content-Type", kind, "X-API-Key", key}, header...)...)
-	}
-	const name = "Idempotency-Key"
-	first := submit(one, kind, annaKey, name, `"8e03978e-40d5-43dd-bc93-6894a57f9324"`).job(t, 202)
-	if j := submit(one, kind, annaKey, name, `8e03978e-40d5-43dd-bc93-6894a57f9324`).job(t, 200); j.ID != first.ID {
-		t.Errorf("without quotes: %+v", j)
-	}
-	if j := submit(one, kind, adminKey, name, `8e03978e-40d5-43dd-bc93-6894a57f9324`).job(t, 202); j.ID == first.ID || j.Client != "admin" {
-		t.Errorf("of another client: %+v", j)
-	}
-	if j := submit(one, kind, annaKey, name, `"a\"b\\c"`).job(t, 202); f.last().submission.Key != `a"b\c` || j.ID == first.ID {
-		t.Errorf("key %q", f.last().submission.Key)
-	}
-	if e := submit(other, otherKind, annaKey, name, `"8e03978e-40d5-43dd-bc93-6894a57f9324"`).failed(t, 422, "idempotency_key_reused"); e.Param == nil || *e.Param != name {
-		t.Errorf("%+v", e)
-	}
-	submit(again, againKind, annaKey, name, "x").failed(t, 400, "invalid_value")
-	for _, wrong := range []string{`""`, `"a`, `"a"b`, `"\x"`, `"a\`, "é", "\"tab\there\"", strings.Repeat("k", 256)} {
-		submit(one, kind, annaKey, name, wrong).failed(t, 400, "invalid_value")
-	}
-	submit(one, kind, annaKey, name, "a", name, "b").failed(t, 400, "invalid_value")
 }
 
 // TestJobsOfClients checks that a client sees, changes and reads its own jobs alone.
@@ -421,95 +381,5 @@ func TestFileNames(t *testing.T) {
 	b, _ := json.Marshal(map[string]any{"audio": "UklG", "name": long, "again": true})
 	if j := ask(t, "POST", at+"/v1/jobs", b, "Content-Type", "application/json").job(t, 202); len(j.Name) > 255 || len(j.Name) < 200 || !strings.HasPrefix(long, j.Name) {
 		t.Errorf("%q", j.Name)
-	}
-}
-
-// hashing takes jobs whose sound it reads twice, as what keeps them does, without holding it.
-type hashing struct {
-	*fakeJobs
-	sums [2]string
-}
-
-func (h *hashing) Submit(_ context.Context, q asr.Submission) (asr.Job, bool, error) {
-	for i := range h.sums {
-		r, size := q.Audio.Reader()
-		sum := sha256.New()
-		if n, err := io.Copy(sum, r); err != nil || n != size {
-			return asr.Job{}, false, fmt.Errorf("%d bytes of %d: %w", n, size, err)
-		}
-		h.sums[i] = hex.EncodeToString(sum.Sum(nil))
-	}
-	return asr.Job{ID: "job-1"}, true, nil
-}
-
-// TestLargeJobs checks that a file which is far larger than a request's is not held in memory, and what is kept of it is what was sent.
-func TestLargeJobs(t *testing.T) {
-	const size = 64 << 20
-	h := new(hashing)
-	o := jobOptions(nil)
-	o.Jobs, o.TempDir, o.SpoolBytes = h, t.TempDir(), 100_000
-	_, at := newServer(t, newFakeEngine(), o)
-	peak := peakHeap(func() {
-		body, kind := silentWAV(t, size)
-		resp, err := http.Post(at+"/v1/jobs", kind, body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		if resp.StatusCode != 202 {
-			t.Error(resp.Status)
-		}
-	})
-	want := sha256.New()
-	io.WriteString(want, wavHeader(size))
-	io.CopyN(want, zeros{}, size)
-	if sum := hex.EncodeToString(want.Sum(nil)); h.sums != [2]string{sum, sum} {
-		t.Errorf("%v, want %s", h.sums, sum)
-	}
-	t.Logf("a job of %d MB took %.1f MB", size>>20, float64(peak)/1e6)
-	if peak > 16<<20 {
-		t.Errorf("it took %d MB", peak>>20)
-	}
-}
-
-// TestSlowJobs checks that the body of a job may take as many times longer as it is larger than others.
-func TestSlowJobs(t *testing.T) {
-	o := jobOptions(new(fakeJobs))
-	o.BodyTimeout, o.Limits = 200*time.Millisecond, asr.Limits{RequestBytes: 100}
-	_, at := newServer(t, newFakeEngine(), o)
-	body, kind := formOf(t, field{"file", tone(0.2)}) // 64 times as large
-	for path, want := range map[string]int{"/v1/jobs": 202, transcriptions: 413} {
-		slow, in := io.Pipe()
-		go func() {
-			for part := range slices.Chunk(body, len(body)/4+1) {
-				in.Write(part)
-				time.Sleep(100 * time.Millisecond)
-			}
-			in.Close()
-		}()
-		r, err := http.NewRequestWithContext(t.Context(), "POST", at+path, slow)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.ContentLength = int64(len(body))
-		r.Header.Set("Content-Type", kind)
-		resp, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(path, err)
-		}
-		resp.Body.Close()
-		if resp.StatusCode != want {
-			t.Errorf("%s: %s", path, resp.Status)
-		}
-	}
-	conn, err := net.Dial("tcp", strings.TrimPrefix(at, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	io.WriteString(conn, "POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 90\r\nContent-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\nContent-Disp")
-	conn.SetReadDeadline(time.Now().Add(10 * time.Second))
-	if got, _ := io.ReadAll(conn); !strings.HasPrefix(string(got), "HTTP/1.1 408 ") {
-		t.Errorf("%s", got)
 	}
 }
