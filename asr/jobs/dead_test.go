@@ -291,7 +291,7 @@ func TestTheSweepOfSound(t *testing.T) {
 	waiting := submit(t, s, asr.Submission{Audio: asr.JobAudio{Bytes: long}})
 	put := func(id string) string {
 		t.Helper()
-		o, err := s.putObject(t.Context(), id, long)
+		o, err := s.audio.PutBytes(t.Context(), id+".other", long)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -118,18 +118,20 @@ func (s *Store) killedAfter(calls int) (*Store, *killer) {
 // scenario is something that is done to a job, which is killed at each step and done again.
 type scenario struct {
 	set   func(t *testing.T, s *Store, q asr.Submission) (m jetstream.Msg) // before it
-	act   func(ctx context.Context, s *Store, q asr.Submission, m jetstream.Msg) error
+	act   func(ctx context.Context, s *Store, q asr.Submission, m jetstream.Msg, id string) error
 	state asr.JobState // in the end; JobQueued: then it is done by a worker
 	ends  uint64       // how often it ends
 }
 
-func identify(q asr.Submission) string {
-	n := submission{Submission: q}
-	n.Model = "m"
-	if err := n.identify(); err != nil {
-		panic(err)
+// find returns the id of the job of a name, "" where there is none.
+func find(t *testing.T, s *Store, name string) string {
+	t.Helper()
+	for _, j := range allRecords(t, s) {
+		if j.Name == name {
+			return j.ID
+		}
 	}
-	return n.id
+	return ""
 }
 
 // work does the rest of a worker's: what it does with a message that is delivered again.
@@ -149,7 +151,7 @@ func work(ctx context.Context, s *Store, m jetstream.Msg, finish func(attempt in
 	return nil
 }
 
-func acknowledge(ctx context.Context, m jetstream.Msg) error {
+func ackOnce(ctx context.Context, m jetstream.Msg) error {
 	if err := m.DoubleAck(ctx); !errors.Is(err, jetstream.ErrMsgAlreadyAckd) {
 		return err
 	}
@@ -181,7 +183,7 @@ func fails(t *testing.T, s *Store, q asr.Submission) jetstream.Msg {
 	return m
 }
 
-func resubmit(ctx context.Context, s *Store, q asr.Submission, _ jetstream.Msg) error {
+func resubmit(ctx context.Context, s *Store, q asr.Submission, _ jetstream.Msg, id string) error {
 	_, _, err := s.Submit(ctx, q)
 	return err
 }
@@ -204,34 +206,34 @@ var scenarios = map[string]scenario{
 		},
 		act: resubmit, state: asr.JobQueued, ends: 2,
 	},
-	"retry": {set: fails, state: asr.JobQueued, ends: 2, act: func(ctx context.Context, s *Store, q asr.Submission, _ jetstream.Msg) error {
-		_, err := s.Retry(ctx, "", identify(q))
+	"retry": {set: fails, state: asr.JobQueued, ends: 2, act: func(ctx context.Context, s *Store, q asr.Submission, _ jetstream.Msg, id string) error {
+		_, err := s.Retry(ctx, "", id)
 		if errors.Is(err, asr.ErrInvalid) {
 			return nil // it waits
 		}
 		return err
 	}},
-	"cancel": {set: submitAndPull, state: asr.JobCancelled, ends: 1, act: func(ctx context.Context, s *Store, q asr.Submission, m jetstream.Msg) error {
-		_, err := s.Cancel(ctx, "", identify(q))
+	"cancel": {set: submitAndPull, state: asr.JobCancelled, ends: 1, act: func(ctx context.Context, s *Store, q asr.Submission, m jetstream.Msg, id string) error {
+		_, err := s.Cancel(ctx, "", id)
 		return err
 	}},
-	"done": {set: submitAndPull, state: asr.JobDone, ends: 1, act: func(ctx context.Context, s *Store, q asr.Submission, m jetstream.Msg) error {
+	"done": {set: submitAndPull, state: asr.JobDone, ends: 1, act: func(ctx context.Context, s *Store, q asr.Submission, m jetstream.Msg, id string) error {
 		err := work(ctx, s, m, func(attempt int) error {
-			_, err := s.finishDone(ctx, identify(q), attempt, aResult())
+			_, err := s.finishDone(ctx, id, attempt, aResult())
 			return err
 		})
 		if err == nil {
-			err = acknowledge(ctx, m)
+			err = ackOnce(ctx, m)
 		}
 		return err
 	}},
-	"failed": {set: submitAndPull, state: asr.JobFailed, ends: 1, act: func(ctx context.Context, s *Store, q asr.Submission, m jetstream.Msg) error {
+	"failed": {set: submitAndPull, state: asr.JobFailed, ends: 1, act: func(ctx context.Context, s *Store, q asr.Submission, m jetstream.Msg, id string) error {
 		err := work(ctx, s, m, func(attempt int) error {
 			_, err := s.finishFailed(ctx, m, attempt, "it fails")
 			return err
 		})
 		if err == nil {
-			err = acknowledge(ctx, m) // as Term does to the message
+			err = ackOnce(ctx, m) // as Term does to the message
 		}
 		return err
 	}},
@@ -244,7 +246,7 @@ var scenarios = map[string]scenario{
 			return m
 		},
 		state: asr.JobFailed, ends: 1,
-		act: func(ctx context.Context, s *Store, q asr.Submission, m jetstream.Msg) error {
+		act: func(ctx context.Context, s *Store, q asr.Submission, m jetstream.Msg, id string) error {
 			meta, err := m.Metadata()
 			if err != nil {
 				return err
@@ -262,10 +264,11 @@ func TestKilledAtEachStep(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := openStore(t, b, Options{})
 			for calls := 1; ; calls++ {
-				q := asr.Submission{Name: name, Callback: "https://example.org", Audio: asr.JobAudio{Bytes: append(fmt.Append(nil, name, calls), long...)}}
+				q := asr.Submission{Name: fmt.Sprint(name, calls), Callback: "https://example.org", Audio: asr.JobAudio{Bytes: append(fmt.Append(nil, name, calls), long...)}}
 				m := of.set(t, s, q)
+				id := find(t, s, q.Name)
 				killed, k := s.killedAfter(calls)
-				if err := of.act(t.Context(), killed, q, m); err != nil && !k.killed() {
+				if err := of.act(t.Context(), killed, q, m, id); err != nil && !k.killed() {
 					t.Fatalf("%d calls: %v", calls, err)
 				}
 				if !k.killed() {
@@ -275,7 +278,7 @@ func TestKilledAtEachStep(t *testing.T) {
 					of.check(t, s, q)
 					return
 				}
-				if err := of.act(t.Context(), s, q, m); err != nil {
+				if err := of.act(t.Context(), s, q, m, id); err != nil {
 					t.Fatalf("again after %d calls: %v", calls, err)
 				}
 				of.check(t, s, q)
@@ -290,7 +293,7 @@ func TestKilledAtEachStep(t *testing.T) {
 // check has a job that waits done, and looks at what is there of it.
 func (of scenario) check(t *testing.T, s *Store, q asr.Submission) {
 	t.Helper()
-	id := identify(q)
+	id := find(t, s, q.Name)
 	want := of.state
 	if want == asr.JobQueued {
 		want = asr.JobDone

@@ -59,9 +59,6 @@ func (s *Store) Submit(ctx context.Context, q asr.Submission) (j asr.Job, create
 		return asr.Job{}, false, err
 	}
 	s.o.Metrics.JobSubmitted(r.Priority, !created)
-	if created {
-		s.tell(asr.JobEvent{Job: r.Job})
-	}
 	return r.Job, created, nil
 }
 
@@ -212,6 +209,7 @@ func (s *Store) record(ctx context.Context, r, before *record, duplicate bool) (
 	if before != nil {
 		s.forget(ctx, before, r.Object)
 	}
+	s.tell(asr.JobEvent{Job: r.Job})
 	return r, !duplicate, nil
 }
 
