@@ -66,7 +66,7 @@ type Object struct {
 // parseMessage reads the body of a message. The error is asr.ErrInvalid; where the message has an id, it comes beside it.
 func parseMessage(body []byte) (*Message, error) {
 	var m Message
-	if err := json.Unmarshal(body, &m); err != nil {
+	if err := decodeMessage(body, &m); err != nil {
 		return &m, fmt.Errorf("%w: the job is not understood: %w", asr.ErrInvalid, err)
 	}
 	if !validID(m.JobID) {

@@ -99,11 +99,15 @@ func makeInTime(ctx context.Context, js jetstream.JetStream, o Options) (*topolo
 		ctx, cancel = context.WithTimeout(ctx, 30*time.Second)
 		defer cancel()
 	}
+	try := 2 * time.Second // a cluster without a leader does not answer, and what it was asked is lost
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		t, err := makeTopology(ctx, js, o)
+		trying, cancel := context.WithTimeout(ctx, try)
+		t, err := makeTopology(trying, js, o)
+		cancel()
 		if err == nil || !isPassing(err) || ctx.Err() != nil {
 			return t, err
 		}
+		try *= 2
 		select {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("%w: %w", brokerError("get ready", ctx.Err()), err)

@@ -144,6 +144,10 @@ func (t *topology) makeStreams(ctx context.Context, js jetstream.JetStream) erro
 			t.replicas, t.guessed, s.Replicas = 1, false, 1
 			stream, err = js.CreateOrUpdateStream(ctx, s.StreamConfig)
 		}
+		if err == nil && s.Name == streamWindows && t.direct() {
+			s.AllowDirect = true
+			stream, err = js.UpdateStream(ctx, s.StreamConfig)
+		}
 		if err != nil {
 			return fmt.Errorf("jobs: stream %s: %w", s.Name, err)
 		}
@@ -152,13 +156,17 @@ func (t *topology) makeStreams(ctx context.Context, js jetstream.JetStream) erro
 	return nil
 }
 
+// direct reports whether a message may be read from any broker that has it, which takes half as long: where there are several, one that is behind
+// would not have what has been written.
+func (t *topology) direct() bool { return t.replicas == 1 }
+
 // makeBuckets makes those of keys and of objects. Records and sound of jobs that are not final do not expire.
 func (t *topology) makeBuckets(ctx context.Context, js jetstream.JetStream) error {
 	records, results := bucketStream(bucketJobs), bucketStream(bucketResults)
 	records.AllowMsgTTL, records.SubjectDeleteMarkerTTL = true, markerTime
 	results.MaxAge, results.Duplicates = t.kept+longer, min(results.Duplicates, t.kept)
 	for to, c := range map[*jetstream.KeyValue]jetstream.StreamConfig{&t.records: records, &t.results: results} {
-		c.Replicas = t.replicas
+		c.Replicas, c.AllowDirect = t.replicas, t.direct()
 		if _, err := js.CreateOrUpdateStream(ctx, c); err != nil {
 			return fmt.Errorf("jobs: stream %s: %w", c.Name, err)
 		}

@@ -26,7 +26,7 @@ import (
 
 // What the environment tells a process that TestKilledProcesses begins.
 const (
-	killRole = "GLOSSA_KILL_ROLE" // broker or worker
+	killRole = "GLOSSA_KILL_ROLE" // broker, worker or node
 	killDir  = "GLOSSA_KILL_DIR"
 	killAddr = "GLOSSA_KILL_ADDR"
 )
@@ -61,6 +61,8 @@ func TestKillProcess(t *testing.T) {
 		err = killBroker(ctx, ready)
 	case "worker":
 		err = killWorker(ctx, ready)
+	case "node":
+		err = clusterNode(ctx, ready)
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -9,13 +9,16 @@ import (
 	"path/filepath"
 	"strings"
 
+	"glossa/audio"
 	"glossa/eval"
 )
 
 type benchJobsCommand struct {
 	Files  []string `arg:"" optional:"" name:"file" help:"Sound files that are transcribed. (testdata/multilingual/*/*.flac)"`
+	Join   int      `default:"1" placeholder:"N" help:"Make each file of so many of one folder, with half a second between them. (${default})"`
 	Times  int      `default:"4" placeholder:"N" help:"How often each file is there, as a job of its own. (${default})"`
 	Repeat int      `default:"3" placeholder:"N" help:"How often both ways are measured, in turns; the median counts. (${default})"`
+	Beams  int      `name:"beam-size" default:"5" placeholder:"N" help:"The number of beams, as transcribe has it. (${default})"`
 	Slots  int      `placeholder:"N" help:"Jobs that are under way at a time. (twice --batch)"`
 	modelFlags
 
@@ -66,7 +69,7 @@ func (b *benchJobsCommand) Run(ctx context.Context, c *console) error {
 	if err := b.check(); err != nil {
 		return err
 	}
-	files, err := b.files()
+	files, err := b.files(ctx)
 	if err != nil {
 		return err
 	}
@@ -84,7 +87,7 @@ func (b *benchJobsCommand) Run(ctx context.Context, c *console) error {
 
 // check finds what is wrong with the flags before any work is done.
 func (b *benchJobsCommand) check() error {
-	for name, n := range map[string]int{"times": b.Times, "repeat": b.Repeat} {
+	for name, n := range map[string]int{"join": b.Join, "beam-size": b.Beams, "times": b.Times, "repeat": b.Repeat} {
 		if n < 1 {
 			return fmt.Errorf("--%s %d: at least 1 is needed", name, n)
 		}
@@ -95,22 +98,54 @@ func (b *benchJobsCommand) check() error {
 	return nil
 }
 
-// files returns the contents of the files.
-func (b *benchJobsCommand) files() (contents [][]byte, err error) {
+// files returns the contents of the files, those of one folder apart from each other.
+func (b *benchJobsCommand) files(ctx context.Context) (contents [][]byte, err error) {
 	names := b.Files
 	if len(names) == 0 {
 		if names, err = usualClips(); err != nil {
 			return nil, err
 		}
 	}
-	for _, name := range names {
-		content, err := os.ReadFile(name)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, reason(err))
+	for len(names) > 0 {
+		n := 1
+		for n < min(b.Join, len(names)) && filepath.Dir(names[n]) == filepath.Dir(names[0]) {
+			n++
 		}
-		contents = append(contents, content)
+		content, err := joinedFile(ctx, names[:n])
+		if err != nil {
+			return nil, err
+		}
+		contents, names = append(contents, content), names[n:]
 	}
 	return mixed(contents), nil
+}
+
+// joinedFile returns the content of a file, or of several as one WAV file.
+func joinedFile(ctx context.Context, names []string) ([]byte, error) {
+	if len(names) == 1 {
+		content, err := os.ReadFile(names[0])
+		if err != nil {
+			err = fmt.Errorf("%s: %w", names[0], reason(err))
+		}
+		return content, err
+	}
+	var all []float32
+	for _, name := range names {
+		pcm, err := readAudio(ctx, name)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		all = append(append(all, pcm...), make([]float32, audio.SampleRate/2)...)
+	}
+	file, err := os.CreateTemp("", "glossa-bench-*.wav")
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(file.Name())
+	if err := errors.Join(audio.WriteWAV(file, all), file.Close()); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(file.Name())
 }
 
 // usualClips returns the names of the files that are measured where none are named.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -129,11 +130,16 @@ func (b *jobsBench) run(ctx context.Context, c *console) (*jobsReport, error) {
 	return report, nil
 }
 
-// direct transcribes files as "glossa transcribe" does, with the options of a job that asks for nothing. It returns the seconds of their sound.
+// params are what both ways are asked for.
+func (b *jobsBench) params() asr.Params {
+	return asr.Params{"beam_size": {strconv.Itoa(b.flags.Beams)}}
+}
+
+// direct transcribes files as "glossa transcribe" does, with the options that jobs have. It returns the seconds of their sound.
 func (b *jobsBench) direct(ctx context.Context, files [][]byte) (sound float64, err error) {
 	requests := make([]asr.Request, len(files))
 	for i, file := range files {
-		if requests[i], err = (params.Reader{Detector: b.engine.detector}).Request(ctx, nil); err != nil {
+		if requests[i], err = (params.Reader{Detector: b.engine.detector}).Request(ctx, b.params()); err != nil {
 			return 0, err
 		}
 		requests[i].Adapter = b.engine.adapter
@@ -169,7 +175,7 @@ func (b *jobsBench) asJobs(ctx context.Context, files [][]byte) (sound float64, 
 	for range submitters {
 		sending.Go(func() {
 			for file := range next {
-				j, _, err := b.served.store.Submit(ctx, asr.Submission{Audio: asr.JobAudio{Bytes: file}, Again: true})
+				j, _, err := b.served.store.Submit(ctx, asr.Submission{Audio: asr.JobAudio{Bytes: file}, Params: b.params(), Again: true})
 				if err != nil {
 					done(0, err)
 					continue
