@@ -241,8 +241,7 @@ func TestCallbacksOutliveTheBroker(t *testing.T) {
 func TestAProcessIsLostBehindACallback(t *testing.T) {
 	b := startBroker(t)
 	first, second := openStore(t, b, Options{}), openStore(t, b, Options{})
-	var r *receiver
-	r = newReceiver(t, func(n int, _ called) int {
+	r := newReceiver(t, func(n int, _ called) int {
 		if n == 1 {
 			first.nc.Close()
 		}
