@@ -16,7 +16,6 @@ import (
 	"glossa/asr/jobs"
 	"glossa/asr/jobs/broker"
 	"glossa/asr/jobs/outbound"
-	"glossa/asr/metrics"
 )
 
 // servedJobs are the jobs of a server: what keeps them, and what does them here.
@@ -96,11 +95,11 @@ func (s *servedJobs) start(ctx context.Context, f *serverFlags, dir string, log 
 }
 
 // keepJobs opens the store of jobs, where the flags want one, and tells the server of it.
-func (s *service) keepJobs(ctx context.Context, f *serverFlags, dir string, o *httpapi.Options, counted *metrics.Metrics) (err error) {
+func (s *service) keepJobs(ctx context.Context, f *serverFlags, dir string, o *httpapi.Options, now *now) (err error) {
 	if !f.TakeJobs {
 		return nil
 	}
-	s.jobs, err = f.openJobs(ctx, dir, jobs.Options{Limits: o.Limits, Model: o.Models[0], Logger: o.Logger, Metrics: counted}, o.Logger)
+	s.jobs, err = f.openJobs(ctx, dir, jobs.Options{Limits: o.Limits, Model: o.Models[0], Logger: o.Logger, Metrics: now}, o.Logger)
 	switch {
 	case errors.Is(err, errJobsElsewhere) && f.Data == "":
 		o.Logger.Warn("there are no jobs here: name a folder by --data to have some, or turn them off by --jobs=false", "error", err)
@@ -110,13 +109,14 @@ func (s *service) keepJobs(ctx context.Context, f *serverFlags, dir string, o *h
 	case err != nil:
 		return err
 	}
-	counted.WatchBacklog(s.jobs.store.Backlog)
+	now.backlog = s.jobs.store.Backlog
+	now.WatchBacklog(now.backlog)
 	if s.jobs.hooks, err = f.hookOptions(dir); err != nil {
 		return err
 	}
 	o.Jobs, o.AnyModel = s.jobs.store, f.external() || f.NATSListen != ""
 	if s.jobs.hooks != nil {
-		s.jobs.hooks.Metrics = counted
+		s.jobs.hooks.Metrics = now
 		o.CheckCallback = f.guard().Check
 	}
 	if f.JobURLs {

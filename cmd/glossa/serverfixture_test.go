@@ -24,16 +24,14 @@ import (
 // startServer runs "glossa serve" at a free port until the test ends, and returns its address.
 func startServer(t *testing.T, args ...string) string {
 	t.Helper()
-	isolate(t)
+	return startServerLogging(t, &lockedBuffer{}, args...)
+}
+
+// startServerLogging is startServer of a server whose log can be read.
+func startServerLogging(t *testing.T, log *lockedBuffer, args ...string) string {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	read, write := io.Pipe()
-	log := &lockedBuffer{}
-	ended := make(chan int, 1)
-	go func() {
-		status := run(ctx, append([]string{"serve", "--http", "127.0.0.1:0", "--data", t.TempDir()}, args...), write, log)
-		write.Close()
-		ended <- status
-	}()
+	address, ended := runServer(t, ctx, log, args...)
 	t.Cleanup(func() {
 		cancel()
 		if status := <-ended; status != statusOK {
@@ -43,12 +41,38 @@ func startServer(t *testing.T, args ...string) string {
 			t.Logf("the server's log:\n%s", log)
 		}
 	})
+	return address
+}
+
+// runServer runs "glossa serve" at a free port until ctx ends, and returns its address and where its exit status comes.
+func runServer(t *testing.T, ctx context.Context, log *lockedBuffer, args ...string) (address string, ended chan int) {
+	t.Helper()
+	isolate(t)
+	read, write := io.Pipe()
+	ended = make(chan int, 1)
+	go func() {
+		status := run(ctx, append([]string{"serve", "--http", "127.0.0.1:0", "--data", t.TempDir()}, args...), write, log)
+		write.Close()
+		ended <- status
+	}()
 	line, err := bufio.NewReader(read).ReadString('\n')
 	m := announced.FindStringSubmatch(line)
 	if m == nil {
-		t.Fatalf("the server said %q, %v", line, err)
+		t.Fatalf("the server said %q, %v\n%s", line, err, log)
 	}
-	return m[1]
+	return m[1], ended
+}
+
+// serveOnce serves at a free port until the test ends, and returns the address.
+func serveOnce(t *testing.T, server *http.Server) string {
+	t.Helper()
+	l, err := net.Listen("tcp", server.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go server.Serve(l)
+	t.Cleanup(func() { server.Close() })
+	return "http://" + l.Addr().String()
 }
 
 // get returns what is at an address.

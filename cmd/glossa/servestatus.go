@@ -18,8 +18,10 @@ type now struct {
 	commits web.Latencies // of words of live sessions
 	sound   atomic.Int64  // microseconds that were turned into text
 	busy    atomic.Int64  // nanoseconds that the engine computed
+	failed  atomic.Int64  // jobs
 	engine  *asr.Engine
 	live    *ws.Server
+	backlog func() []asr.JobBacklog // nil where there are no jobs
 }
 
 func newNow(m *metrics.Metrics) *now { return &now{Metrics: m, started: time.Now()} }
@@ -58,12 +60,37 @@ func (n *now) Committed(latency time.Duration) {
 	n.commits.Observe(latency)
 }
 
+// JobFinished is a part of jobs.Metrics.
+func (n *now) JobFinished(j asr.Job) {
+	n.Metrics.JobFinished(j)
+	if j.State == asr.JobFailed {
+		n.failed.Add(1)
+	}
+}
+
+// jobs is what the server knows of jobs, nil where there are none.
+func (n *now) jobs() *web.Jobs {
+	if n.backlog == nil {
+		return nil
+	}
+	j := &web.Jobs{Failed: int(n.failed.Load())}
+	for _, b := range n.backlog() {
+		j.BacklogSeconds += b.Audio
+		if b.State == asr.JobQueued {
+			j.Queued += b.Jobs
+		} else {
+			j.Running += b.Jobs
+		}
+	}
+	return j
+}
+
 // Status is a part of web.Source.
 func (n *now) Status() web.Status {
 	s := web.Status{
 		Started: n.started, QueueWait: n.waits.Quantiles(), CommitLatency: n.commits.Quantiles(),
 		AudioSeconds: float64(n.sound.Load()) / 1e6, BusySeconds: time.Duration(n.busy.Load()).Seconds(),
-		MemoryBytes: uint64(max(0, procField("/proc/self/status", "VmRSS:"))),
+		MemoryBytes: uint64(max(0, procField("/proc/self/status", "VmRSS:"))), Jobs: n.jobs(),
 	}
 	if n.engine == nil {
 		return s

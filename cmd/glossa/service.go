@@ -58,7 +58,7 @@ func (f *serverFlags) open(ctx context.Context, log *slog.Logger) (*service, err
 	now := newNow(counted)
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s := &service{keyed: len(o.Auth.Keys) > 0, cancel: cancel}
-	if err = s.keepJobs(ctx, f, dir, &o, counted); err == nil && f.Workers > 0 {
+	if err = s.keepJobs(ctx, f, dir, &o, now); err == nil && f.Workers > 0 {
 		f.observer = now.observer()
 		f.watched, f.speakers = f.WatchAdapters, o.Limits.Speakers
 		if s.engine, err = f.engine(); err == nil {
