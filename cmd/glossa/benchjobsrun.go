@@ -203,12 +203,14 @@ func (b *jobsBench) asJobs(ctx context.Context, files [][]byte) (sound float64, 
 
 // await waits for the result of a job, and returns the seconds of its sound.
 func (b *jobsBench) await(ctx context.Context, id string) (float64, error) {
-	var j asr.Job
-	for e, err := range b.served.store.Watch(ctx, "", id) {
-		if err != nil {
-			return 0, err
+	j, err := b.served.store.Job(ctx, "", id)
+	if err == nil && !j.State.Final() {
+		for e, failed := range b.served.store.Watch(ctx, "", id) {
+			j, err = e.Job, failed
 		}
-		j = e.Job
+	}
+	if err != nil {
+		return 0, err
 	}
 	if j.State != asr.JobDone {
 		return 0, fmt.Errorf("job %s is %s: %w", id, j.State, errors.New(cmp.Or(j.Reason, "it did not end")))

@@ -19,14 +19,19 @@ type serveCommand struct {
 // Help is shown by "glossa help serve".
 func (serveCommand) Help() string {
 	return `Serves until it is told to end by an interrupt or SIGTERM. It then refuses new work, ends live sessions with their last text,
-finishes requests, and exits; a second signal ends it at once.
+finishes requests and jobs, gives back what jobs do not end within --drain-timeout, and exits; a second signal ends it at once.
+
+Jobs are kept in nats/ of --data by a broker in this process, which --nats-listen lets workers on other machines reach, or by NATS
+servers that --nats-url names. One process uses such a folder at a time.
 ` + settingsHelp + `
 
 Examples:
 
     glossa serve
     glossa serve --http 0.0.0.0:8443 --tls-cert cert.pem --tls-key key.pem --api-keys keys
-    glossa serve --model small --adapters adapters --watch-adapters`
+    glossa serve --model small --adapters adapters --watch-adapters
+    glossa serve --workers 0 --nats-listen 0.0.0.0:4222 --nats-token SECRET
+    glossa serve --nats-url nats://nats-1:4222,nats://nats-2:4222,nats://nats-3:4222`
 }
 
 // Run serves until ctx is done.

@@ -177,10 +177,15 @@ func (r *submitRun) wait(ctx context.Context, i int) {
 // follow returns the job of a file when it is done. The error is why it will not be.
 func (r *submitRun) follow(ctx context.Context, i int) (j asr.Job, err error) {
 	j = r.submitted[i]
+	id := j.ID
 	r.progress.update(i, j)
 	if !j.State.Final() {
-		err = r.patiently(ctx, func() error {
-			for e, err := range r.client.watch(ctx, j.ID) {
+		err = r.patiently(ctx, func() (err error) {
+			// By now it may be done, which takes less to ask than to watch.
+			if j, err = r.client.job(ctx, id); err != nil || j.State.Final() {
+				return err
+			}
+			for e, err := range r.client.watch(ctx, id) {
 				if err != nil {
 					return err
 				}
