@@ -1,0 +1,111 @@
+package simulate
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"glossa/asr"
+)
+
+// Options say what is simulated.
+type Options struct {
+	Model   *Model
+	Workers int
+
+	// SchedulerOptions are those of every worker's engine.
+	asr.SchedulerOptions
+
+	// Slots is the number of jobs that are not live that a worker has at a time. The default value is 0: MaxWindows. LiveSlots is the
+	// number of live ones beyond them. The default value is 0: LiveWindows.
+	Slots, LiveSlots int
+
+	// Beams is the number of beams at temperature 0. The default value is 0: greedy search.
+	Beams int
+
+	// AdapterMemory bounds the memory of a worker's adapters in bytes, but for those that its jobs need. The default value is 0: there
+	// is no bound.
+	AdapterMemory int64
+
+	// Broker is what it takes for a job to come from the queue to a worker, and as much again for its result to be stored. The default
+	// value is 0.
+	Broker time.Duration
+
+	// MTBF is the mean time after which a worker is lost, with what it was at. The default value is 0: none is. Restart is the time
+	// until it is back, by default 30 s.
+	MTBF, Restart time.Duration
+
+	// Lease is the time after which a lost job is delivered again, by default 30 s, and MaxDeliver after how many deliveries it is given
+	// up, by default 5.
+	Lease      time.Duration
+	MaxDeliver int
+
+	// Seed begins the random numbers.
+	Seed uint64
+
+	// Progress is told now and then up to which arrival a simulation has come. The default value is nil: nobody is.
+	Progress func(at time.Duration, arrived int64)
+}
+
+// ErrOptions is wrapped by every error about options.
+var ErrOptions = errors.New("simulate: bad options")
+
+const (
+	defaultLease      = 30 * time.Second
+	defaultRestart    = 30 * time.Second
+	defaultMaxDeliver = 5
+	maxWorkers        = 1 << 20
+	maxBeams          = 64
+)
+
+func (o Options) withDefaults() Options {
+	o.SchedulerOptions = asr.NewScheduler(o.SchedulerOptions).Options()
+	or := func(x *int, value int) {
+		if *x == 0 {
+			*x = value
+		}
+	}
+	or(&o.Slots, o.MaxWindows)
+	or(&o.LiveSlots, o.LiveWindows)
+	or(&o.MaxDeliver, defaultMaxDeliver)
+	if o.Lease == 0 {
+		o.Lease = defaultLease
+	}
+	if o.Restart == 0 {
+		o.Restart = defaultRestart
+	}
+	return o
+}
+
+// Check reports what is wrong with options. The error wraps ErrOptions, or ErrCosts for the model.
+func (o Options) Check() error {
+	if o.Model == nil {
+		return fmt.Errorf("%w: no model", ErrOptions)
+	}
+	if err := o.Model.check(); err != nil {
+		return fmt.Errorf("%w: model %q: %w", ErrCosts, o.Model.Name, err)
+	}
+	for _, f := range []struct {
+		name            string
+		value, min, max int
+	}{
+		{"workers", o.Workers, 1, maxWorkers}, {"windows decoded together", o.MaxWindows, 0, maxRows / maxBeams}, {"slots", o.Slots, 0, 1 << 20},
+		{"live slots", o.LiveSlots, 0, 1 << 20}, {"live windows", o.LiveWindows, 0, maxRows / maxBeams}, {"beams", o.Beams, 0, maxBeams}, {"deliveries", o.MaxDeliver, 0, 1 << 20},
+	} {
+		if f.value < f.min || f.value > f.max {
+			return fmt.Errorf("%w: %d %s, not %d to %d", ErrOptions, f.value, f.name, f.min, f.max)
+		}
+	}
+	for name, d := range map[string]time.Duration{"broker": o.Broker, "MTBF": o.MTBF, "restart": o.Restart, "lease": o.Lease} {
+		if d < 0 || d.Seconds() > maxAt {
+			return fmt.Errorf("%w: %s of %v", ErrOptions, name, d)
+		}
+	}
+	if o.AdapterMemory < 0 {
+		return fmt.Errorf("%w: %d bytes of adapters", ErrOptions, o.AdapterMemory)
+	}
+	return nil
+}
+
+// hypotheses returns the greatest number of a window's.
+func (o *Options) hypotheses() int { return max(1, o.Beams) }

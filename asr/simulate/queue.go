@@ -1,0 +1,109 @@
+package simulate
+
+import "time"
+
+// fifo is a queue in the memory of what it held at most.
+type fifo[T any] struct {
+	items []T
+	head  int
+}
+
+func (q *fifo[T]) len() int { return len(q.items) - q.head }
+
+func (q *fifo[T]) push(x T) {
+	if q.head > len(q.items)/2 && q.head > 64 {
+		n := copy(q.items, q.items[q.head:])
+		clear(q.items[n:])
+		q.items, q.head = q.items[:n], 0
+	}
+	q.items = append(q.items, x)
+}
+
+func (q *fifo[T]) first() T { return q.items[q.head] }
+
+func (q *fifo[T]) pop() T {
+	x := q.items[q.head]
+	var none T
+	q.items[q.head] = none
+	q.head++
+	return x
+}
+
+// jobQueue are jobs in the order in which they came, or came again.
+type jobQueue struct{ fifo[*job] }
+
+// dispatcher is the work queue that workers share: jobs by priority, and the workers that ask for some, in turn. The first line of
+// workers is of those that have room for any, the second of those that have room for live jobs.
+type dispatcher struct {
+	jobs  [3]jobQueue // in the order of priorities
+	lines [2]fifo[*worker]
+}
+
+// rank returns the index of the job's priority.
+func (j *job) rank() int {
+	for i, p := range priorities {
+		if p == j.priority {
+			return i
+		}
+	}
+	return 0
+}
+
+// line returns the line of those that may take jobs of a priority.
+func line(priority int) int {
+	if priority == 0 {
+		return 1
+	}
+	return 0
+}
+
+// ask puts a worker into the lines that it has room for.
+func (d *dispatcher) ask(w *worker) {
+	for i := range d.lines {
+		if !w.waiting[i] && w.room(i == 1) {
+			w.waiting[i] = true
+			d.lines[i].push(w)
+		}
+	}
+}
+
+// next takes the worker out of its line whose turn it is to take a job of a priority, nil where none has room.
+func (d *dispatcher) next(priority int) *worker {
+	i := line(priority)
+	for l := &d.lines[i]; l.len() > 0; {
+		w := l.pop()
+		w.waiting[i] = false
+		if w.room(i == 1) {
+			return w
+		}
+	}
+	return nil
+}
+
+// offer gives a job to the worker whose turn it is, or lets it wait.
+func (s *simulation) offer(now time.Duration, j *job) {
+	i := j.rank()
+	var w *worker
+	if s.queue.jobs[i].len() == 0 {
+		w = s.queue.next(i)
+	}
+	if w == nil {
+		s.queue.jobs[i].push(j)
+		return
+	}
+	w.advance(now)
+	w.take(now, j)
+	s.queue.ask(w)
+	w.proceed(now)
+	s.agenda.update(w)
+}
+
+// pull gives a worker the jobs that it has room for, the highest priority first, and lets it ask for more. It must be at work.
+func (s *simulation) pull(now time.Duration, w *worker) {
+	for i := range s.queue.jobs {
+		for q := &s.queue.jobs[i]; q.len() > 0 && w.room(i == 0); {
+			w.take(now, q.pop())
+		}
+	}
+	s.queue.ask(w)
+}
