@@ -35,6 +35,7 @@ type Panel struct {
 	X, Y    string // names of the axes with their units
 	Percent bool   // values of y are fractions, and shown in per cent
 	LogX    bool   // the x axis is logarithmic, with a tick at each value of a series; not where one is 0 or less
+	LogY    bool   // the y axis is logarithmic; not where a value is 0 or less
 	Zero    bool   // the y axis begins at 0
 	Dodge   bool   // series of one place are drawn a little beside each other, so that their error bars are seen
 	Series  []Series

@@ -99,6 +99,7 @@ func TestPanelsOfFewPoints(t *testing.T) {
 	one := []Series{{Name: "one", X: []float64{2}, Y: []float64{0.5}, Error: []float64{0}, Style: Marked}}
 	for _, p := range []Panel{
 		{LogX: true}, {}, {LogX: true, Dodge: true, Percent: true, Series: one}, {Series: one}, {LogX: true, Series: []Series{{X: []float64{0, 1}, Y: []float64{0, 0}}}},
+		{LogY: true, Series: one}, {LogY: true, Series: []Series{{X: []float64{0, 1}, Y: []float64{0, 3}}}},
 	} {
 		f := Figure{Panels: []Panel{p, {Series: one}}}
 		if _, err := f.SVG(Light()); err != nil {
@@ -139,6 +140,23 @@ func TestRangesEndAtTicks(t *testing.T) {
 	} {
 		if from, to := (ticks{}).round(c.from, c.to); math.Abs(from-c.wantFrom) > 1e-9 || math.Abs(to-c.wantTo) > 1e-9 {
 			t.Errorf("from %v to %v: %v to %v, want %v to %v", c.from, c.to, from, to, c.wantFrom, c.wantTo)
+		}
+	}
+}
+
+func TestDecades(t *testing.T) {
+	for _, c := range []struct {
+		from, to float64
+		want     string
+	}{
+		{0.3, 4, "0.2 0.5 1 2 5"}, {1, 1, "1 2"}, {0.01, 10, "0.01 0.1 1 10"}, {3, 999, "1 10 100 1000"}, {5e-6, 7e-6, "5e-06 1e-05"},
+	} {
+		var labels []string
+		for _, tick := range decades(c.from, c.to).Ticks(0, math.Inf(1)) {
+			labels = append(labels, tick.Label)
+		}
+		if got := strings.Join(labels, " "); got != c.want {
+			t.Errorf("from %v to %v: %s, want %s", c.from, c.to, got, c.want)
 		}
 	}
 }

@@ -172,6 +172,11 @@ func (p Panel) draw(c draw.Canvas, t Theme) {
 	yTicks := ticks{percent: p.Percent}
 	g.Y.Min, g.Y.Max = yTicks.round(spread(yMin, yMax))
 	g.Y.Tick.Marker = yTicks
+	if p.LogY && yMin > 0 {
+		all := decades(yMin, yMax)
+		g.Y.Scale, g.Y.Tick.Marker = plot.LogScale{}, all
+		g.Y.Min, g.Y.Max = all[0], all[len(all)-1]
+	}
 	g.Y.LineStyle.Width = 0
 	g.Draw(c)
 }

@@ -77,3 +77,25 @@ func (m marks) Ticks(from, to float64) (all []plot.Tick) {
 	}
 	return all
 }
+
+// decades returns marks at 1, 2 and 5 times powers of ten, or at these powers alone where they are many, from one at most from to one at
+// least to.
+func decades(from, to float64) marks {
+	const many = 100 // times from
+	factors := []float64{1, 2, 5}
+	if to/from > many {
+		factors = factors[:1]
+	}
+	var all marks
+	for power := math.Floor(math.Log10(from)); ; power++ {
+		for _, f := range factors {
+			v, _ := strconv.ParseFloat(strconv.FormatFloat(f*math.Pow(10, power), 'g', 3, 64), 64) // so that 0.3 is not 0.30000000000000004
+			if len(all) > 0 && v <= from {
+				all = all[:0]
+			}
+			if all = append(all, v); v >= to && len(all) > 1 {
+				return all
+			}
+		}
+	}
+}
