@@ -51,17 +51,27 @@ func (w *worker) begin(now time.Duration, p asr.Plan) {
 	for _, id := range p.Tasks {
 		d.tasks = append(d.tasks, w.tasks[id])
 	}
+	what, tasks := "", d.tasks
 	switch p.Kind {
+	case asr.Nothing:
+		return
 	case asr.ToEncode:
-		d.left = w.encode(now)
-		w.note(now, "encodes", d.tasks, d.left)
+		what, d.left = "encodes", w.encode(now)
+		if d.before == asr.ToDecode {
+			d.left += w.sim.prices.Turn.Encode
+		}
 	case asr.ToDecode:
-		d.left = w.step()
-		w.note(now, "steps", w.batch.tasks, d.left)
+		what, d.left = "steps", w.step()
+		if d.before == asr.ToEncode {
+			d.left += w.sim.prices.Turn.Step
+		}
+		tasks = w.batch.tasks
 	case asr.ToAlign:
-		d.left = w.sim.prices.Align.of(len(d.tasks))
-		w.note(now, "aligns", d.tasks, d.left)
+		what, d.left = "aligns", w.sim.prices.Align.of(len(d.tasks))
 	}
+	d.before = d.kind
+	d.left += w.sim.prices.wake(now - w.computed).Device
+	w.note(now, what, tasks, d.left)
 }
 
 // load begins to load a recording, or a window of its speech, and its adapter where that is known.
@@ -77,6 +87,9 @@ func (w *worker) load(now time.Duration, t *task) {
 	}
 	if !j.detect {
 		w.adapters.prefetch(w, j)
+	}
+	if len(w.loading.items) == 0 {
+		seconds += p.wake(now - max(w.computed, w.loaded)).Load
 	}
 	w.loading.add(seconds, t, 0)
 	if w.sim.transcript != nil {
@@ -137,7 +150,7 @@ func (w *worker) step() float64 {
 	prompt := 0
 	for _, t := range w.device.tasks {
 		if t.steps == nil {
-			t.steps = slices.Clone(w.sim.speaker.window(t.job.index, t.window, float64(t.size(p))/framesPerSecond))
+			t.steps = slices.Clone(w.sim.speaker.window(t.job.index, t.window, t.job.language, float64(t.size(p))/framesPerSecond))
 		}
 		t.left, t.rows, t.fed = t.steps[t.attempt], 1, false
 		prompt += t.prompt(p)

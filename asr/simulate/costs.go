@@ -50,9 +50,11 @@ type Model struct {
 	RowFrame    float64    `json:"row_frame_seconds"`       // of each row in a step, for each frame that its window has more
 	Enter       float64    `json:"enter_seconds"`           // of each window that enters at a step: what it begins with
 	PromptToken float64    `json:"prompt_token_seconds"`    // of each token of text before it that it is fed then
+	Turn        Turn       `json:"turn"`                    // what it costs that encoder and decoder take turns
 	WindowDone  float64    `json:"window_done_seconds"`     // of each decoded window, between the steps
 	Loading     Loading    `json:"load"`                    // of a recording
-	Beside      Beside     `json:"beside"`                  // what device and loading do to each other
+	Beside      []Beside   `json:"beside,omitempty"`        // what device and loading do to each other, by ascending Loads
+	Wake        []Wake     `json:"wake,omitempty"`          // what a rest costs, by ascending Rest
 	Adapters    *Adapters  `json:"adapters,omitempty"`      // nil: none
 	Text        Text       `json:"text"`                    // how much there is to decode
 	Measured    string     `json:"measured_with,omitempty"` // the command
@@ -63,6 +65,12 @@ type EncodeCost struct {
 	Frames  int     `json:"frames"`
 	Seconds float64 `json:"seconds"` // of one window alone
 	More    float64 `json:"more"`    // of each further window in the batch
+}
+
+// Turn is how much more an encoder batch takes behind a step, and a step behind an encoder batch: the weights are not in the caches.
+type Turn struct {
+	Encode float64 `json:"encode"`
+	Step   float64 `json:"step"`
 }
 
 // Call is what something takes for a batch of windows: Seconds, and More for each window but the first.
@@ -95,11 +103,21 @@ type Loading struct {
 	Speech  float64 `json:"speech_per_second"` // and finding the speech in it, where that is asked for
 }
 
-// Beside is how many times longer things take beside each other: the device while one recording is loaded, and loading one while the
-// device computes. 0 stands for 1.
+// Beside is how many times longer things take while so many recordings are loaded at a time, than where one thing alone is done. What is
+// not measured is 0 and stands for 1, and for Others for as much as there are fewer processors than recordings.
 type Beside struct {
-	Device  float64 `json:"device"`
-	Loading float64 `json:"load"`
+	Loads   int     `json:"loads"`
+	Device  float64 `json:"device"` // what the device does
+	Loading float64 `json:"load"`   // loading one, while the device computes
+	Others  float64 `json:"others"` // loading one, while it does not
+}
+
+// Wake is how much more the first thing takes behind a rest of the machine, in seconds: loading a recording, and what the device does for
+// its first window.
+type Wake struct {
+	Rest   float64 `json:"rest"`
+	Load   float64 `json:"load"`
+	Device float64 `json:"device"`
 }
 
 // Adapters are those of a model.
@@ -125,8 +143,9 @@ type Text struct {
 
 // Spoken is a window that was decoded: how long its sound was, and the steps of each attempt at it.
 type Spoken struct {
-	Seconds float64 `json:"seconds"`
-	Steps   []int   `json:"steps"`
+	Seconds  float64 `json:"seconds"`
+	Language string  `json:"language,omitempty"`
+	Steps    []int   `json:"steps"`
 }
 
 // ReadCosts reads costs from JSON. The errors of what it says wrap ErrCosts.
@@ -202,16 +221,11 @@ func (m *Model) check() error {
 	if err := checkTimes(map[string]float64{
 		"encode_adapted": m.Adapted, "detect": m.Detect.Seconds + m.Detect.More, "project": m.Project.Seconds + m.Project.More,
 		"align": m.Align.Seconds + m.Align.More, "step_frames": m.StepFrames, "row_frame_seconds": m.RowFrame,
-		"enter_seconds": m.Enter, "prompt_token_seconds": m.PromptToken, "window_done_seconds": m.WindowDone, "load.seconds": m.Loading.Seconds,
+		"enter_seconds": m.Enter, "prompt_token_seconds": m.PromptToken, "window_done_seconds": m.WindowDone, "turn": m.Turn.Encode + m.Turn.Step, "load.seconds": m.Loading.Seconds,
 		"load.decode_per_second": m.Loading.Decode, "load.mel_per_second": m.Loading.Mel, "load.speech_per_second": m.Loading.Speech,
 		"text.tokens_per_second": m.Text.TokensPerSecond, "text.spread": m.Text.Spread, "text.again": m.Text.Again,
 	}); err != nil {
 		return err
-	}
-	for name, times := range map[string]float64{"beside.device": m.Beside.Device, "beside.load": m.Beside.Loading} {
-		if times != 0 && !(times >= 1 && times <= maxRows) {
-			return fmt.Errorf("%s is %v, not 1 or more", name, times)
-		}
 	}
 	if err := m.checkPoints(); err != nil {
 		return err
@@ -250,6 +264,28 @@ func (m *Model) checkPoints() error {
 	}
 	if !base {
 		return errors.New("step: no point without adapters")
+	}
+	return m.checkMachine()
+}
+
+// checkMachine reports what is wrong with what was measured of the machine.
+func (m *Model) checkMachine() error {
+	loads, rest := 0, 0.0
+	for _, b := range m.Beside {
+		ok := b.Loads > loads && b.Loads <= maxRows
+		for _, times := range []float64{b.Device, b.Loading, b.Others} {
+			ok = ok && (times == 0 || times >= 1 && times <= maxRows)
+		}
+		if !ok {
+			return fmt.Errorf("beside: %+v behind %d loads", b, loads)
+		}
+		loads = b.Loads
+	}
+	for _, w := range m.Wake {
+		if !(w.Rest > rest) || checkTimes(map[string]float64{"": w.Rest, "load": w.Load, "device": w.Device}) != nil {
+			return fmt.Errorf("wake: %+v behind a rest of %v s", w, rest)
+		}
+		rest = w.Rest
 	}
 	return nil
 }

@@ -248,7 +248,7 @@ func (g *generator) arrival(at float64) Arrival {
 	a := Arrival{At: at, Speech: g.Speech, Words: g.Words, Model: g.Model}
 	language := draw(g.what, g.languages)
 	a.Language = g.Names[language]
-	if language < g.Base {
+	if a.Adapter = a.Language; language < g.Base {
 		a.Adapter = asr.None
 	}
 	a.Priority = priorities[draw(g.what, g.priorities)]

@@ -13,6 +13,7 @@ type job struct {
 	came     time.Duration
 	seconds  float64
 	priority asr.Priority
+	language string
 	adapter  int32 // number of its adapter, 0 the base model
 	detect   bool  // its language is not known yet
 	speech   bool

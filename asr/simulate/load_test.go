@@ -182,3 +182,21 @@ func TestSearchFindsTheSmallestNumber(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestSlowerMachineTakesLonger checks that on a machine of half the speed everything takes twice as long, if it comes half as often.
+func TestSlowerMachineTakesLonger(t *testing.T) {
+	for _, name := range []string{"round", "whole"} {
+		m := costs(t, name)
+		m.Wake = []Wake{{0.1, 0.01, 0.02}, {100, 0.01, 0.02}}
+		m.Turn = Turn{0.001, 0.002}
+		l := mixed(3)
+		l.Duration = 2 * time.Minute
+		fast := simulate(t, Options{Model: m, Workers: 8}, Faster(l.Arrivals(), 1))
+		m.Wake[0].Rest, m.Wake[1].Rest = 0.2, 200 // as rests take twice as long too
+		slow := simulate(t, Options{Model: m.Slower(2), Workers: 8}, Faster(l.Arrivals(), 0.5))
+		// Deadlines are those of the clock, and change the order of recordings a little.
+		if got := slow.Of(All).Total.Mean / fast.Of(All).Total.Mean; math.Abs(got-2) > 0.02 {
+			t.Errorf("%s: %v times as long", name, got)
+		}
+	}
+}

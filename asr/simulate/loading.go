@@ -48,28 +48,16 @@ func (l *loading) take() (t *task, adapter int32, ok bool) {
 	return i.task, i.adapter, true
 }
 
-// deviceRate returns how much of its speed the device has beside what is loaded: each that is loaded takes as much as one does.
-func (w *worker) deviceRate() float64 {
-	n := len(w.loading.items)
-	if n == 0 || w.sim.prices.Beside.Device <= 1 {
-		return 1
-	}
-	return 1 / (1 + (w.sim.prices.Beside.Device-1)*float64(n))
-}
+// deviceRate returns how much of its speed the device has beside what is loaded.
+func (w *worker) deviceRate() float64 { return 1 / w.sim.prices.beside(len(w.loading.items)).Device }
 
-// loadRate returns how much of its speed each loading has: a processor, unless there are more than processors, and beside the device
-// the processors that this leaves, yet a fair share at least.
+// loadRate returns how much of its speed each loading has.
 func (w *worker) loadRate(busy bool) float64 {
-	p := w.sim.prices
-	n, cores, threads := float64(len(w.loading.items)), float64(p.Cores), float64(p.Threads)
-	if n == 0 {
-		return 1
+	b := w.sim.prices.beside(len(w.loading.items))
+	if busy {
+		return 1 / b.Loading
 	}
-	if !busy {
-		return min(1, cores/n)
-	}
-	left := max((cores-threads*w.deviceRate())/n, cores/(threads+n))
-	return min(1, 1/max(1, p.Beside.Loading), left)
+	return 1 / b.Others
 }
 
 // residents are the adapters in a worker's memory.

@@ -17,7 +17,7 @@ type Options struct {
 	asr.SchedulerOptions
 
 	// Slots is the number of jobs that are not live that a worker has at a time. The default value is 0: MaxWindows. LiveSlots is the
-	// number of live ones beyond them. The default value is 0: LiveWindows.
+	// number of live ones beside them. The default value is 0: a quarter of Slots, at least one.
 	Slots, LiveSlots int
 
 	// Beams is the number of beams at temperature 0. The default value is 0: greedy search.
@@ -43,8 +43,9 @@ type Options struct {
 	// Seed begins the random numbers.
 	Seed uint64
 
-	// Progress is told now and then up to which arrival a simulation has come. The default value is nil: nobody is.
-	Progress func(at time.Duration, arrived int64)
+	// Progress is told now and then how far the simulation of a number of workers has come: the time in it, and the recordings. The
+	// default value is nil: nobody is.
+	Progress func(workers int, at time.Duration, arrived int64)
 }
 
 // ErrOptions is wrapped by every error about options.
@@ -66,7 +67,7 @@ func (o Options) withDefaults() Options {
 		}
 	}
 	or(&o.Slots, o.MaxWindows)
-	or(&o.LiveSlots, o.LiveWindows)
+	or(&o.LiveSlots, max(1, o.Slots/4))
 	or(&o.MaxDeliver, defaultMaxDeliver)
 	if o.Lease == 0 {
 		o.Lease = defaultLease

@@ -3,6 +3,7 @@ package simulate
 import (
 	"cmp"
 	"slices"
+	"time"
 )
 
 // prices are the costs of a model as a worker of a simulation looks them up.
@@ -10,6 +11,7 @@ type prices struct {
 	*Model
 	step  []stepCurve // by ascending rows
 	table [][]float64 // of steps, by rows and adapters, as far as they were asked for
+	slow  []Beside    // by loads, likewise
 }
 
 // stepCurve are the costs of steps of a number of rows, by ascending number of adapters.
@@ -160,3 +162,43 @@ func (p *prices) hasAdapter(language string) bool {
 
 // bytes returns the memory of a window with so many hypotheses.
 func (p *prices) bytes(hypotheses int) int { return p.WindowBytes + hypotheses*p.HypothesisBytes }
+
+// beside returns how many times longer things take while so many recordings are loaded. Beyond what was measured it is as many times
+// as long as there are more.
+func (p *prices) beside(loads int) Beside {
+	for n := len(p.slow); n <= loads; n++ {
+		p.slow = append(p.slow, p.besideOf(n))
+	}
+	return p.slow[loads]
+}
+
+func (p *prices) besideOf(loads int) Beside {
+	before := Beside{0, 1, 1, 1}
+	for _, b := range p.Beside {
+		b = Beside{b.Loads, max(1, b.Device), max(1, b.Loading), max(1, b.Others)}
+		if b.Loads >= loads {
+			x, x0, x1 := float64(loads), float64(before.Loads), float64(b.Loads)
+			return Beside{
+				loads, between(x, x0, before.Device, x1, b.Device), between(x, x0, before.Loading, x1, b.Loading), between(x, x0, before.Others, x1, b.Others),
+			}
+		}
+		before = b
+	}
+	if before.Loads == 0 {
+		return Beside{loads, 1, 1, max(1, float64(loads)/float64(p.Cores))}
+	}
+	more := float64(loads) / float64(before.Loads)
+	return Beside{loads, before.Device * more, before.Loading * more, before.Others * more}
+}
+
+// wake returns how much more the first thing takes behind a rest.
+func (p *prices) wake(rest time.Duration) Wake {
+	before := Wake{}
+	for _, w := range p.Wake {
+		if x := rest.Seconds(); w.Rest >= x {
+			return Wake{x, between(x, before.Rest, before.Load, w.Rest, w.Load), between(x, before.Rest, before.Device, w.Rest, w.Device)}
+		}
+		before = w
+	}
+	return before
+}

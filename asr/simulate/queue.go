@@ -33,7 +33,7 @@ func (q *fifo[T]) pop() T {
 type jobQueue struct{ fifo[*job] }
 
 // dispatcher is the work queue that workers share: jobs by priority, and the workers that ask for some, in turn. The first line of
-// workers is of those that have room for any, the second of those that have room for live jobs.
+// workers is of those that have room for jobs that are not live, the second of those that have room for live ones.
 type dispatcher struct {
 	jobs  [3]jobQueue // in the order of priorities
 	lines [2]fifo[*worker]
@@ -60,7 +60,7 @@ func line(priority int) int {
 // ask puts a worker into the lines that it has room for.
 func (d *dispatcher) ask(w *worker) {
 	for i := range d.lines {
-		if !w.waiting[i] && w.room(i == 1) {
+		if !w.waiting[i] && w.room(i) {
 			w.waiting[i] = true
 			d.lines[i].push(w)
 		}
@@ -73,7 +73,7 @@ func (d *dispatcher) next(priority int) *worker {
 	for l := &d.lines[i]; l.len() > 0; {
 		w := l.pop()
 		w.waiting[i] = false
-		if w.room(i == 1) {
+		if w.room(i) {
 			return w
 		}
 	}
@@ -98,11 +98,23 @@ func (s *simulation) offer(now time.Duration, j *job) {
 	s.agenda.update(w)
 }
 
-// pull gives a worker the jobs that it has room for, the highest priority first, and lets it ask for more. It must be at work.
+// bulkShare is the number of normal jobs for each of bulk that a worker takes while both wait, as the workers of package jobs do.
+const bulkShare = 3
+
+// pull gives a worker the jobs that it has room for, and lets it ask for more. It must be at work.
 func (s *simulation) pull(now time.Duration, w *worker) {
-	for i := range s.queue.jobs {
-		for q := &s.queue.jobs[i]; q.len() > 0 && w.room(i == 0); {
-			w.take(now, q.pop())
+	live, normal, bulk := &s.queue.jobs[0], &s.queue.jobs[1], &s.queue.jobs[2]
+	for live.len() > 0 && w.room(1) {
+		w.take(now, live.pop())
+	}
+	for normal.len()+bulk.len() > 0 && w.room(0) {
+		if bulk.len() == 0 {
+			w.since = 0
+		}
+		if normal.len() == 0 || w.since >= bulkShare {
+			w.take(now, bulk.pop())
+		} else {
+			w.take(now, normal.pop())
 		}
 	}
 	s.queue.ask(w)

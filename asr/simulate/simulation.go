@@ -70,7 +70,7 @@ func (s *simulation) run(ctx context.Context, arrivals Arrivals) error {
 				return context.Cause(ctx)
 			}
 			if s.options.Progress != nil {
-				s.options.Progress(s.stats.now, s.stats.arrived)
+				s.options.Progress(s.options.Workers, s.stats.now, s.stats.arrived)
 			}
 			if s.hopeless() {
 				return nil
@@ -113,7 +113,7 @@ func (s *simulation) nextArrival(next func() (Arrival, error, bool), after float
 func (s *simulation) arrive(now time.Duration, a *Arrival) {
 	j := &job{
 		index: s.stats.arrived, came: now, seconds: a.Seconds, priority: a.Priority, detect: a.Detect, speech: a.Speech, words: a.Words,
-		adapter: s.adapterOf(a), deliveries: 1,
+		language: a.Language, adapter: s.adapterOf(a), deliveries: 1,
 	}
 	s.stats.arrive(j)
 	s.offer(now, j)

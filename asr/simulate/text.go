@@ -10,7 +10,8 @@ import (
 // speaker draws what windows hold. What a window of a recording holds depends on the seed and on it alone, not on who serves it.
 type speaker struct {
 	text    Text
-	limit   int // steps of an attempt
+	windows map[string][]Spoken // of each language, by ascending length; "" of all
+	limit   int                 // steps of an attempt
 	seed    uint64
 	source  *rand.PCG
 	random  *rand.Rand
@@ -27,8 +28,16 @@ const (
 
 func newSpeaker(m *Model, seed uint64) *speaker {
 	t := m.Text
-	t.Windows = slices.Clone(t.Windows)
-	slices.SortStableFunc(t.Windows, func(a, b Spoken) int { return cmp.Compare(a.Seconds, b.Seconds) })
+	windows := make(map[string][]Spoken)
+	for _, w := range t.Windows {
+		windows[""] = append(windows[""], w)
+		if w.Language != "" {
+			windows[w.Language] = append(windows[w.Language], w)
+		}
+	}
+	for _, ws := range windows {
+		slices.SortStableFunc(ws, func(a, b Spoken) int { return cmp.Compare(a.Seconds, b.Seconds) })
+	}
 	if t.TokensPerSecond == 0 {
 		t.TokensPerSecond = defaultTokensPerSecond
 	}
@@ -36,15 +45,15 @@ func newSpeaker(m *Model, seed uint64) *speaker {
 		t.Spread = defaultTokensSpread
 	}
 	source := rand.NewPCG(seed, 0)
-	return &speaker{text: t, limit: max(1, m.TextContext/2), seed: seed, source: source, random: rand.New(source)}
+	return &speaker{text: t, windows: windows, limit: max(1, m.TextContext/2), seed: seed, source: source, random: rand.New(source)}
 }
 
-// window returns the steps of each attempt at a window of so many seconds, until the next call.
-func (s *speaker) window(recording int64, window int, seconds float64) []int {
+// window returns the steps of each attempt at a window of so many seconds in a language, until the next call.
+func (s *speaker) window(recording int64, window int, language string, seconds float64) []int {
 	s.source.Seed(s.seed^uint64(recording)*0x9e3779b97f4a7c15, uint64(window))
 	s.attempt = s.attempt[:0]
 	if len(s.text.Windows) > 0 {
-		s.like(s.near(seconds), seconds)
+		s.like(s.near(language, seconds), seconds)
 		return s.attempt
 	}
 	rate := s.text.TokensPerSecond * math.Exp(s.text.Spread*(s.random.NormFloat64()-s.text.Spread/2))
@@ -61,9 +70,12 @@ func (s *speaker) steps(n float64) int { return min(max(1, int(math.Round(n))), 
 // likes is the number of windows, those nearest in length, that a window may be like.
 const likes = 16
 
-// near draws one of the windows whose lengths are nearest.
-func (s *speaker) near(seconds float64) Spoken {
-	ws := s.text.Windows
+// near draws one of the windows of a language whose lengths are nearest, of any language where few were decoded.
+func (s *speaker) near(language string, seconds float64) Spoken {
+	ws := s.windows[language]
+	if len(ws) < likes/2 {
+		ws = s.windows[""]
+	}
 	i, _ := slices.BinarySearchFunc(ws, seconds, func(w Spoken, t float64) int { return cmp.Compare(w.Seconds, t) })
 	from, to := i, i
 	for to-from < min(likes, len(ws)) {

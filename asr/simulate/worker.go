@@ -19,6 +19,8 @@ type worker struct {
 	tasks     map[asr.TaskID]*task
 	mail      []message
 	device    operation
+	computed  time.Duration // when the device last did something
+	loaded    time.Duration // when something was last loaded
 	loading   loading
 	adapters  residents
 	batch     batch
@@ -26,7 +28,8 @@ type worker struct {
 	outcomes  []asr.Outcome
 
 	jobs    []*job
-	others  int // of them, those that are not live
+	held    [2]int // of them, those that are not live and those that are
+	since   int    // normal jobs since one of bulk
 	turn    int64
 	waiting [2]bool // in the lines of those that ask for jobs
 	down    bool
@@ -51,10 +54,14 @@ type timer struct {
 
 // operation is what the device does.
 type operation struct {
-	kind  asr.Phase // asr.Nothing where it is idle
-	tasks []*task
-	left  float64 // seconds of the device alone
+	kind   asr.Phase // asr.Nothing where it is idle
+	tasks  []*task
+	left   float64   // seconds of the device alone
+	before asr.Phase // what it did last
 }
+
+// longRest is longer than any that costs more than one that is shorter.
+const longRest = time.Hour
 
 // never is a time that does not come.
 const never = time.Duration(math.MaxInt64)
@@ -70,7 +77,8 @@ func (w *worker) boot(now time.Duration) {
 	w.scheduler = asr.NewScheduler(w.sim.options.SchedulerOptions)
 	w.tasks = make(map[asr.TaskID]*task)
 	w.at, w.down, w.fails = now, false, never
-	w.device.kind, w.device.tasks = asr.Nothing, w.device.tasks[:0]
+	w.computed, w.loaded = now-longRest, now-longRest
+	w.device = operation{kind: asr.Nothing, before: asr.Nothing, tasks: w.device.tasks[:0]}
 	w.mail, w.timers, w.loading, w.batch = w.mail[:0], w.timers[:0], loading{}, batch{}
 	w.adapters = newResidents(w.sim)
 	if mean := w.sim.options.MTBF; mean > 0 {
@@ -136,9 +144,11 @@ func (w *worker) work(now time.Duration) {
 		w.sim.pull(now, w)
 	}
 	if w.device.kind != asr.Nothing && over(w.device.left) {
+		w.computed = now
 		w.finish(now)
 	}
 	for t, adapter, ok := w.loading.take(); ok; t, adapter, ok = w.loading.take() {
+		w.loaded = now
 		if t != nil {
 			w.mail = append(w.mail, message{loaded: t})
 			continue
@@ -163,8 +173,12 @@ func (w *worker) work(now time.Duration) {
 func (w *worker) take(now time.Duration, j *job) {
 	j.worker, j.number = w, len(w.jobs)
 	w.jobs = append(w.jobs, j)
-	if j.priority != asr.Live {
-		w.others++
+	w.held[line(j.rank())]++
+	switch j.priority {
+	case asr.Normal:
+		w.since++
+	case asr.Bulk:
+		w.since = 0
 	}
 	if delay := w.sim.options.Broker; delay > 0 {
 		w.timers = append(w.timers, timer{at: now + delay, job: j})
@@ -179,18 +193,13 @@ func (w *worker) drop(j *job) {
 	w.jobs[j.number], last.number = last, j.number
 	w.jobs = w.jobs[:len(w.jobs)-1]
 	j.worker = nil
-	if j.priority != asr.Live {
-		w.others--
-	}
+	w.held[line(j.rank())]--
 }
 
-// room reports whether a job could be taken: as the scheduler has places, live ones beyond those of others.
-func (w *worker) room(live bool) bool {
+// room reports whether a job of a line could be taken: live ones have slots of their own.
+func (w *worker) room(line int) bool {
 	o := &w.sim.options
-	if live {
-		return !w.down && len(w.jobs) < o.Slots+o.LiveSlots
-	}
-	return !w.down && w.others < o.Slots && len(w.jobs) < o.Slots+o.LiveSlots
+	return !w.down && w.held[line] < [2]int{o.Slots, o.LiveSlots}[line]
 }
 
 // fail loses the worker and what it was at; its jobs are delivered again when their leases end.
@@ -203,7 +212,7 @@ func (w *worker) fail(now time.Duration) {
 		j.worker, j.left = nil, 0
 		s.redeliver(now+s.options.Lease, j)
 	}
-	w.jobs, w.others = w.jobs[:0], 0
+	w.jobs, w.held = w.jobs[:0], [2]int{}
 	w.down, w.fails = true, now+s.options.Restart
 	w.timers, w.mail = w.timers[:0], w.mail[:0]
 	w.device.kind = asr.Nothing
@@ -230,7 +239,7 @@ func (w *worker) open(now time.Duration) {
 		case m.job != nil:
 			w.come(m.at, m.job)
 		case m.loaded != nil:
-			w.loaded(now, m.loaded)
+			w.read(now, m.loaded)
 		default:
 			w.apply(w.nextWindow(now, m.adapted))
 		}
@@ -278,8 +287,8 @@ func (w *worker) submit(at time.Duration, t *task, taken bool) bool {
 	return true
 }
 
-// loaded goes on with a task whose sound was loaded.
-func (w *worker) loaded(now time.Duration, t *task) {
+// read goes on with a task whose sound was loaded.
+func (w *worker) read(now time.Duration, t *task) {
 	if t.first && t.job.speech && !t.job.detect {
 		w.submitRest(now, t)
 	}
