@@ -13,9 +13,11 @@ import (
 
 // benchCommands are the things that glossa bench measures.
 type benchCommands struct {
-	Model benchCommand     `cmd:"" default:"withargs" help:"Measure the speed of a model of a given size on this machine."`
-	Live  benchLiveCommand `cmd:"" help:"Measure the latency of live sessions, by clients that speak in real time."`
-	Jobs  benchJobsCommand `cmd:"" help:"Measure what it costs that jobs are kept, and how full their batches are."`
+	Model benchCommand      `cmd:"" default:"withargs" help:"Measure the speed of a model of a given size on this machine."`
+	Live  benchLiveCommand  `cmd:"" help:"Measure the latency of live sessions, by clients that speak in real time."`
+	Jobs  benchJobsCommand  `cmd:"" help:"Measure what it costs that jobs are kept, and how full their batches are."`
+	Costs benchCostsCommand `cmd:"" help:"Measure what everything costs here, for glossa simulate."`
+	Load  benchLoadCommand  `cmd:"" help:"Put a load on the engine, and compare latencies with those that glossa simulate predicts."`
 }
 
 type benchLiveCommand struct {

@@ -36,12 +36,17 @@ const nanoName = "nano"
 
 // engine opens the model and its adapters.
 func (f *modelFlags) engine() (*asr.Engine, error) {
-	if f.Batch < 1 {
-		return nil, fmt.Errorf("--batch %d: at least 1 is needed", f.Batch)
-	}
 	b, err := f.backend()
 	if err != nil {
 		return nil, err
+	}
+	return f.engineOn(b)
+}
+
+// engineOn is engine on a backend.
+func (f *modelFlags) engineOn(b backend) (*asr.Engine, error) {
+	if f.Batch < 1 {
+		return nil, fmt.Errorf("--batch %d: at least 1 is needed", f.Batch)
 	}
 	dtype, err := chooseDType(b, f.DType)
 	if err != nil {

@@ -30,6 +30,7 @@ type commands struct {
 	Listen     listenCommand     `cmd:"" help:"Stream a sound file, or sound from the standard input, to a server and print its text live."`
 	Eval       evalCommand       `cmd:"" help:"Measure word and character error rates on a manifest."`
 	Bench      benchCommands     `cmd:"" help:"Measure the speed of models, and of live sessions, on this machine."`
+	Simulate   simulateCommand   `cmd:"" help:"Predict latencies, and how many workers a load needs, from measured costs."`
 	Train      trainCommand      `cmd:"" help:"Train a model, or an adapter over a frozen one."`
 	Experiment experimentCommand `cmd:"" help:"Compare kinds and ranks of adapters."`
 	Pull       pullCommand       `cmd:"" help:"Download models and adapters from the Hugging Face hub."`
