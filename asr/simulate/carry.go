@@ -70,8 +70,17 @@ func (w *worker) begin(now time.Duration, p asr.Plan) {
 		what, d.left = "aligns", w.sim.prices.Align.of(len(d.tasks))
 	}
 	d.before = d.kind
-	d.left += w.sim.prices.wake(now - w.computed).Device
+	d.left += w.waking(now)
 	w.note(now, what, tasks, d.left)
+}
+
+// waking returns how much longer the device takes because it has rested.
+func (w *worker) waking(now time.Duration) float64 {
+	wake := w.sim.prices.wake(now - w.computed)
+	if wake.Device == 0 || wake.Often < 1 && w.sim.random.Float64() >= wake.Often {
+		return 0
+	}
+	return wake.Device / wake.Often
 }
 
 // load begins to load a recording, or a window of its speech, and its adapter where that is known.

@@ -112,12 +112,13 @@ type Beside struct {
 	Others  float64 `json:"others"` // loading one, while it does not
 }
 
-// Wake is how much more the first thing takes behind a rest of the machine, in seconds: loading a recording, and what the device does for
-// its first window.
+// Wake is how much more the first thing takes behind a rest of the machine, in seconds, on average: loading a recording, and what the
+// device does for its first window. The latter is none most times, and much at others, as systems bring threads together when they tick.
 type Wake struct {
 	Rest   float64 `json:"rest"`
 	Load   float64 `json:"load"`
 	Device float64 `json:"device"`
+	Often  float64 `json:"often,omitempty"` // the share of times at which the device takes Device/Often more; 0 stands for 1
 }
 
 // Adapters are those of a model.
@@ -282,7 +283,7 @@ func (m *Model) checkMachine() error {
 		loads = b.Loads
 	}
 	for _, w := range m.Wake {
-		if !(w.Rest > rest) || checkTimes(map[string]float64{"": w.Rest, "load": w.Load, "device": w.Device}) != nil {
+		if !(w.Rest > rest) || !(w.Often >= 0 && w.Often <= 1) || w.Often > 0 && w.Often < 1e-6 || checkTimes(map[string]float64{"": w.Rest, "load": w.Load, "device": w.Device}) != nil {
 			return fmt.Errorf("wake: %+v behind a rest of %v s", w, rest)
 		}
 		rest = w.Rest

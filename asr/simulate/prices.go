@@ -193,12 +193,26 @@ func (p *prices) besideOf(loads int) Beside {
 
 // wake returns how much more the first thing takes behind a rest.
 func (p *prices) wake(rest time.Duration) Wake {
-	before := Wake{}
+	if rest == 0 || len(p.Wake) == 0 {
+		return Wake{}
+	}
+	before := Wake{Often: p.Wake[0].often()}
 	for _, w := range p.Wake {
 		if x := rest.Seconds(); w.Rest >= x {
-			return Wake{x, between(x, before.Rest, before.Load, w.Rest, w.Load), between(x, before.Rest, before.Device, w.Rest, w.Device)}
+			return Wake{
+				x, between(x, before.Rest, before.Load, w.Rest, w.Load), between(x, before.Rest, before.Device, w.Rest, w.Device),
+				between(x, before.Rest, before.Often, w.Rest, w.often()),
+			}
 		}
 		before = w
+		before.Often = w.often()
 	}
 	return before
+}
+
+func (w *Wake) often() float64 {
+	if w.Often == 0 {
+		return 1
+	}
+	return w.Often
 }

@@ -52,7 +52,7 @@ func simulate(t testing.TB, o Options, arrivals Arrivals) *Report {
 // TestOneRecordingTakesTheSumOfItsCosts checks one worker with one recording against a sum by hand.
 func TestOneRecordingTakesTheSumOfItsCosts(t *testing.T) {
 	const (
-		load   = 0.001 + 2*0.003 + 0.002
+		load   = 0.001 + 2*0.003 + 2*0.001
 		encode = 0.022 // between 12 and 102 ms
 		first  = 0.01 + 100*0.000001 + 0.002
 		step   = 0.01 + 100*0.000001
@@ -78,7 +78,7 @@ func TestOneRecordingTakesTheSumOfItsCosts(t *testing.T) {
 			if got := l.Total.Mean; math.Abs(got-c.want) > 1e-7 {
 				t.Errorf("%.9f s, want %.9f", got, c.want)
 			}
-			if wait := l.Waiting.Mean - 2*0 - c.o.Broker.Seconds(); math.Abs(wait-load) > 1e-7 {
+			if wait := l.Waiting.Mean - c.o.Broker.Seconds(); math.Abs(wait-load) > 1e-7 {
 				t.Errorf("waits %.9f s, want %.9f", wait, load)
 			}
 		})
@@ -96,7 +96,7 @@ func TestWaitingIsThatOfTheFormula(t *testing.T) {
 	o := Options{Model: m, Workers: 1, Slots: 1}
 	const service = 1.0
 	for _, rho := range []float64{0.3, 0.5, 0.7} {
-		l := Load{Rate: rho / service, Duration: 400_000 * time.Second, Durations: []float64{10}, Seed: 5}
+		l := Load{Rate: rho / service, Duration: 250_000 * time.Second, Durations: []float64{10}, Seed: 5}
 		r := simulate(t, o, l.Arrivals())
 		want := rho * service / (2 * (1 - rho))
 		got := r.Of(All).Waiting.Mean
@@ -142,7 +142,7 @@ func mixed(seed uint64) Load {
 // TestEveryArrivalLeavesOnce checks that recordings are neither lost nor served twice, whatever happens to workers, and that their mean
 // number is the rate times the mean time (Little 1961).
 func TestEveryArrivalLeavesOnce(t *testing.T) {
-	for seed := range uint64(12) {
+	for seed := range uint64(6) {
 		for name, o := range map[string]Options{
 			"plain":   {Workers: 12},
 			"few":     {Workers: 6, Slots: 4, AdapterMemory: 3000, Broker: 5 * time.Millisecond, Beams: 3},

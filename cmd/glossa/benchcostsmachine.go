@@ -148,9 +148,9 @@ func (m *costsBench) measureWake(sounds []costsSound) error {
 	if err != nil {
 		return err
 	}
-	var without [2]float64
+	var without restTimes
 	for i, rest := range append([]time.Duration{0}, rests...) {
-		var took [2]float64
+		var took restTimes
 		faster, err := m.besideProbes(func() (err error) {
 			took, err = m.behind(rest, sounds, cross, frames)
 			return err
@@ -158,23 +158,39 @@ func (m *costsBench) measureWake(sounds []costsSound) error {
 		if err != nil {
 			return err
 		}
-		took[0], took[1] = faster*took[0], faster*took[1]
-		if i == 0 {
+		if took.loading, took.computing = faster*took.loading, faster*took.computing; i == 0 {
 			without = took
 			continue
 		}
+		took.variance *= faster * faster
+		more := max(0, took.computing-without.computing)
 		m.out.Wake = append(m.out.Wake, simulate.Wake{
-			Rest: rest.Seconds(), Load: figures(max(0, took[0]-without[0])), Device: figures(max(0, took[1]-without[1])),
+			Rest: rest.Seconds(), Load: figures(max(0, took.loading-without.loading)), Device: figures(more), Often: figures(often(more, took.variance-without.variance)),
 		})
 	}
 	return nil
 }
 
+// often returns the probability of something that takes so much on average and otherwise nothing, of which the variance is known: with p
+// of s it is ps and p(1-p)s².
+func often(mean, variance float64) float64 {
+	if mean == 0 || variance <= 0 {
+		return 1
+	}
+	return mean * mean / (mean*mean + variance)
+}
+
+// restTimes are what things take behind a rest.
+type restTimes struct {
+	loading, computing float64
+	variance           float64 // of computing
+}
+
 // behind returns what loading a recording, and then encoding and decoding a window, take behind a rest.
-func (m *costsBench) behind(rest time.Duration, sounds []costsSound, cross []*whisper.CrossKV, frames int) (took [2]float64, err error) {
+func (m *costsBench) behind(rest time.Duration, sounds []costsSound, cross []*whisper.CrossKV, frames int) (took restTimes, err error) {
 	mels := m.windows(1, frames)
 	var loading, computing []time.Duration
-	for i, begin := 0, time.Now(); i < 1+len(sounds) && (i < 3 || time.Since(begin).Seconds() < m.flags.Seconds); i++ {
+	for i, begin := 0, time.Now(); i < 1+4*len(sounds) && (i < 3 || time.Since(begin).Seconds() < 2*m.flags.Seconds); i++ {
 		time.Sleep(rest)
 		start := time.Now()
 		if err := m.load(&sounds[i%len(sounds)]); err != nil {
@@ -191,5 +207,9 @@ func (m *costsBench) behind(rest time.Duration, sounds []costsSound, cross []*wh
 			loading, computing = append(loading, middle.Sub(start)), append(computing, time.Since(middle))
 		}
 	}
-	return [2]float64{meanOf(loading), meanOf(computing)}, nil
+	took.loading, took.computing = meanOf(loading), meanOf(computing)
+	for _, d := range computing {
+		took.variance += (d.Seconds() - took.computing) * (d.Seconds() - took.computing) / float64(len(computing))
+	}
+	return took, nil
 }

@@ -20,7 +20,8 @@ type benchLoadCommand struct {
 	Trace    string        `placeholder:"FILE" help:"A trace whose lines name files, instead; see glossa help simulate."`
 	Loads    []float64     `name:"load" default:"0.5,0.8" placeholder:"SHARE,…" help:"How much comes, of what the machine can do. (${default})"`
 	Rate     rate          `placeholder:"N/h" help:"How many come, such as 100000/h or 20/s, instead."`
-	Duration time.Duration `default:"15s" help:"How long they come. (${default})"`
+	Duration time.Duration `default:"5s" help:"How long they come. (${default})"`
+	Repeat   int           `default:"5" help:"How often each load comes, with other recordings; medians are printed, as shared machines stall now and then. (${default})"`
 	Pattern  string        `enum:"poisson,even,bursty" default:"poisson" help:"How they come. (${enum})"`
 	Mix      mix           `placeholder:"PRIORITY=SHARE,…" help:"Shares of live, normal and bulk. (all normal)"`
 	Detect   float64       `placeholder:"SHARE" help:"The share whose language the engine is not told. (0)"`
@@ -34,7 +35,8 @@ type benchLoadCommand struct {
 func (benchLoadCommand) Help() string {
 	return `Recordings come to an engine in this process at times of their own, whether those before are done or not, and the same arrivals
 are simulated from measured costs. What the machine can do is measured first, by as many recordings as the engine takes at a time. Times
-are in seconds: waiting until something of a recording is encoded, and all of it until its text is there.
+are in seconds: waiting until something of a recording is encoded, and all of it until its text is there. Machines that are shared change
+their speed: a second prediction is that for a machine so many times as slow that its device is as long busy as it was.
 
 Examples:
 
@@ -59,11 +61,12 @@ func (f *benchLoadCommand) Run(ctx context.Context, c *console) error {
 	defer b.engine.Close()
 	c.start(-1, progressbar.OptionSetDescription("load"), progressbar.OptionSpinnerType(14))
 	defer c.stop()
-	if err := b.run(ctx); err != nil {
-		return err
-	}
+	err = b.run(ctx)
 	c.stop()
-	return f.print(c, &b.report)
+	if len(b.report.Loads) > 0 { // those that were done before an error
+		err = errors.Join(f.print(c, &b.report), err)
+	}
+	return err
 }
 
 // check finds what is wrong with the flags before any work is done.
@@ -76,6 +79,8 @@ func (f *benchLoadCommand) check() error {
 	switch {
 	case f.Duration < time.Second || f.Duration > 24*time.Hour:
 		return fmt.Errorf("--duration %v: want 1s to 24h", f.Duration)
+	case f.Repeat < 1 || f.Repeat > 1000:
+		return fmt.Errorf("--repeat %d: want 1 to 1000", f.Repeat)
 	case !(f.Detect >= 0 && f.Detect <= 1):
 		return fmt.Errorf("--detect %g: want 0 to 1", f.Detect)
 	case f.Trace != "" && f.Data != "":

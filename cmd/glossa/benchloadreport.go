@@ -36,6 +36,8 @@ type loadResult struct {
 	// speed of shared machines changes from minute to minute.
 	Slower     float64     `json:"slower"`
 	AtItsSpeed loadOutcome `json:"predicted_at_its_speed"`
+
+	Runs []loadResult `json:"runs,omitempty"` // of which these are the medians
 }
 
 // loadOutcome is what a load came to.

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -102,21 +103,57 @@ func (b *loadBench) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return b.measure(ctx, loadResult{Name: filepath.Base(b.flags.Trace)}, as)
+		return b.repeat(ctx, loadResult{Name: filepath.Base(b.flags.Trace)}, func(uint64) []simulate.Arrival { return slices.Clone(as) })
 	}
 	if err := b.capacity(ctx); err != nil {
 		return err
 	}
+	at := func(r loadResult, rate float64) error {
+		return b.repeat(ctx, r, func(seed uint64) []simulate.Arrival { return b.arrivals(rate, seed) })
+	}
 	if b.flags.Rate > 0 {
-		return b.measure(ctx, loadResult{Name: b.flags.Rate.String()}, b.arrivals(float64(b.flags.Rate)))
+		return at(loadResult{Name: b.flags.Rate.String()}, float64(b.flags.Rate))
 	}
 	for _, share := range b.flags.Loads {
 		r := loadResult{Name: fmt.Sprintf("%.0f%%", 100*share), Load: share}
-		if err := b.measure(ctx, r, b.arrivals(share*b.report.Capacity.Measured)); err != nil {
+		if err := at(r, share*b.report.Capacity.Measured); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// repeat measures a load several times, and adds the medians to the report.
+func (b *loadBench) repeat(ctx context.Context, r loadResult, arrivals func(seed uint64) []simulate.Arrival) error {
+	var runs []loadResult
+	for i := range b.flags.Repeat {
+		run := r
+		if err := b.measure(ctx, &run, arrivals(b.flags.Seed+uint64(i))); err != nil {
+			return err
+		}
+		runs = append(runs, run)
+	}
+	b.report.Loads = append(b.report.Loads, medianLoad(runs))
+	return nil
+}
+
+// medianLoad returns the median of each figure of some runs.
+func medianLoad(runs []loadResult) loadResult {
+	values := make([]reflect.Value, len(runs))
+	for i, r := range runs {
+		values[i] = reflect.ValueOf(&r).Elem()
+	}
+	medianValue(values)
+	m := values[0].Interface().(loadResult)
+	m.Recordings, m.Measured.Refused, m.Predicted.Refused, m.AtItsSpeed.Refused = 0, 0, 0, 0
+	for _, r := range runs {
+		m.Recordings += r.Recordings
+		m.Measured.Refused += r.Measured.Refused
+		m.Predicted.Refused += r.Predicted.Refused
+		m.AtItsSpeed.Refused += r.AtItsSpeed.Refused
+	}
+	m.Runs = runs
+	return m
 }
 
 // readTrace reads a trace and the files that it names, relative to it.
@@ -151,10 +188,10 @@ func (b *loadBench) readTrace() (as []simulate.Arrival, err error) {
 }
 
 // arrivals returns recordings that come at a rate, so many a second.
-func (b *loadBench) arrivals(rate float64) (as []simulate.Arrival) {
+func (b *loadBench) arrivals(rate float64, seed uint64) (as []simulate.Arrival) {
 	f := b.flags
-	l := simulate.Load{Rate: rate, Duration: f.Duration, Pattern: simulate.Pattern(f.Pattern), Burst: 2 * time.Second, Mix: f.Mix, Detect: f.Detect, Seed: f.Seed}
-	rng := rand.New(rand.NewPCG(f.Seed, 4))
+	l := simulate.Load{Rate: rate, Duration: f.Duration, Pattern: simulate.Pattern(f.Pattern), Burst: 2 * time.Second, Mix: f.Mix, Detect: f.Detect, Seed: seed}
+	rng := rand.New(rand.NewPCG(seed, 4))
 	for a := range l.Arrivals() {
 		s := &b.sounds[rng.IntN(len(b.sounds))]
 		a.File, a.Language, a.Adapter, a.Seconds = s.name, s.language, "", s.seconds
@@ -169,7 +206,7 @@ const capacitySeconds = 4
 // capacity measures how many recordings a second the engine does when there are always more, and simulates that.
 func (b *loadBench) capacity(ctx context.Context) error {
 	b.console.advance(0, "what the machine can do")
-	as := b.arrivals(max(100, 200/b.flags.Duration.Seconds()))
+	as := b.arrivals(max(100, 200/b.flags.Duration.Seconds()), b.flags.Seed)
 	for i := range as {
 		as[i].At = 0
 	}
@@ -224,8 +261,8 @@ func slicesOf(as []simulate.Arrival) simulate.Arrivals {
 	}
 }
 
-// measure plays arrivals, simulates them, and adds both to the report.
-func (b *loadBench) measure(ctx context.Context, r loadResult, as []simulate.Arrival) error {
+// measure plays arrivals and simulates them.
+func (b *loadBench) measure(ctx context.Context, r *loadResult, as []simulate.Arrival) error {
 	if len(as) == 0 {
 		return errors.New("nothing comes: the rate is too low for the duration")
 	}
@@ -244,7 +281,6 @@ func (b *loadBench) measure(ctx context.Context, r loadResult, as []simulate.Arr
 		return err
 	}
 	r.AtItsSpeed = predicted(report)
-	b.report.Loads = append(b.report.Loads, r)
 	return nil
 }
 
