@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -54,6 +55,7 @@ type Server struct {
 
 	mu     sync.Mutex
 	ns     *server.Server // nil between two of them
+	conns  []*nats.Conn   // of Connect
 	addr   string
 	closed bool
 }
@@ -172,6 +174,9 @@ func (s *Server) Connect(name string) (*nats.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("broker: %w", err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conns = append(slices.DeleteFunc(s.conns, (*nats.Conn).IsClosed), nc)
 	return nc, nil
 }
 
@@ -192,7 +197,8 @@ func (s *Server) Addr() string {
 	return s.addr
 }
 
-// Restart ends the server and starts it again on the same folder and address. Connections come back by themselves.
+// Restart ends the server and starts it again on the same folder and address. Connections come back by themselves, and those of Connect lose
+// nothing that they are given afterwards: it waits until they know that the server is gone, and keep what they cannot send.
 func (s *Server) Restart(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -200,6 +206,13 @@ func (s *Server) Restart(ctx context.Context) error {
 		return ErrClosed
 	}
 	s.stop()
+	for slices.ContainsFunc(s.conns, (*nats.Conn).IsConnected) {
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 	return s.start(ctx)
 }
 

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
 )
 
 func TestOthersNeedTheSecret(t *testing.T) {
@@ -48,9 +50,12 @@ func TestOthersNeedTheSecret(t *testing.T) {
 			}
 			// A restart keeps the port, and the connection comes back.
 			addr := s.Addr()
+			back := make(chan struct{}, 1)
+			nc.SetReconnectHandler(func(*nats.Conn) { back <- struct{}{} })
 			if err := s.Restart(t.Context()); err != nil || s.Addr() != addr {
 				t.Fatal(s.Addr(), addr, err)
 			}
+			<-back
 			if n, err := stored(t.Context(), nc); n != 1 || err != nil {
 				t.Error(n, err)
 			}
