@@ -13,28 +13,79 @@ type Result struct {
 	Score   Score
 }
 
-// Row is a Result as it is reported. Rates are fractions.
-type Row struct {
-	Lang       string  `json:"lang"`
-	Adapter    *string `json:"adapter"` // nil, JSON's null, for the base model
-	Utterances int     `json:"utterances"`
-	Words      int     `json:"words"` // of the references
-	WER        float64 `json:"wer"`
-	CER        float64 `json:"cer"`
+// Numbers are those of a number of utterances as they are reported. Rates are fractions; a pointer is nil, JSON's null, where a number
+// is not known.
+type Numbers struct {
+	Utterances int `json:"utterances"`
+	Failed     int `json:"failed,omitempty"` // utterances without a hypothesis, which count in nothing else
+	Words      int `json:"words"`            // of the references
+
+	Hits          int `json:"hits"`
+	Substitutions int `json:"substitutions"`
+	Deletions     int `json:"deletions"`
+	Insertions    int `json:"insertions"`
+
+	WER float64 `json:"wer"`
+	CER float64 `json:"cer"`
+	MER float64 `json:"mer"`
+	WIL float64 `json:"wil"`
+	WIP float64 `json:"wip"`
+
+	WERInterval *[2]float64 `json:"wer_interval,omitempty"` // of Bootstrap.Confidence
+	CERInterval *[2]float64 `json:"cer_interval,omitempty"`
+
+	Sound   float64  `json:"sound_seconds,omitempty"`
+	Latency *Latency `json:"latency,omitempty"`
+	// InsertedPerMinute is what was heard where nothing is said: words inserted a minute of sound, over utterances with an empty reference.
+	InsertedPerMinute *float64 `json:"inserted_words_per_minute,omitempty"`
 }
 
-// Total is the sum over the languages of a Report. Rates are fractions.
-type Total struct {
-	Utterances int     `json:"utterances"`
-	Words      int     `json:"words"`
-	WER        float64 `json:"wer"`
-	CER        float64 `json:"cer"`
+// Latency are percentiles of the seconds from question to answer.
+type Latency struct {
+	P50 float64 `json:"p50"`
+	P95 float64 `json:"p95"`
+	P99 float64 `json:"p99"`
+}
+
+// Row is the numbers of one system on the utterances of one language.
+type Row struct {
+	Lang    string  `json:"lang"`
+	Adapter *string `json:"adapter"` // nil, JSON's null, for the base model
+	Numbers
+	// OverBase compares an adapter with the base model on the same utterances.
+	OverBase *Comparison `json:"over_base,omitempty"`
+}
+
+// Comparison is how a system differs from another on the same utterances.
+type Comparison struct {
+	Lang       string     `json:"lang"` // "" for all
+	Base       string     `json:"base"` // names the systems
+	System     string     `json:"system"`
+	Utterances int        `json:"utterances"`
+	WER        float64    `json:"wer_difference"` // of the base less that of the system: positive where the system is better
+	Interval   [2]float64 `json:"interval"`
+	// Improvement is the share of resamples in which the system is better (Bisani and Ney 2004).
+	Improvement float64 `json:"probability_of_improvement"`
+	// MAPSSWE is the two-sided p-value of the matched-pairs test of sentence segments (Gillick and Cox 1989; NIST's sc_stats -t mapsswe).
+	MAPSSWE *float64 `json:"mapsswe_p,omitempty"`
+}
+
+// Confusion is a pair of words that was taken for one another, or a word that was left out (Hyp "") or put in (Ref "").
+type Confusion struct {
+	Lang  string `json:"lang"`
+	Ref   string `json:"ref"`
+	Hyp   string `json:"hyp"`
+	Count int    `json:"count"`
 }
 
 // Report is the outcome of an evaluation.
 type Report struct {
-	Rows  []Row `json:"rows"`
-	Total Total `json:"total"`
+	Normaliser  string       `json:"normaliser,omitempty"` // name and version
+	Alignment   string       `json:"alignment,omitempty"`  // "levenshtein" or "sclite"
+	Rows        []Row        `json:"rows"`
+	Total       Numbers      `json:"total"`
+	Comparisons []Comparison `json:"comparisons,omitempty"`
+	Confusions  []Confusion  `json:"confusions,omitempty"`
 }
 
 // NewReport returns the report of results, its rows in their order.
@@ -49,7 +100,7 @@ func NewReport(results []Result) *Report {
 	report := &Report{Rows: make([]Row, 0, len(results))}
 	var sum Score
 	for i, r := range results {
-		row := Row{Lang: r.Lang, Utterances: r.Score.Utterances, Words: r.Score.Words.Reference(), WER: r.Score.WER(), CER: r.Score.CER()}
+		row := Row{Lang: r.Lang, Numbers: numbers(r.Score)}
 		if r.Adapter != "" {
 			row.Adapter = &r.Adapter
 		}
@@ -58,8 +109,18 @@ func NewReport(results []Result) *Report {
 			sum.Add(r.Score)
 		}
 	}
-	report.Total = Total{Utterances: sum.Utterances, Words: sum.Words.Reference(), WER: sum.WER(), CER: sum.CER()}
+	report.Total = numbers(sum)
 	return report
+}
+
+// numbers returns the numbers of a score.
+func numbers(s Score) Numbers {
+	w := s.Words
+	return Numbers{
+		Utterances: s.Utterances, Words: w.Reference(), WER: s.WER(), CER: s.CER(),
+		MER: w.MatchErrorRate(), WIL: w.InformationLost(), WIP: w.InformationPreserved(),
+		Hits: w.Hits, Substitutions: w.Substitutions, Deletions: w.Deletions, Insertions: w.Insertions,
+	}
 }
 
 // JSON returns the report as one indented object, {"rows": […], "total": {…}}, with a newline at its end.

@@ -29,10 +29,14 @@ func TestReportJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	const text = `{"rows": [
-		{"lang": "cs", "adapter": null, "utterances": 20, "words": 100, "wer": 0.65, "cer": 0.13043478260869565},
-		{"lang": "cs", "adapter": "cs|flora", "utterances": 20, "words": 100, "wer": 0.15, "cer": 0.017341040462427744},
-		{"lang": "en", "adapter": null, "utterances": 30, "words": 300, "wer": 0.05, "cer": 0.003436426116838488}],
-		"total": {"utterances": 50, "words": 400, "wer": 0.075, "cer": 0.006622516556291391}}`
+		{"lang": "cs", "adapter": null, "utterances": 20, "words": 100, "hits": 40, "substitutions": 60, "deletions": 0, "insertions": 5,
+			"wer": 0.65, "cer": 0.13043478260869565, "mer": 0.6190476190476191, "wil": 0.8476190476190476, "wip": 0.1523809523809524},
+		{"lang": "cs", "adapter": "cs|flora", "utterances": 20, "words": 100, "hits": 85, "substitutions": 15, "deletions": 0, "insertions": 0,
+			"wer": 0.15, "cer": 0.017341040462427744, "mer": 0.15, "wil": 0.27749999999999997, "wip": 0.7225},
+		{"lang": "en", "adapter": null, "utterances": 30, "words": 300, "hits": 290, "substitutions": 10, "deletions": 0, "insertions": 5,
+			"wer": 0.05, "cer": 0.003436426116838488, "mer": 0.04918032786885246, "wil": 0.08087431693989078, "wip": 0.9191256830601092}],
+		"total": {"utterances": 50, "words": 400, "hits": 375, "substitutions": 25, "deletions": 0, "insertions": 5,
+			"wer": 0.075, "cer": 0.006622516556291391, "mer": 0.07407407407407407, "wil": 0.13194444444444442, "wip": 0.8680555555555556}}`
 	if err := json.Unmarshal([]byte(text), &want); err != nil {
 		t.Fatal(err)
 	}
@@ -52,9 +56,9 @@ func TestReportOfNothing(t *testing.T) {
 	}
 	var got struct {
 		Rows  []Row
-		Total *Total
+		Total *Numbers
 	}
-	if err := json.Unmarshal(out, &got); err != nil || got.Rows == nil || got.Total == nil || *got.Total != (Total{}) {
+	if err := json.Unmarshal(out, &got); err != nil || got.Rows == nil || got.Total == nil || got.Total.WER != 0 || got.Total.Words != 0 {
 		t.Errorf("JSON = %s, %v, want an empty list and zeros", out, err)
 	}
 }

@@ -23,6 +23,25 @@ func (c Counts) ErrorRate() float64 {
 	return float64(c.Edits()) / float64(max(1, c.Reference()))
 }
 
+// MatchErrorRate returns (S + D + I) / (H + S + D + I), the share of an alignment's steps that are errors, in [0, 1]; 0 where there is no
+// step (Morris, Maier and Green 2004, equation 5).
+func (c Counts) MatchErrorRate() float64 {
+	return float64(c.Edits()) / float64(max(1, c.Hits+c.Edits()))
+}
+
+// InformationPreserved returns H/N1 · H/N2, of the lengths of the two texts: the approximation of the relative word information preserved
+// (Morris, Maier and Green 2004, equation 8). It is 1 where both texts are empty, 0 where one is.
+func (c Counts) InformationPreserved() float64 {
+	if c.Hits+c.Edits() == 0 {
+		return 1
+	}
+	h := float64(c.Hits)
+	return h / float64(max(1, c.Reference())) * h / float64(max(1, c.Hypothesis()))
+}
+
+// InformationLost returns 1 - InformationPreserved, the word information lost.
+func (c Counts) InformationLost() float64 { return 1 - c.InformationPreserved() }
+
 // Plus returns the sum of two counts. Its rate is that of both texts in one: long utterances weigh more than short ones, as in
 // every published word error rate; a mean of the utterances' rates is another quantity.
 func (c Counts) Plus(d Counts) Counts {

@@ -28,6 +28,8 @@ const arrows = `
 	audio                   ->
 	cmd/glossa              -> *
 	eval                    ->
+	eval/page               -> eval
+	eval/transcript         -> eval
 	flora                   -> whisper whisper/tensor whisper/safetensors whisper/torch whisper/pickle
 	flora/train             -> flora flora/train/chart audio eval whisper whisper/tensor whisper/safetensors
 	flora/train/chart       ->
