@@ -153,8 +153,9 @@ type Spoken struct {
 func ReadCosts(r io.Reader) (*Costs, error) {
 	var c Costs
 	d := json.NewDecoder(r)
+	d.DisallowUnknownFields()
 	if err := d.Decode(&c); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrCosts, err)
+		return nil, fmt.Errorf("%w: %w; is it a file of \"glossa bench costs\", of this version?", ErrCosts, err)
 	}
 	return &c, c.Check()
 }
@@ -162,7 +163,7 @@ func ReadCosts(r io.Reader) (*Costs, error) {
 // Check reports what is wrong with costs. The error wraps ErrCosts.
 func (c *Costs) Check() error {
 	if c.Version != version {
-		return fmt.Errorf("%w: glossa_costs is %d, not %d: is it a file of \"glossa bench costs\"?", ErrCosts, c.Version, version)
+		return fmt.Errorf("%w: glossa_costs is %d, not %d; is it a file of \"glossa bench costs\", of this version?", ErrCosts, c.Version, version)
 	}
 	if len(c.Models) == 0 {
 		return fmt.Errorf("%w: no models", ErrCosts)
@@ -192,8 +193,10 @@ func (c *Costs) Model(name string) (*Model, error) {
 		return found[0], nil
 	}
 	what := fmt.Sprintf("no model %q", name)
-	if len(found) > 1 {
-		what = fmt.Sprintf("%d models %q", len(found), name)
+	if name == "" {
+		what = "which model is not said"
+	} else if len(found) > 1 {
+		what = fmt.Sprintf("several models %q", name)
 	}
 	return nil, fmt.Errorf("%w: %s; there are: %s", ErrCosts, what, strings.Join(names, ", "))
 }

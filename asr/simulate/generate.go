@@ -74,6 +74,7 @@ const (
 	shortest       = 0.3 // seconds of a recording
 	day            = 24 * 3600.0
 	burstShare     = 0.5 // of the arrivals
+	maxLanguages   = 1 << 16
 )
 
 func (l Load) withDefaults() Load {
@@ -109,10 +110,13 @@ func (l Load) withDefaults() Load {
 
 // Check reports what is wrong with a load. The error wraps ErrLoad.
 func (l Load) Check() error {
-	l = l.withDefaults()
 	bad := func(format string, args ...any) error {
 		return fmt.Errorf("%w: %s", ErrLoad, fmt.Sprintf(format, args...))
 	}
+	if l.Languages < 0 || max(l.Languages, len(l.Names)) > maxLanguages {
+		return bad("%d languages, not in 1..%d", l.Languages, maxLanguages)
+	}
+	l = l.withDefaults()
 	total := 0.0
 	for p, share := range l.Mix {
 		if !(share >= 0) || math.IsInf(share, 1) {
@@ -133,8 +137,6 @@ func (l Load) Check() error {
 		return bad("a peak of %v times the rate of a day, not in 1..2", l.Peak)
 	case l.Burst < time.Millisecond:
 		return bad("bursts of %v", l.Burst)
-	case l.Languages < 0 || len(l.Names) > 1<<16:
-		return bad("%d languages", l.Languages)
 	case !(l.Zipf >= 0) || l.Zipf > 100:
 		return bad("a Zipf exponent of %v", l.Zipf)
 	case !(l.Detect >= 0 && l.Detect <= 1):

@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"glossa/asr"
@@ -15,7 +16,8 @@ type job struct {
 	priority asr.Priority
 	language string
 	adapter  int32 // number of its adapter, 0 the base model
-	detect   bool  // its language is not known yet
+	untold   bool  // nobody tells its language
+	detect   bool  // and it is not known yet
 	speech   bool
 	words    bool
 
@@ -33,6 +35,12 @@ type job struct {
 	left   int   // tasks that are not done
 	spread bool  // all windows of its speech are tasks
 	turn   int64 // among those that came to the engine
+}
+
+// lose forgets what its worker knew, but for the windows that were done.
+func (j *job) lose() {
+	j.worker, j.left = nil, 0
+	j.detect = j.untold && j.frame == 0 && !slices.Contains(j.done, true)
 }
 
 // frames returns the frames of the recording.

@@ -1,6 +1,9 @@
 package simulate
 
-import "time"
+import (
+	"sort"
+	"time"
+)
 
 // fifo is a queue in the memory of what it held at most.
 type fifo[T any] struct {
@@ -29,8 +32,38 @@ func (q *fifo[T]) pop() T {
 	return x
 }
 
-// jobQueue are jobs in the order in which they came, or came again.
-type jobQueue struct{ fifo[*job] }
+// jobQueue are the jobs of a priority that wait: those that come again first, as JetStream has it, and the others in the order in which
+// they came.
+type jobQueue struct{ again, first fifo[*job] }
+
+func (q *jobQueue) len() int { return q.again.len() + q.first.len() }
+
+func (q *jobQueue) push(j *job) {
+	if j.deliveries > 1 {
+		q.again.push(j)
+	} else {
+		q.first.push(j)
+	}
+}
+
+func (q *jobQueue) pop() *job {
+	if q.again.len() > 0 {
+		return q.again.pop()
+	}
+	return q.first.pop()
+}
+
+// overdue returns the number of jobs that came before a time.
+func (q *jobQueue) overdue(before time.Duration) int {
+	late := func(f *fifo[*job], i int) bool { return f.items[f.head+i].came < before }
+	n := sort.Search(q.first.len(), func(i int) bool { return !late(&q.first, i) })
+	for i := range q.again.len() {
+		if late(&q.again, i) {
+			n++
+		}
+	}
+	return n
+}
 
 // dispatcher is the work queue that workers share: jobs by priority, and the workers that ask for some, in turn. The first line of
 // workers is of those that have room for jobs that are not live, the second of those that have room for live ones.

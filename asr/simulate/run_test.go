@@ -225,3 +225,43 @@ func BenchmarkMillion(b *testing.B) {
 	}
 	b.ReportMetric(r.Elapsed*float64(b.N)/b.Elapsed().Seconds(), "simulated-s/s")
 }
+
+// TestJobsThatComeAgainGoFirst checks that a job whose worker was lost is delivered before those that wait, and that it is counted once
+// among those that are late, whatever stands around it.
+func TestJobsThatComeAgainGoFirst(t *testing.T) {
+	var q jobQueue
+	for i := range 5 {
+		q.push(&job{index: int64(i), came: time.Duration(100 + i), deliveries: 1})
+	}
+	q.push(&job{index: 9, came: 5, deliveries: 2})
+	if n := q.overdue(50); n != 1 {
+		t.Errorf("%d are late, want 1", n)
+	}
+	if n := q.overdue(102); n != 3 {
+		t.Errorf("%d are late, want 3", n)
+	}
+	if q.len() != 6 || q.pop().index != 9 || q.pop().index != 0 {
+		t.Error("not in order")
+	}
+}
+
+// TestLostRecordingGoesOn checks what a lost worker takes along: a language that was detected before any window was done, but none of
+// the windows that were.
+func TestLostRecordingGoesOn(t *testing.T) {
+	j := &job{untold: true, seconds: 25}
+	if j.lose(); !j.detect {
+		t.Error("its language is known without a window")
+	}
+	j.frame, j.detect = 1000, false
+	if j.lose(); j.detect {
+		t.Error("the language of its first window is forgotten")
+	}
+	// All windows are done, only the result was not stored: nothing is decoded again.
+	s := newSimulation(Options{Model: costs(t, "round"), Workers: 1}.withDefaults())
+	j = &job{seconds: 25, priority: asr.Normal, speech: true, done: []bool{true, true, true}, deliveries: 2}
+	s.stats.arrive(j)
+	s.offer(0, j)
+	if err := s.run(t.Context(), list()); err != nil || s.stats.windows != 0 || s.stats.served[1] != 1 || s.stats.encodes != 0 {
+		t.Errorf("%+v, %v", s.stats, err)
+	}
+}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sort"
-	"time"
 )
 
 // late counts the recordings of a target's priority that took too long: exactly, where histograms have buckets.
@@ -37,12 +35,6 @@ func (s *simulation) hopeless() bool {
 		}
 	}
 	return false
-}
-
-// overdue returns the number of jobs that came before a time. Those that were delivered again stand behind later ones, and may not be
-// counted.
-func (q *jobQueue) overdue(before time.Duration) int {
-	return sort.Search(q.len(), func(i int) bool { return q.items[q.head+i].came >= before })
 }
 
 // ErrUnreachable is the error of a target that no number of workers keeps.

@@ -112,7 +112,7 @@ func (s *simulation) nextArrival(next func() (Arrival, error, bool), after float
 // arrive lets a recording come.
 func (s *simulation) arrive(now time.Duration, a *Arrival) {
 	j := &job{
-		index: s.stats.arrived, came: now, seconds: a.Seconds, priority: a.Priority, detect: a.Detect, speech: a.Speech, words: a.Words,
+		index: s.stats.arrived, came: now, seconds: a.Seconds, priority: a.Priority, untold: a.Detect, detect: a.Detect, speech: a.Speech, words: a.Words,
 		language: a.Language, adapter: s.adapterOf(a), deliveries: 1,
 	}
 	s.stats.arrive(j)

@@ -209,7 +209,7 @@ func (w *worker) fail(now time.Duration) {
 	s.stats.failures++
 	slices.SortFunc(w.jobs, func(a, b *job) int { return int(a.index - b.index) })
 	for _, j := range w.jobs {
-		j.worker, j.left = nil, 0
+		j.lose()
 		s.redeliver(now+s.options.Lease, j)
 	}
 	w.jobs, w.held = w.jobs[:0], [2]int{}
@@ -262,6 +262,7 @@ func (w *worker) come(at time.Duration, j *job) {
 			j.done = make([]bool, windows)
 		}
 		j.left = 0
+		t.window, t.frame = windows-1, j.frames() // behind the last, where none is left
 		for i, done := range slices.Backward(j.done) {
 			if !done {
 				j.left++
@@ -269,6 +270,7 @@ func (w *worker) come(at time.Duration, j *job) {
 			}
 		}
 	}
+	j.left = max(1, j.left)
 	if !w.submit(at, t, false) {
 		w.adapters.unpin(j)
 		w.sim.refuse(at, j)

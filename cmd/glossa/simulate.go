@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"io/fs"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -77,7 +77,7 @@ type simulated struct {
 
 // Run simulates what the flags ask for and prints it.
 func (f *simulateCommand) Run(ctx context.Context, c *console) error {
-	s, err := f.plan()
+	s, err := f.plan(ctx)
 	if err != nil {
 		return err
 	}
@@ -89,12 +89,15 @@ func (f *simulateCommand) Run(ctx context.Context, c *console) error {
 	if err := s.run(ctx, c); err != nil {
 		return err
 	}
+	if err := s.print(c); err != nil {
+		return err
+	}
 	for _, name := range f.Plot {
 		if err := s.draw(name); err != nil {
 			return err
 		}
 	}
-	return s.print(c)
+	return nil
 }
 
 // simulationPlan is what is to be simulated, and what it came to.
@@ -114,27 +117,42 @@ type modelPlan struct {
 	found   int // the smallest number that keeps the targets, at the first load
 }
 
-// plan checks the flags and finds out which models there are.
-func (f *simulateCommand) plan() (*simulationPlan, error) {
+// check finds what is wrong with the flags before any work is done.
+func (f *simulateCommand) check() error {
 	for _, l := range f.Load {
-		if !(l > 0) || l > 1e6 {
-			return nil, fmt.Errorf("--load %g: more than 0 is needed", l)
+		if !(l >= 1e-3 && l <= 1e3) {
+			return fmt.Errorf("--load %g: want 0.001 to 1000", l)
 		}
 	}
 	for _, name := range f.Plot {
 		if !slices.Contains(plotFormats, filepath.Ext(name)) {
-			return nil, fmt.Errorf("--plot %s: its name must end with one of: %s", name, strings.Join(plotFormats, " "))
+			return fmt.Errorf("--plot %s: its name must end with one of: %s", name, strings.Join(plotFormats, " "))
 		}
 	}
-	if len(f.Workers) == 0 && len(f.Target) == 0 {
-		return nil, errors.New("--workers or --target is needed: how many there are, or what they have to keep")
+	switch {
+	case len(f.Workers) == 0 && len(f.Target) == 0:
+		return errors.New("--workers or --target is needed: how many there are, or what they have to keep")
+	case f.Worker.Batch < 1:
+		return fmt.Errorf("--batch %d: at least 1 is needed", f.Worker.Batch)
+	case f.Worker.BeamSize < 1:
+		return fmt.Errorf("--beam-size %d: at least 1 is needed", f.Worker.BeamSize)
+	}
+	return nil
+}
+
+// plan checks the flags and finds out which models there are.
+func (f *simulateCommand) plan(ctx context.Context) (*simulationPlan, error) {
+	if err := f.check(); err != nil {
+		return nil, err
 	}
 	costs, err := readCosts(f.Costs)
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w; glossa bench costs %s measures them", err, f.Costs)
+	} else if err != nil {
 		return nil, err
 	}
 	s := &simulationPlan{flags: f}
-	if s.arrivals, s.horizon, err = f.Arrive.arrivals(); err != nil {
+	if s.arrivals, s.horizon, err = f.Arrive.arrivals(ctx); err != nil {
 		return nil, err
 	}
 	names, err := s.modelNames()
@@ -148,7 +166,7 @@ func (f *simulateCommand) plan() (*simulationPlan, error) {
 			which = f.Model
 		}
 		if m.costs, err = costs.Model(which); err != nil {
-			return nil, fmt.Errorf("%s: %w", f.Costs, err)
+			return nil, fmt.Errorf("%s: %w; name one with --model, or in the trace", f.Costs, err)
 		}
 		for _, w := range f.Workers {
 			if w.model == "" && len(names) == 1 || w.model != "" && (w.model == name || w.model == m.costs.Name) {
@@ -166,7 +184,10 @@ func (f *simulateCommand) plan() (*simulationPlan, error) {
 // modelNames returns the models that arrivals name, in their order.
 func (s *simulationPlan) modelNames() (names []string, err error) {
 	if s.flags.Arrive.Trace == "" {
-		return []string{""}, nil
+		for _, err := range s.arrivals {
+			return []string{""}, err
+		}
+		return nil, errors.New("nothing comes: --rate is too low for --duration")
 	}
 	for a, err := range s.arrivals {
 		if err != nil {
@@ -336,11 +357,3 @@ func (t *targetFlag) UnmarshalText(text []byte) error {
 
 // plotFormats are the endings of the names of plots.
 var plotFormats = []string{".svg", ".png", ".html"}
-
-// writePlot writes a file of a plot.
-func writePlot(name string, content []byte, err error) error {
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(name, content, 0o666)
-}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -150,7 +151,10 @@ func (s *simulationPlan) draw(name string) error {
 	if errors.Is(err, chart.ErrEmpty) {
 		return fmt.Errorf("--plot %s: there is nothing to draw", name)
 	}
-	return writePlot(name, content, err)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(name, content, 0o666)
 }
 
 // subtitle says what comes.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -57,7 +58,7 @@ func (m *mix) UnmarshalText(text []byte) error {
 
 // loadFlags say what comes.
 type loadFlags struct {
-	Trace string `placeholder:"FILE" help:"What comes, as JSON lines: {\"at\": 0.5, \"seconds\": 3.2, \"language\": \"cs\", …}; see below."`
+	Trace string `placeholder:"FILE" help:"What comes, as JSON lines: {\"at\": 0.5, \"seconds\": 3.2, \"language\": \"cs\", …}, as above."`
 
 	Rate          rate          `placeholder:"N/h" help:"How many recordings come, such as 1000000/h, 300/min or 20/s."`
 	Duration      time.Duration `default:"1h" help:"How long they come. (${default})"`
@@ -80,15 +81,19 @@ type loadFlags struct {
 	WriteTrace string `placeholder:"FILE" help:"Write what comes as a trace."`
 }
 
-// arrivals returns what comes, and how long it does so.
-func (f *loadFlags) arrivals() (as simulate.Arrivals, horizon float64, err error) {
+// arrivals returns what comes until ctx is done, and how long it does so.
+func (f *loadFlags) arrivals(ctx context.Context) (as simulate.Arrivals, horizon float64, err error) {
 	switch {
 	case f.Trace != "" && f.Rate > 0:
 		return nil, 0, errors.New("--rate: --trace says what comes; --load makes it come faster")
 	case f.Trace == "" && f.Rate == 0:
 		return nil, 0, errors.New("--rate or --trace is needed: what comes")
+	case f.Languages < 1:
+		return nil, 0, fmt.Errorf("--languages %d: at least 1 is needed", f.Languages)
+	case f.Length <= 0:
+		return nil, 0, fmt.Errorf("--length %v: more than 0 is needed", f.Length)
 	case f.Trace != "":
-		as = traceFile(f.Trace)
+		as = until(ctx, traceFile(f.Trace))
 		for a, err := range as {
 			if err != nil {
 				return nil, 0, err
@@ -110,7 +115,26 @@ func (f *loadFlags) arrivals() (as simulate.Arrivals, horizon float64, err error
 			return nil, 0, err
 		}
 	}
-	return l.Arrivals(), f.Duration.Seconds(), l.Check()
+	if err := l.Check(); err != nil {
+		return nil, 0, err
+	}
+	return until(ctx, l.Arrivals()), f.Duration.Seconds(), nil
+}
+
+// until returns arrivals that end with the error of a context once that is done.
+func until(ctx context.Context, as simulate.Arrivals) simulate.Arrivals {
+	return func(yield func(simulate.Arrival, error) bool) {
+		n := 0
+		for a, err := range as {
+			if n++; n%1024 == 0 && ctx.Err() != nil {
+				yield(simulate.Arrival{}, context.Cause(ctx))
+				return
+			}
+			if !yield(a, err) {
+				return
+			}
+		}
+	}
 }
 
 // traceFile returns the arrivals of a file, which is read each time.
