@@ -11,20 +11,14 @@ import (
 type batch struct {
 	tasks    []*task
 	rows     int
-	frames   int   // of each row's window
 	adapted  int   // rows under an adapter
 	windows  []int // windows by adapter
 	adapters int   // distinct ones
 }
 
 // add counts a window with its rows, or with -1 takes it away.
-func (b *batch) add(t *task, p *prices, sign int) {
+func (b *batch) add(t *task, sign int) {
 	b.rows += sign * t.rows
-	frames := p.WindowFrames
-	if p.Unpadded {
-		frames = t.size(p)
-	}
-	b.frames += sign * t.rows * frames
 	a := int(t.job.adapter)
 	if a == 0 {
 		return
@@ -57,19 +51,11 @@ func (w *worker) begin(now time.Duration, p asr.Plan) {
 		return
 	case asr.ToEncode:
 		what, d.left = "encodes", w.encode(now)
-		if d.before == asr.ToDecode {
-			d.left += w.sim.prices.Turn.Encode
-		}
 	case asr.ToDecode:
-		what, d.left = "steps", w.step()
-		if d.before == asr.ToEncode {
-			d.left += w.sim.prices.Turn.Step
-		}
-		tasks = w.batch.tasks
+		what, d.left, tasks = "steps", w.step(), w.batch.tasks
 	case asr.ToAlign:
 		what, d.left = "aligns", w.sim.prices.Align.of(len(d.tasks))
 	}
-	d.before = d.kind
 	d.left += w.waking(now)
 	w.note(now, what, tasks, d.left)
 }
@@ -96,9 +82,6 @@ func (w *worker) load(now time.Duration, t *task) {
 	}
 	if !j.detect {
 		w.adapters.prefetch(w, j)
-	}
-	if len(w.loading.items) == 0 {
-		seconds += p.wake(now - max(w.computed, w.loaded)).Load
 	}
 	w.loading.add(seconds, t, 0)
 	if w.sim.transcript != nil {
@@ -164,18 +147,12 @@ func (w *worker) step() float64 {
 		t.left, t.rows, t.fed = t.steps[t.attempt], 1, false
 		prompt += t.prompt(p)
 		b.tasks = append(b.tasks, t)
-		b.add(t, p, 1)
-	}
-	done := 0
-	for _, t := range b.tasks {
-		if t.left == 1 {
-			done++
-		}
+		b.add(t, 1)
 	}
 	s.steps++
 	s.rows += int64(b.rows)
 	s.adapters += int64(b.adapters)
-	return p.steps(b.rows, b.adapted, b.adapters, b.frames, len(w.device.tasks), prompt) + float64(done)*p.WindowDone
+	return p.steps(b.rows, b.adapted, b.adapters, len(w.device.tasks), prompt)
 }
 
 // finish tells the scheduler what became of what the device has done.
@@ -204,22 +181,22 @@ func (w *worker) finish(now time.Duration) {
 
 // stepped moves every window of the batch one token on.
 func (w *worker) stepped(now time.Duration) {
-	p, b := w.sim.prices, &w.batch
+	b := &w.batch
 	stay := b.tasks[:0]
 	for _, t := range b.tasks {
 		if t.left--; t.left > 0 {
 			if !t.fed {
 				t.fed = true
 				if beams := w.sim.options.Beams; beams > 1 && t.attempt == 0 {
-					b.add(t, p, -1)
+					b.add(t, -1)
 					t.rows = beams
-					b.add(t, p, 1)
+					b.add(t, 1)
 				}
 			}
 			stay = append(stay, t)
 			continue
 		}
-		b.add(t, p, -1)
+		b.add(t, -1)
 		w.outcomes = append(w.outcomes, w.attempted(now, t))
 	}
 	clear(b.tasks[len(stay):])

@@ -28,8 +28,7 @@ type Model struct {
 	Device string `json:"device"` // backend, processor and number of threads
 	DType  string `json:"dtype"`
 
-	Cores   int `json:"cores"`   // processors of the machine
-	Threads int `json:"threads"` // of them, those that the device computes on; 0 of a device of its own, which no load slows down
+	Cores int `json:"cores"` // processors of the machine
 
 	WindowFrames int  `json:"window_frames"`      // of a whole window, of 10 ms
 	Unpadded     bool `json:"unpadded,omitempty"` // a window has as many frames as its sound; otherwise it is always whole
@@ -46,12 +45,8 @@ type Model struct {
 	Align   Call `json:"align"`   // timing the words of windows
 
 	Step        []StepCost `json:"step"`
-	StepFrames  float64    `json:"step_frames"`             // frames of the windows that Step was measured with
-	RowFrame    float64    `json:"row_frame_seconds"`       // of each row in a step, for each frame that its window has more
 	Enter       float64    `json:"enter_seconds"`           // of each window that enters at a step: what it begins with
 	PromptToken float64    `json:"prompt_token_seconds"`    // of each token of text before it that it is fed then
-	Turn        Turn       `json:"turn"`                    // what it costs that encoder and decoder take turns
-	WindowDone  float64    `json:"window_done_seconds"`     // of each decoded window, between the steps
 	Loading     Loading    `json:"load"`                    // of a recording
 	Beside      []Beside   `json:"beside,omitempty"`        // what device and loading do to each other, by ascending Loads
 	Wake        []Wake     `json:"wake,omitempty"`          // what a rest costs, by ascending Rest
@@ -65,12 +60,6 @@ type EncodeCost struct {
 	Frames  int     `json:"frames"`
 	Seconds float64 `json:"seconds"` // of one window alone
 	More    float64 `json:"more"`    // of each further window in the batch
-}
-
-// Turn is how much more an encoder batch takes behind a step, and a step behind an encoder batch: the weights are not in the caches.
-type Turn struct {
-	Encode float64 `json:"encode"`
-	Step   float64 `json:"step"`
 }
 
 // Call is what something takes for a batch of windows: Seconds, and More for each window but the first.
@@ -112,11 +101,10 @@ type Beside struct {
 	Others  float64 `json:"others"` // loading one, while it does not
 }
 
-// Wake is how much more the first thing takes behind a rest of the machine, in seconds, on average: loading a recording, and what the
-// device does for its first window. The latter is none most times, and much at others, as systems bring threads together when they tick.
+// Wake is how much more the device takes for the first thing behind a rest, in seconds, on average. It is none most times, and much at
+// others, as systems bring threads together when they tick.
 type Wake struct {
 	Rest   float64 `json:"rest"`
-	Load   float64 `json:"load"`
 	Device float64 `json:"device"`
 	Often  float64 `json:"often,omitempty"` // the share of times at which the device takes Device/Often more; 0 stands for 1
 }
@@ -214,7 +202,7 @@ func (m *Model) check() error {
 		value      int
 		least, max int
 	}{
-		{"cores", m.Cores, 1, maxRows}, {"threads", m.Threads, 0, m.Cores}, {"window_frames", m.WindowFrames, 1, maxFrames},
+		{"cores", m.Cores, 1, maxRows}, {"window_frames", m.WindowFrames, 1, maxFrames},
 		{"text_context", m.TextContext, 4, maxTokens},
 		{"window_bytes", m.WindowBytes, 0, math.MaxInt / maxRows}, {"hypothesis_bytes", m.HypothesisBytes, 0, math.MaxInt / maxRows},
 	} {
@@ -224,8 +212,8 @@ func (m *Model) check() error {
 	}
 	if err := checkTimes(map[string]float64{
 		"encode_adapted": m.Adapted, "detect": m.Detect.Seconds + m.Detect.More, "project": m.Project.Seconds + m.Project.More,
-		"align": m.Align.Seconds + m.Align.More, "step_frames": m.StepFrames, "row_frame_seconds": m.RowFrame,
-		"enter_seconds": m.Enter, "prompt_token_seconds": m.PromptToken, "window_done_seconds": m.WindowDone, "turn": m.Turn.Encode + m.Turn.Step, "load.seconds": m.Loading.Seconds,
+		"align":         m.Align.Seconds + m.Align.More,
+		"enter_seconds": m.Enter, "prompt_token_seconds": m.PromptToken, "load.seconds": m.Loading.Seconds,
 		"load.decode_per_second": m.Loading.Decode, "load.mel_per_second": m.Loading.Mel, "load.speech_per_second": m.Loading.Speech,
 		"text.tokens_per_second": m.Text.TokensPerSecond, "text.spread": m.Text.Spread, "text.again": m.Text.Again,
 	}); err != nil {
@@ -286,7 +274,7 @@ func (m *Model) checkMachine() error {
 		loads = b.Loads
 	}
 	for _, w := range m.Wake {
-		if !(w.Rest > rest) || !(w.Often >= 0 && w.Often <= 1) || w.Often > 0 && w.Often < 1e-6 || checkTimes(map[string]float64{"": w.Rest, "load": w.Load, "device": w.Device}) != nil {
+		if !(w.Rest > rest) || !(w.Often >= 0 && w.Often <= 1) || w.Often > 0 && w.Often < 1e-6 || checkTimes(map[string]float64{"": w.Rest, "device": w.Device}) != nil {
 			return fmt.Errorf("wake: %+v behind a rest of %v s", w, rest)
 		}
 		rest = w.Rest

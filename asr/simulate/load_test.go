@@ -187,8 +187,7 @@ func TestSearchFindsTheSmallestNumber(t *testing.T) {
 func TestSlowerMachineTakesLonger(t *testing.T) {
 	for _, name := range []string{"round", "whole"} {
 		m := costs(t, name)
-		m.Wake = []Wake{{0.1, 0.01, 0.02, 0}, {100, 0.01, 0.02, 0.5}}
-		m.Turn = Turn{0.001, 0.002}
+		m.Wake = []Wake{{0.1, 0.02, 0}, {100, 0.02, 0.5}}
 		l := mixed(3)
 		l.Duration = 2 * time.Minute
 		fast := simulate(t, Options{Model: m, Workers: 8}, Faster(l.Arrivals(), 1))

@@ -63,14 +63,15 @@ func TestBadCosts(t *testing.T) {
 	for _, c := range [][3]string{
 		{`"glossa_costs": 1`, `"glossa_costs": 2`, "glossa_costs is 2, not 1"},
 		{`"frames": 1000`, `"frames": 100`, "encode: {Frames:100"},
-		{`"threads": 2`, `"threads": 5`, "threads is 5, not in 0..4"},
+		{`"cores": 4`, `"cores": 0`, "cores is 0, not in 1..65536"},
 		{`"rows": 1, "adapters": 1`, `"rows": 1, "adapters": 2`, "step: {Rows:1 Adapters:2"},
 		{`"loads": 1, "device": 1.5`, `"loads": 1, "device": 0.5`, "beside: {Loads:1 Device:0.5"},
 		{`"loads": 2`, `"loads": 1`, "behind 1 loads"},
 		{`"steps": [5]`, `"steps": []`, "text: {Seconds:1 Language: Steps:[]}"},
 		{`"reach": "cross"`, `"reach": "far"`, `reach "far" is none of encoder, cross, decoder`},
 		{`"again": 0.02`, `"again": 1`, "again is 1, not below 1"},
-		{`"window_done_seconds": 0.002`, `"window_done_seconds": -1`, "window_done_seconds is -1"},
+		{`"enter_seconds": 0.002`, `"enter_seconds": -1`, "enter_seconds is -1"},
+		{`"enter_seconds"`, `"enter_second"`, `unknown field "enter_second"`},
 	} {
 		text := strings.Replace(string(good), c[0], c[1], 1)
 		if _, err := ReadCosts(strings.NewReader(text)); !errors.Is(err, ErrCosts) || !strings.Contains(err.Error(), c[2]) {

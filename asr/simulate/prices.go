@@ -82,15 +82,14 @@ func (p *prices) stepOf(rows, adapters int) float64 {
 	return p.table[rows][adapters]
 }
 
-// steps returns what a step costs: of rows, of which some are under adapters, whose windows have so many frames together, counted by
-// row, and of windows that enter with so many tokens of text before them together.
-func (p *prices) steps(rows, adapted, adapters, frames, enter, prompt int) float64 {
+// steps returns what a step costs: of rows, of which some are under adapters, and of windows that enter with so many tokens of text
+// before them together.
+func (p *prices) steps(rows, adapted, adapters, enter, prompt int) float64 {
 	s := p.stepOf(rows, 0)
 	if adapters > 0 {
 		s += (p.stepOf(rows, adapters) - s) * float64(adapted) / float64(rows)
 	}
-	s += p.RowFrame*(float64(frames)-float64(rows)*p.StepFrames) + p.Enter*float64(enter) + p.PromptToken*float64(prompt)
-	return max(s, 0)
+	return s + p.Enter*float64(enter) + p.PromptToken*float64(prompt)
 }
 
 // encodeOne returns what a window costs in the encoder alone, and as a further one of a batch.
@@ -191,7 +190,7 @@ func (p *prices) besideOf(loads int) Beside {
 	return Beside{loads, before.Device * more, before.Loading * more, before.Others * more}
 }
 
-// wake returns how much more the first thing takes behind a rest.
+// wake returns how much more the device takes for the first thing behind a rest.
 func (p *prices) wake(rest time.Duration) Wake {
 	if rest == 0 || len(p.Wake) == 0 {
 		return Wake{}
@@ -199,10 +198,7 @@ func (p *prices) wake(rest time.Duration) Wake {
 	before := Wake{Often: p.Wake[0].often()}
 	for _, w := range p.Wake {
 		if x := rest.Seconds(); w.Rest >= x {
-			return Wake{
-				x, between(x, before.Rest, before.Load, w.Rest, w.Load), between(x, before.Rest, before.Device, w.Rest, w.Device),
-				between(x, before.Rest, before.Often, w.Rest, w.often()),
-			}
+			return Wake{x, between(x, before.Rest, before.Device, w.Rest, w.Device), between(x, before.Rest, before.Often, w.Rest, w.often())}
 		}
 		before = w
 		before.Often = w.often()

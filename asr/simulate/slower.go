@@ -14,12 +14,11 @@ func (m *Model) Slower(times float64) *Model {
 		s.Step[i].Seconds *= times
 	}
 	for i := range s.Wake {
-		s.Wake[i].Load *= times
 		s.Wake[i].Device *= times
 	}
 	for _, t := range []*float64{
-		&s.Detect.Seconds, &s.Detect.More, &s.Project.Seconds, &s.Project.More, &s.Align.Seconds, &s.Align.More, &s.RowFrame, &s.Enter,
-		&s.PromptToken, &s.Turn.Encode, &s.Turn.Step, &s.WindowDone, &s.Loading.Seconds, &s.Loading.Decode, &s.Loading.Mel, &s.Loading.Speech,
+		&s.Detect.Seconds, &s.Detect.More, &s.Project.Seconds, &s.Project.More, &s.Align.Seconds, &s.Align.More, &s.Enter,
+		&s.PromptToken, &s.Loading.Seconds, &s.Loading.Decode, &s.Loading.Mel, &s.Loading.Speech,
 	} {
 		*t *= times
 	}

@@ -20,7 +20,6 @@ type worker struct {
 	mail      []message
 	device    operation
 	computed  time.Duration // when the device last did something
-	loaded    time.Duration // when something was last loaded
 	loading   loading
 	adapters  residents
 	batch     batch
@@ -54,10 +53,9 @@ type timer struct {
 
 // operation is what the device does.
 type operation struct {
-	kind   asr.Phase // asr.Nothing where it is idle
-	tasks  []*task
-	left   float64   // seconds of the device alone
-	before asr.Phase // what it did last
+	kind  asr.Phase // asr.Nothing where it is idle
+	tasks []*task
+	left  float64 // seconds of the device alone
 }
 
 // longRest is longer than any that costs more than one that is shorter.
@@ -77,8 +75,8 @@ func (w *worker) boot(now time.Duration) {
 	w.scheduler = asr.NewScheduler(w.sim.options.SchedulerOptions)
 	w.tasks = make(map[asr.TaskID]*task)
 	w.at, w.down, w.fails = now, false, never
-	w.computed, w.loaded = now-longRest, now-longRest
-	w.device = operation{kind: asr.Nothing, before: asr.Nothing, tasks: w.device.tasks[:0]}
+	w.computed = now - longRest
+	w.device = operation{kind: asr.Nothing, tasks: w.device.tasks[:0]}
 	w.mail, w.timers, w.loading, w.batch = w.mail[:0], w.timers[:0], loading{}, batch{}
 	w.adapters = newResidents(w.sim)
 	if mean := w.sim.options.MTBF; mean > 0 {
@@ -148,7 +146,6 @@ func (w *worker) work(now time.Duration) {
 		w.finish(now)
 	}
 	for t, adapter, ok := w.loading.take(); ok; t, adapter, ok = w.loading.take() {
-		w.loaded = now
 		if t != nil {
 			w.mail = append(w.mail, message{loaded: t})
 			continue

@@ -169,10 +169,10 @@ func (f *benchCostsCommand) measureAll(ctx context.Context, c *console) (measure
 }
 
 // phases returns the number of parts of the measurement that the bar counts.
-func (f *benchCostsCommand) phases() int { return (1 + costsPhases*f.Passes) * max(len(f.Geometry), 1) }
+func (f *benchCostsCommand) phases() int { return (2 + costsPhases*f.Passes) * max(len(f.Geometry), 1) }
 
 // costsPhases are the parts of a pass.
-const costsPhases = 6
+const costsPhases = 5
 
 // phase tells what is measured now.
 func (m *costsBench) phase(what string) {

@@ -229,7 +229,6 @@ func (m *costsBench) language() string {
 // measureSteps measures steps by rows and adapters.
 func (m *costsBench) measureSteps() error {
 	frames := m.typicalFrames()
-	m.out.StepFrames = float64(frames)
 	cross, err := m.cross(m.flags.Rows[len(m.flags.Rows)-1], frames)
 	if err != nil {
 		return err
@@ -247,38 +246,7 @@ func (m *costsBench) measureSteps() error {
 			m.out.Step = append(m.out.Step, simulate.StepCost{Rows: n, Adapters: adapters, Seconds: figures(step)})
 		}
 	}
-	if err := m.measureEntering(cross, frames); err != nil {
-		return err
-	}
-	return m.measureTurns(cross[:min(4, len(cross))], frames)
-}
-
-// measureTurns measures encoder batches and steps by turns, and beside that several of them in a row.
-func (m *costsBench) measureTurns(cross []*whisper.CrossKV, frames int) error {
-	if m.probe == nil {
-		return nil // it does not matter to a slow device
-	}
-	mels := m.windows(1, frames)
-	encode := func() (time.Duration, error) { return m.model.encodeAdapted(mels, nil, nil) }
-	b := m.model.NewBatch(m.model.ops, nil)
-	step := func() (time.Duration, error) {
-		if b.Len() == 0 {
-			if err := m.enter(b, cross); err != nil {
-				return 0, err
-			}
-			if _, err := b.Step(); err != nil {
-				return 0, err
-			}
-		}
-		begin := time.Now()
-		_, err := b.Step()
-		return time.Since(begin), err
-	}
-	means, err := m.byTurns(encode, encode, step, step)
-	if err == nil {
-		m.out.Turn = simulate.Turn{Encode: figures(max(0, means[0]-means[1])), Step: figures(max(0, means[2]-means[3]))}
-	}
-	return err
+	return m.measureEntering(cross[:min(4, len(cross))])
 }
 
 // enter lets windows enter a batch, to be decoded to the end of their texts.
@@ -294,30 +262,17 @@ func (m *costsBench) enter(b *whisper.Batch, cross []*whisper.CrossKV) error {
 	return nil
 }
 
-// measureEntering measures what is beside the rows of a step: windows that enter, text before them, and longer windows.
-func (m *costsBench) measureEntering(cross []*whisper.CrossKV, frames int) error {
-	n := min(4, len(cross))
-	first, step, err := m.decode(cross[:n], 0, 0)
+// measureEntering measures what is beside the rows of a step: windows that enter, and text before them.
+func (m *costsBench) measureEntering(cross []*whisper.CrossKV) error {
+	n := float64(len(cross))
+	first, step, err := m.decode(cross, 0, 0)
 	if err != nil {
 		return err
 	}
-	m.out.Enter = figures(max(0, (first-step)/float64(n)))
 	before := min(m.model.Dims.NTextCtx/2-1, 100)
-	prompted, _, err := m.decode(cross[:n], 0, before)
-	if err != nil {
-		return err
-	}
-	m.out.PromptToken = figures(max(0, (prompted-first)/float64(n*(before+1))))
-	whole := m.model.Dims.WindowFrames()
-	if !m.model.Dims.Unpadded || frames > whole*9/10 {
-		return nil
-	}
-	long, err := m.cross(n, whole)
-	if err != nil {
-		return err
-	}
-	_, longer, err := m.decode(long, 0, 0)
-	m.out.RowFrame = figures(max(0, (longer-step)/float64(n*(whole-frames))))
+	prompted, _, err := m.decode(cross, 0, before)
+	m.out.Enter = figures(max(0, (first-step)/n))
+	m.out.PromptToken = figures(max(0, (prompted-first)/(n*float64(before+1))))
 	return err
 }
 

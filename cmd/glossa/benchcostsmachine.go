@@ -137,8 +137,7 @@ func (m *costsBench) work() (work func() (time.Duration, error), alone float64, 
 // rests are those of a machine, before which it has to wake.
 var rests = []time.Duration{time.Millisecond, 3 * time.Millisecond, 10 * time.Millisecond, 30 * time.Millisecond, 100 * time.Millisecond}
 
-// measureWake measures how much longer loading a recording and computing its window take behind a rest: nothing that matters where the
-// device is slow.
+// measureWake measures how much longer the device takes for a window behind a rest: nothing that matters where it is slow.
 func (m *costsBench) measureWake(sounds []costsSound) error {
 	if m.probe == nil {
 		return nil
@@ -148,24 +147,24 @@ func (m *costsBench) measureWake(sounds []costsSound) error {
 	if err != nil {
 		return err
 	}
-	var without restTimes
+	var mean0, variance0 float64
 	for i, rest := range append([]time.Duration{0}, rests...) {
-		var took restTimes
+		var mean, variance float64
 		faster, err := m.besideProbes(func() (err error) {
-			took, err = m.behind(rest, sounds, cross, frames)
+			mean, variance, err = m.behind(rest, sounds, cross, frames)
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		if took.loading, took.computing = faster*took.loading, faster*took.computing; i == 0 {
-			without = took
+		mean, variance = faster*mean, faster*faster*variance
+		if i == 0 {
+			mean0, variance0 = mean, variance
 			continue
 		}
-		took.variance *= faster * faster
-		more := max(0, took.computing-without.computing)
+		more := max(0, mean-mean0)
 		m.out.Wake = append(m.out.Wake, simulate.Wake{
-			Rest: rest.Seconds(), Load: figures(max(0, took.loading-without.loading)), Device: figures(more), Often: figures(often(more, took.variance-without.variance)),
+			Rest: rest.Seconds(), Device: figures(more), Often: figures(often(more, variance-variance0)),
 		})
 	}
 	return nil
@@ -180,36 +179,29 @@ func often(mean, variance float64) float64 {
 	return mean * mean / (mean*mean + variance)
 }
 
-// restTimes are what things take behind a rest.
-type restTimes struct {
-	loading, computing float64
-	variance           float64 // of computing
-}
-
-// behind returns what loading a recording, and then encoding and decoding a window, take behind a rest.
-func (m *costsBench) behind(rest time.Duration, sounds []costsSound, cross []*whisper.CrossKV, frames int) (took restTimes, err error) {
+// behind returns the mean and the variance of what encoding and decoding a window take when its recording was loaded behind a rest.
+func (m *costsBench) behind(rest time.Duration, sounds []costsSound, cross []*whisper.CrossKV, frames int) (mean, variance float64, err error) {
 	mels := m.windows(1, frames)
-	var loading, computing []time.Duration
+	var times []time.Duration
 	for i, begin := 0, time.Now(); i < 1+4*len(sounds) && (i < 3 || time.Since(begin).Seconds() < 2*m.flags.Seconds); i++ {
 		time.Sleep(rest)
-		start := time.Now()
 		if err := m.load(&sounds[i%len(sounds)]); err != nil {
-			return took, err
+			return 0, 0, err
 		}
-		middle := time.Now()
+		start := time.Now()
 		if _, err := m.model.encodeAdapted(mels, nil, nil); err != nil {
-			return took, err
+			return 0, 0, err
 		}
 		if err := m.decodeOnce(cross); err != nil {
-			return took, err
+			return 0, 0, err
 		}
 		if i > 0 { // the first is for memory to be there
-			loading, computing = append(loading, middle.Sub(start)), append(computing, time.Since(middle))
+			times = append(times, time.Since(start))
 		}
 	}
-	took.loading, took.computing = meanOf(loading), meanOf(computing)
-	for _, d := range computing {
-		took.variance += (d.Seconds() - took.computing) * (d.Seconds() - took.computing) / float64(len(computing))
+	mean = meanOf(times)
+	for _, d := range times {
+		variance += (d.Seconds() - mean) * (d.Seconds() - mean) / float64(len(times))
 	}
-	return took, nil
+	return mean, variance, nil
 }

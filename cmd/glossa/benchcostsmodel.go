@@ -38,8 +38,6 @@ type costsBench struct {
 	batch      *flora.Batch // of as many adapters as there are rows, nil without
 	steps      int          // of a window
 	sounds     []costsSound
-	requests   []asr.Request // of those of them that fit a window
-	text       simulate.Text
 	kept       []*whisper.CrossKV // of windows of so many frames
 	keptFrames int
 	probe      func() (time.Duration, error)
@@ -57,13 +55,17 @@ func (m *costsBench) run() (*simulate.Model, error) {
 	}
 	d := m.model.Dims
 	o := m.out
-	o.Cores, o.Threads = runtime.GOMAXPROCS(0), m.backend.Threads()
+	o.Cores = runtime.GOMAXPROCS(0)
 	o.WindowFrames, o.Unpadded, o.TextContext = d.WindowFrames(), d.Unpadded, d.NTextCtx
 	one, two := m.model.WindowBytes(d.WindowFrames(), whisper.DecodeOptions{}), m.model.WindowBytes(d.WindowFrames(), whisper.DecodeOptions{BeamSize: 2})
 	o.HypothesisBytes = two - one
 	o.WindowBytes = one - o.HypothesisBytes
 	if err := m.findProbe(); err != nil {
 		return nil, err
+	}
+	m.phase("texts")
+	if err := m.measureText(); err != nil {
+		return nil, fmt.Errorf("%s: texts: %w", o.Name, err)
 	}
 	var passes []*simulate.Model
 	for range m.flags.Passes {
@@ -83,7 +85,7 @@ func (m *costsBench) pass() error {
 		name    string
 		measure func() error
 	}{
-		{"texts", m.measureText}, {"encoder", m.measureEncode}, {"languages and words", m.measureCalls}, {"steps", m.measureSteps},
+		{"encoder", m.measureEncode}, {"languages and words", m.measureCalls}, {"steps", m.measureSteps},
 		{"loading", m.measureLoading}, {"adapters", m.measureBring},
 	} {
 		m.phase(part.name)

@@ -15,18 +15,15 @@ import (
 	"glossa/flora/train"
 )
 
-// costsObserver counts the steps of the attempts at windows of an engine that has one request at a time, and adds up what the device
-// takes.
+// costsObserver counts the steps of the attempts at windows of an engine that has one request at a time.
 type costsObserver struct {
 	attempts []int
 	steps    int
-	busy     time.Duration
 }
 
 func (o *costsObserver) observer() *asr.Observer {
 	return &asr.Observer{
-		Encoded: func(e asr.Encoded) { o.busy += e.Duration },
-		Stepped: func(s asr.Stepped) { o.steps, o.busy = o.steps+1, o.busy+s.Duration },
+		Stepped: func(asr.Stepped) { o.steps++ },
 		FellBack: func(asr.Fallback) {
 			o.attempts, o.steps = append(o.attempts, o.steps), 0
 		},
@@ -83,13 +80,8 @@ func (m *costsBench) readSounds() error {
 	return nil
 }
 
-// measureText transcribes recordings that fit a window one by one, to see how many steps they take, and then all together, to see what
-// there is to do between the steps.
+// measureText transcribes recordings that fit a window one by one, to see how many steps they take.
 func (m *costsBench) measureText() error {
-	if m.requests != nil { // of an earlier pass
-		m.out.Text = m.text
-		return m.measureWindowDone(m.requests)
-	}
 	m.steps = m.flags.Tokens
 	if err := m.readSounds(); err != nil {
 		return err
@@ -98,32 +90,28 @@ func (m *costsBench) measureText() error {
 		return nil
 	}
 	begin, budget := time.Now(), max(1, 30*m.flags.Seconds)
-	var requests []asr.Request
 	sum, squares := 0, 0
 	for i := range m.sounds {
 		// Those that were read are spread over all, and so are those for which there is time.
 		s := &m.sounds[i*7919%len(m.sounds)]
-		if s.seconds() > m.model.Dims.WindowSeconds() || time.Since(begin).Seconds() > budget && len(requests) > 0 {
+		if s.seconds() > m.model.Dims.WindowSeconds() || time.Since(begin).Seconds() > budget && sum > 0 {
 			continue
 		}
-		q := m.request(s)
-		r, err := m.engine.Transcribe(m.ctx, q)
+		r, err := m.engine.Transcribe(m.ctx, m.request(s))
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.AudioFilepath, err)
 		}
 		w := simulate.Spoken{Seconds: figures(r.Duration), Language: s.Lang, Steps: m.observer.take()}
 		m.out.Text.Windows = append(m.out.Text.Windows, w)
-		requests = append(requests, q)
 		for _, n := range w.Steps {
 			sum, squares = sum+n, squares+n*n
 		}
 	}
-	if len(requests) == 0 {
+	if sum == 0 {
 		return errors.New("no recording fits a window of the model")
 	}
-	m.steps = max(4, squares/max(1, sum)) // that of a step drawn at random
-	m.requests, m.text = requests, m.out.Text
-	return m.measureWindowDone(requests)
+	m.steps = max(4, squares/sum) // that of a step drawn at random
+	return nil
 }
 
 // request returns a request for a recording whose log-mel is there.
@@ -138,21 +126,6 @@ func (m *costsBench) request(s *costsSound) asr.Request {
 		language = m.language()
 	}
 	return asr.Request{Mel: func() (audio.Mel, error) { return mel, err }, Language: language, Adapter: m.flags.Adapter}
-}
-
-// measureWindowDone measures what a full engine does apart from encoding and stepping.
-func (m *costsBench) measureWindowDone(requests []asr.Request) error {
-	seconds, err := m.timed(func() (time.Duration, error) {
-		m.observer.busy = 0
-		begin := time.Now()
-		if err := m.engine.TranscribeAll(m.ctx, requests, func(int, *asr.Result) {}); err != nil {
-			return 0, err
-		}
-		return max(0, time.Since(begin)-m.observer.busy) / time.Duration(len(requests)), nil
-	})
-	m.observer.take()
-	m.out.WindowDone = figures(seconds)
-	return err
 }
 
 // measureLoading measures what it takes to load recordings, alone and beside the device.
