@@ -1,10 +1,8 @@
 package simulate
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"slices"
 	"strings"
@@ -135,17 +133,6 @@ type Spoken struct {
 	Seconds  float64 `json:"seconds"`
 	Language string  `json:"language,omitempty"`
 	Steps    []int   `json:"steps"`
-}
-
-// ReadCosts reads costs from JSON. The errors of what it says wrap ErrCosts.
-func ReadCosts(r io.Reader) (*Costs, error) {
-	var c Costs
-	d := json.NewDecoder(r)
-	d.DisallowUnknownFields()
-	if err := d.Decode(&c); err != nil {
-		return nil, fmt.Errorf("%w: %w; is it a file of \"glossa bench costs\", of this version?", ErrCosts, err)
-	}
-	return &c, c.Check()
 }
 
 // Check reports what is wrong with costs. The error wraps ErrCosts.

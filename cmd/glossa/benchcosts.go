@@ -3,15 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/schollz/progressbar/v3"
 
@@ -75,17 +72,14 @@ func (f *benchCostsCommand) Run(ctx context.Context, c *console) error {
 		})
 		costs.Models = append(costs.Models, m)
 	}
-	if err := costs.Check(); err != nil {
+	var text bytes.Buffer
+	if err := simulate.WriteCosts(&text, costs); err != nil {
 		return err
 	}
-	text, err := json.MarshalIndent(costs, "", " ")
-	if err != nil {
-		return err
+	if f.File == "" {
+		return c.print(text.String())
 	}
-	if text = append(compactLists(text), '\n'); f.File == "" {
-		return c.print(string(text))
-	}
-	return os.WriteFile(f.File, text, 0o666)
+	return os.WriteFile(f.File, text.Bytes(), 0o666)
 }
 
 // checkFlags finds what is wrong with the flags before any work is done.
@@ -129,113 +123,4 @@ func readCosts(name string) (*simulate.Costs, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return c, nil
-}
-
-// Parts of indented JSON that fit on a line: lists of numbers and texts, and objects of these.
-var (
-	flatList   = regexp.MustCompile(`\[[^\[\]{}]*\]`)
-	flatObject = regexp.MustCompile(`\{[^{}]{0,200}\}`)
-	lineBreak  = regexp.MustCompile(`\n *`)
-)
-
-// compactLists puts the points of indented JSON on a line each.
-func compactLists(text []byte) []byte {
-	join := func(part []byte) []byte { return lineBreak.ReplaceAll(part, nil) }
-	spaced := func(part []byte) []byte {
-		return lineBreak.ReplaceAll(join(bytes.ReplaceAll(part, []byte(",\n"), []byte(", \n"))), nil)
-	}
-	return flatObject.ReplaceAllFunc(flatList.ReplaceAllFunc(text, spaced), spaced)
-}
-
-// measureAll measures the models that the flags name.
-func (f *benchCostsCommand) measureAll(ctx context.Context, c *console) (measured []*simulate.Model, err error) {
-	b, err := f.backend()
-	if err != nil {
-		return nil, err
-	}
-	names := f.Geometry
-	if len(names) == 0 {
-		names = []string{""}
-	}
-	for i, geometry := range names {
-		bench := &costsBench{flags: f, ctx: ctx, console: c, backend: b, geometry: geometry, done: i * f.phases() / len(names)}
-		m, err := bench.run()
-		if err != nil {
-			return nil, err
-		}
-		measured = append(measured, m)
-	}
-	return measured, nil
-}
-
-// phases returns the number of parts of the measurement that the bar counts.
-func (f *benchCostsCommand) phases() int { return (2 + costsPhases*f.Passes) * max(len(f.Geometry), 1) }
-
-// costsPhases are the parts of a pass.
-const costsPhases = 5
-
-// phase tells what is measured now.
-func (m *costsBench) phase(what string) {
-	m.console.advance(int64(m.done), "%s: %s", m.out.Name, what)
-	m.done++
-}
-
-// timed returns the mean of what something takes, which is done once to warm up unless that takes too long by itself.
-func (m *costsBench) timed(once func() (time.Duration, error)) (seconds float64, err error) {
-	means, err := m.byTurns(once)
-	if err != nil {
-		return 0, err
-	}
-	return means[0], nil
-}
-
-// byTurns is timed of several things that are done by turns. Where there is a probe it is done by turns with them, and what they take is
-// told as of a machine on which the probe takes what it did first: the speed of shared machines changes while they are measured.
-func (m *costsBench) byTurns(things ...func() (time.Duration, error)) (seconds []float64, err error) {
-	if m.probe != nil {
-		things = append(things, m.probe)
-	}
-	times := make([][]time.Duration, len(things))
-	begin := time.Now()
-	limit := time.Duration(m.flags.Seconds * float64(time.Second))
-	more := func(i int) bool {
-		past := time.Since(begin)
-		return i == 0 || len(times[0]) == 0 || i < leastTimes && past < 4*limit || past < limit && i < mostTimes
-	}
-	for i := 0; more(i); i++ {
-		for j, once := range things {
-			if err := m.ctx.Err(); err != nil {
-				return nil, err
-			}
-			d, err := once()
-			if err != nil {
-				return nil, err
-			}
-			if i > 0 || d > limit {
-				times[j] = append(times[j], d)
-			}
-		}
-	}
-	for _, t := range times {
-		seconds = append(seconds, meanOf(t))
-	}
-	return m.atSpeed(seconds), nil
-}
-
-// How often something is measured.
-const (
-	leastTimes = 4
-	mostTimes  = 200
-)
-
-// meanOf returns the mean of times in seconds, but for the longest of a hundred: what a machine does on the whole, as its medians do not
-// tell.
-func meanOf(times []time.Duration) float64 {
-	slices.Sort(times)
-	times = times[:len(times)-len(times)/100]
-	sum := 0.0
-	for _, d := range times {
-		sum += d.Seconds()
-	}
-	return sum / float64(max(len(times), 1))
 }

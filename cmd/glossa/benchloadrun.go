@@ -9,13 +9,13 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"sync"
 	"time"
 
 	"glossa/asr"
 	"glossa/asr/simulate"
+	"glossa/asr/simulate/measure"
 	"glossa/audio"
 	"glossa/flora/train"
 )
@@ -27,16 +27,9 @@ type loadBench struct {
 	costs    *simulate.Model
 	engine   *asr.Engine
 	observed *loadObserver
-	sounds   []loadSound
+	sounds   []measure.Sound
 	byName   map[string]int // index of sounds
 	report   loadReport
-}
-
-// loadSound is a recording.
-type loadSound struct {
-	name, language string
-	file           []byte
-	seconds        float64
 }
 
 func newLoadBench(f *benchLoadCommand, c *console, costs *simulate.Model) (*loadBench, error) {
@@ -64,16 +57,12 @@ func (b *loadBench) add(name, language string) error {
 	if _, ok := b.byName[name]; ok {
 		return nil
 	}
-	file, err := os.ReadFile(name)
+	s, err := measure.ReadSound(name, language)
 	if err != nil {
 		return err
 	}
-	pcm, err := audio.Decode(bytes.NewReader(file), audio.Limits{})
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
 	b.byName[name] = len(b.sounds)
-	b.sounds = append(b.sounds, loadSound{name, language, file, float64(len(pcm.Samples)) / audio.SampleRate})
+	b.sounds = append(b.sounds, s)
 	return nil
 }
 
@@ -82,7 +71,7 @@ func (b *loadBench) request(a *simulate.Arrival) asr.Request {
 	s := &b.sounds[b.byName[a.File]]
 	q := asr.Request{
 		Audio: func() ([]float32, error) {
-			pcm, err := audio.Decode(bytes.NewReader(s.file), audio.Limits{})
+			pcm, err := audio.Decode(bytes.NewReader(s.File), audio.Limits{})
 			return pcm.Samples, err
 		},
 		Priority: a.Priority, Language: a.Language, Adapter: a.Adapter,
@@ -139,12 +128,7 @@ func (b *loadBench) repeat(ctx context.Context, r loadResult, arrivals func(seed
 
 // medianLoad returns the median of each figure of some runs.
 func medianLoad(runs []loadResult) loadResult {
-	values := make([]reflect.Value, len(runs))
-	for i, r := range runs {
-		values[i] = reflect.ValueOf(&r).Elem()
-	}
-	medianValue(values)
-	m := values[0].Interface().(loadResult)
+	m := measure.Median(slices.Clone(runs)...)
 	m.Recordings, m.Measured.Refused, m.Predicted.Refused, m.AtItsSpeed.Refused = 0, 0, 0, 0
 	for _, r := range runs {
 		m.Recordings += r.Recordings
@@ -178,7 +162,7 @@ func (b *loadBench) readTrace() (as []simulate.Arrival, err error) {
 		if err := b.add(a.File, a.Language); err != nil {
 			return nil, err
 		}
-		a.Seconds = b.sounds[b.byName[a.File]].seconds
+		a.Seconds = b.sounds[b.byName[a.File]].Seconds()
 		as = append(as, a)
 	}
 	if len(as) == 0 {
@@ -194,7 +178,7 @@ func (b *loadBench) arrivals(rate float64, seed uint64) (as []simulate.Arrival) 
 	rng := rand.New(rand.NewPCG(seed, 4))
 	for a := range l.Arrivals() {
 		s := &b.sounds[rng.IntN(len(b.sounds))]
-		a.File, a.Language, a.Adapter, a.Seconds = s.name, s.language, "", s.seconds
+		a.File, a.Language, a.Adapter, a.Seconds = s.Name, s.Language, "", s.Seconds()
 		as = append(as, a)
 	}
 	return as

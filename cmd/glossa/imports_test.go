@@ -22,6 +22,7 @@ const arrows = `
 	asr/metrics             -> asr
 	asr/params              -> asr audio
 	asr/simulate            -> asr
+	asr/simulate/measure    -> asr asr/simulate audio flora whisper whisper/tensor whisper/safetensors
 	asr/web                 -> asr
 	asr/web/nodetest        ->
 	asr/ws                  -> asr audio

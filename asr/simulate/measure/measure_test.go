@@ -1,44 +1,12 @@
-package main
+package measure
 
 import (
-	"encoding/json"
 	"math"
-	"strings"
 	"testing"
 	"time"
 
 	"glossa/asr/simulate"
 )
-
-func TestCompactLists(t *testing.T) {
-	costs := simulate.Costs{Version: 1, Models: []*simulate.Model{{
-		Name: "a, b", Encode: []simulate.EncodeCost{{Frames: 1, Seconds: 2, More: 3}, {Frames: 2}},
-		Text: simulate.Text{Windows: []simulate.Spoken{{Seconds: 1, Steps: []int{4, 5}}}}, Adapters: &simulate.Adapters{Kind: "flora", Languages: []string{"cs", "fi"}},
-	}}}
-	text, err := json.MarshalIndent(costs, "", " ")
-	if err != nil {
-		t.Fatal(err)
-	}
-	compact := string(compactLists(text))
-	var again simulate.Costs
-	if err := json.Unmarshal([]byte(compact), &again); err != nil {
-		t.Fatal(err)
-	}
-	plain, err := json.Marshal(costs)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if other, err := json.Marshal(again); err != nil || string(other) != string(plain) {
-		t.Errorf("%v: %s became %s", err, plain, other)
-	}
-	for _, want := range []string{
-		"\n    {\"frames\": 1, \"seconds\": 2, \"more\": 3},\n", "\n     {\"seconds\": 1, \"steps\": [4, 5]}\n", `"languages": ["cs", "fi"]}`,
-	} {
-		if !strings.Contains(compact, want) {
-			t.Errorf("no %q in %s", want, compact)
-		}
-	}
-}
 
 func TestMedianOfPasses(t *testing.T) {
 	pass := func(x float64) *simulate.Model {
@@ -46,11 +14,11 @@ func TestMedianOfPasses(t *testing.T) {
 			Name: "n", WindowFrames: int(x), Enter: x, Encode: []simulate.EncodeCost{{Frames: 7, Seconds: 2 * x}}, Adapters: &simulate.Adapters{Bring: 3 * x},
 		}
 	}
-	m := medianModel([]*simulate.Model{pass(5), pass(100), pass(1)})
+	m := Median(pass(5), pass(100), pass(1))
 	if m.Name != "n" || m.WindowFrames != 5 || m.Enter != 5 || m.Encode[0] != (simulate.EncodeCost{Frames: 7, Seconds: 10}) || m.Adapters.Bring != 15 {
 		t.Errorf("%+v", m)
 	}
-	if m := medianModel([]*simulate.Model{pass(1), pass(2)}); m.Enter != 1.5 {
+	if m := Median(pass(1), pass(2)); m.Enter != 1.5 {
 		t.Errorf("%+v", m)
 	}
 }
@@ -68,7 +36,7 @@ func TestRegress(t *testing.T) {
 
 // TestAtSpeedTellsWhatAMachineOfOneSpeedWouldTake checks that times are told as of the first probe, and at last as of the usual one.
 func TestAtSpeedTellsWhatAMachineOfOneSpeedWouldTake(t *testing.T) {
-	m := &costsBench{probe: func() (d time.Duration, err error) { return }}
+	m := &bench{probe: func() (d time.Duration, err error) { return }}
 	if got := m.atSpeed([]float64{10, 20, 2}); got[0] != 10 || got[1] != 20 || len(got) != 2 {
 		t.Error(got)
 	}

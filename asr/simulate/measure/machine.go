@@ -1,4 +1,4 @@
-package main
+package measure
 
 import (
 	"bytes"
@@ -13,10 +13,10 @@ import (
 )
 
 // load loads a recording as the engine does.
-func (m *costsBench) load(s *costsSound) error {
-	pcm, err := audio.Decode(bytes.NewReader(s.file), audio.Limits{})
+func (m *bench) load(s *Sound) error {
+	pcm, err := audio.Decode(bytes.NewReader(s.File), audio.Limits{})
 	if err == nil {
-		_, err = audio.LogMelPadded(pcm.Samples, m.model.Dims.NMels, 0)
+		_, err = audio.LogMelPadded(pcm.Samples, m.Model.Dims.NMels, 0)
 	}
 	return err
 }
@@ -31,7 +31,7 @@ type loaders struct {
 	begin   time.Time
 }
 
-func (m *costsBench) startLoaders(n int, sounds []costsSound) *loaders {
+func (m *bench) startLoaders(n int, sounds []Sound) *loaders {
 	l := &loaders{n: n, begin: time.Now()}
 	for i := range n {
 		l.running.Go(func() {
@@ -58,7 +58,7 @@ func (l *loaders) stop() (seconds float64, err error) {
 }
 
 // loadsBeside returns the numbers of recordings that are loaded at a time: one alone where the device is slow, and loading does not matter.
-func (m *costsBench) loadsBeside() []int {
+func (m *bench) loadsBeside() []int {
 	if m.probe == nil {
 		return []int{1}
 	}
@@ -66,7 +66,7 @@ func (m *costsBench) loadsBeside() []int {
 }
 
 // measureBeside measures how much longer device and loading take beside each other.
-func (m *costsBench) measureBeside(sounds []costsSound) error {
+func (m *bench) measureBeside(sounds []Sound) error {
 	work, alone, err := m.work()
 	if err != nil {
 		return err
@@ -99,10 +99,10 @@ func (m *costsBench) measureBeside(sounds []costsSound) error {
 }
 
 // loadsAtOnce returns what loading a recording takes while nothing is computed and so many are loaded.
-func (m *costsBench) loadsAtOnce(n int, sounds []costsSound) (seconds float64, err error) {
+func (m *bench) loadsAtOnce(n int, sounds []Sound) (seconds float64, err error) {
 	faster, err := m.besideProbes(func() (err error) {
 		l := m.startLoaders(n, sounds)
-		time.Sleep(max(50*time.Millisecond, time.Duration(m.flags.Seconds/2*float64(time.Second))))
+		time.Sleep(max(50*time.Millisecond, time.Duration(m.Seconds/2*float64(time.Second))))
 		seconds, err = l.stop()
 		return err
 	})
@@ -111,10 +111,10 @@ func (m *costsBench) loadsAtOnce(n int, sounds []costsSound) (seconds float64, e
 
 // work returns something for the device to do, and what it takes alone: a window in the encoder, and a batch of four that is decoded; a
 // window that is slow by itself will do, as it was measured already.
-func (m *costsBench) work() (work func() (time.Duration, error), alone float64, err error) {
+func (m *bench) work() (work func() (time.Duration, error), alone float64, err error) {
 	frames := m.typicalFrames()
 	mels := m.windows(1, frames)
-	encode := func() (time.Duration, error) { return m.model.encodeAdapted(mels, nil, nil) }
+	encode := func() (time.Duration, error) { return m.encodeOnce(mels, nil, nil) }
 	if m.probe == nil {
 		return encode, m.out.Encode[len(m.out.Encode)-1].Seconds, nil
 	}
@@ -138,7 +138,7 @@ func (m *costsBench) work() (work func() (time.Duration, error), alone float64, 
 var rests = []time.Duration{time.Millisecond, 3 * time.Millisecond, 10 * time.Millisecond, 30 * time.Millisecond, 100 * time.Millisecond}
 
 // measureWake measures how much longer the device takes for a window behind a rest: nothing that matters where it is slow.
-func (m *costsBench) measureWake(sounds []costsSound) error {
+func (m *bench) measureWake(sounds []Sound) error {
 	if m.probe == nil {
 		return nil
 	}
@@ -180,16 +180,16 @@ func often(mean, variance float64) float64 {
 }
 
 // behind returns the mean and the variance of what encoding and decoding a window take when its recording was loaded behind a rest.
-func (m *costsBench) behind(rest time.Duration, sounds []costsSound, cross []*whisper.CrossKV, frames int) (mean, variance float64, err error) {
+func (m *bench) behind(rest time.Duration, sounds []Sound, cross []*whisper.CrossKV, frames int) (mean, variance float64, err error) {
 	mels := m.windows(1, frames)
 	var times []time.Duration
-	for i, begin := 0, time.Now(); i < 1+4*len(sounds) && (i < 3 || time.Since(begin).Seconds() < 2*m.flags.Seconds); i++ {
+	for i, begin := 0, time.Now(); i < 1+4*len(sounds) && (i < 3 || time.Since(begin).Seconds() < 2*m.Seconds); i++ {
 		time.Sleep(rest)
 		if err := m.load(&sounds[i%len(sounds)]); err != nil {
 			return 0, 0, err
 		}
 		start := time.Now()
-		if _, err := m.model.encodeAdapted(mels, nil, nil); err != nil {
+		if _, err := m.encodeOnce(mels, nil, nil); err != nil {
 			return 0, 0, err
 		}
 		if err := m.decodeOnce(cross); err != nil {
