@@ -39,8 +39,8 @@ type Load struct {
 	// Detect is the share of recordings whose language nobody tells.
 	Detect float64
 
-	// Seconds is the mean duration of a recording, Spread the deviation of its logarithm, Longest where it is cut. The default values are
-	// 0: 6 s, 0.6 and the bound of all.
+	// Seconds is the mean duration of a recording, Spread the standard deviation of its logarithm, Longest where it is cut. The default
+	// values are 0: 6 s, all of one duration, and a week.
 	Seconds, Spread, Longest float64
 
 	// Durations are those that recordings have, drawn from these, instead. The default value is nil.
@@ -70,7 +70,6 @@ var Patterns = []Pattern{Poisson, Even, Bursty, Diurnal}
 
 const (
 	defaultSeconds = 6
-	defaultSpread  = 0.6
 	shortest       = 0.3 // seconds of a recording
 	day            = 24 * 3600.0
 	burstShare     = 0.5 // of the arrivals
@@ -92,7 +91,6 @@ func (l Load) withDefaults() Load {
 	}
 	or(&l.Peak, peak)
 	or(&l.Seconds, defaultSeconds)
-	or(&l.Spread, defaultSpread)
 	or(&l.Longest, maxSeconds)
 	if l.Burst == 0 {
 		l.Burst = 30 * time.Second

@@ -33,10 +33,10 @@ type benchCostsCommand struct {
 
 // Help is shown by "glossa help bench costs".
 func (benchCostsCommand) Help() string {
-	return `Measures on this machine what a model and its adapters cost, as seconds: an encoder batch by the frames of its windows, a step
-of the decoder by its rows and by how many different adapters they are under, detecting a language, timing words, loading a recording
-and bringing an adapter in, what loading and computing do to each other, and, of recordings that the model transcribes, how many steps
-their windows take. "go doc glossa/asr/simulate.Model" has every field of the file, which glossa simulate reads.
+	return `Measures on this machine how many seconds a model and its adapters take: an encoder batch by the frames of its windows; a step of
+the decoder by its rows and by how many different adapters they are under; detecting a language, timing words, loading a recording
+and bringing an adapter in; and how much loading and computing slow each other down. Recordings that the model transcribes tell how many
+steps windows take. glossa simulate reads the file; "go doc glossa/asr/simulate.Model" explains its fields.
 
 Examples:
 

@@ -15,17 +15,17 @@ import (
 
 type benchLoadCommand struct {
 	modelFlags
-	Costs    string        `placeholder:"FILE" help:"What glossa bench costs has measured. (measured now)"`
-	Data     string        `placeholder:"DATA" help:"The recordings that come, drawn at random: a manifest, table or folder. (testdata/multilingual/manifest.jsonl)"`
+	Costs    string        `placeholder:"FILE" help:"The file that glossa bench costs has written. (measured now)"`
+	Data     string        `placeholder:"DATA" help:"The recordings, drawn at random: a manifest, table or folder. (testdata/multilingual/manifest.jsonl)"`
 	Trace    string        `placeholder:"FILE" help:"A trace whose lines name files, instead; see glossa help simulate."`
-	Loads    []float64     `name:"load" default:"0.5,0.8" placeholder:"SHARE,…" help:"How much comes, of what the machine can do. (${default})"`
-	Rate     rate          `placeholder:"N/h" help:"How many come, such as 100000/h or 20/s, instead."`
-	Duration time.Duration `default:"5s" help:"How long they come. (${default})"`
-	Repeat   int           `default:"5" help:"How often each load comes, with other recordings; medians are printed, as shared machines stall now and then. (${default})"`
-	Pattern  string        `enum:"poisson,even,bursty" default:"poisson" help:"How they come. (${enum})"`
+	Loads    []float64     `name:"load" default:"0.5,0.8" placeholder:"SHARE,…" help:"The loads, as shares of the capacity of the machine. (${default})"`
+	Rate     rate          `placeholder:"N/h" help:"How many recordings arrive, such as 100000/h or 20/s, instead."`
+	Duration time.Duration `default:"5s" help:"How long they keep arriving. (${default})"`
+	Repeat   int           `default:"5" help:"How often each load is repeated, with other recordings; medians are printed. (${default})"`
+	Pattern  string        `enum:"poisson,even,bursty" default:"poisson" help:"The pattern of arrivals. (${enum})"`
 	Mix      mix           `placeholder:"PRIORITY=SHARE,…" help:"Shares of live, normal and bulk. (all normal)"`
 	Detect   float64       `placeholder:"SHARE" help:"The share whose language the engine is not told. (0)"`
-	Seed     uint64        `default:"1" help:"Begins the random numbers. (${default})"`
+	Seed     uint64        `default:"1" help:"The seed of the random numbers. (${default})"`
 
 	JSON     bool `name:"json" xor:"format" help:"Print one JSON object."`
 	Markdown bool `xor:"format" help:"Print the table as Markdown."`
@@ -33,10 +33,10 @@ type benchLoadCommand struct {
 
 // Help is shown by "glossa help bench load".
 func (benchLoadCommand) Help() string {
-	return `Recordings come to an engine in this process at times of their own, whether those before are done or not, and the same arrivals
-are simulated from measured costs. What the machine can do is measured first, by as many recordings as the engine takes at a time. Times
-are in seconds: waiting until something of a recording is encoded, and all of it until its text is there. Machines that are shared change
-their speed: a second prediction is that for a machine so many times as slow that its device is as long busy as it was.
+	return `Recordings arrive at an engine in this process at random times, whether earlier ones are done or not (an open loop), and the
+same arrivals are simulated from measured costs. The capacity of the machine is measured first, with as many recordings as the engine
+takes. Times are in seconds: waiting, until something of a recording is encoded, and total, until its text is there. A shared machine
+changes its speed: a second prediction is for a machine so many times as slow that its device is busy for as long as it really was.
 
 Examples:
 

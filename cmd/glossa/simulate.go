@@ -21,14 +21,14 @@ import (
 )
 
 type simulateCommand struct {
-	Costs   string          `required:"" placeholder:"FILE" help:"What glossa bench costs has measured."`
-	Model   string          `placeholder:"NAME" help:"The model in it, NAME or NAME@DEVICE, of recordings that name none. (the only one)"`
-	Workers []workersFlag   `sep:"none" placeholder:"[MODEL=]N,N-M/STEP,…" help:"Numbers of workers. Repeatable, for other models of the trace."`
-	Target  []targetFlag    `sep:"none" placeholder:"[PRIORITY:]pNN=TIME" help:"Look for the smallest number of workers that keeps a quantile of the total latency, such as p95=2s or live:p99=1s. Repeatable; all are kept."`
-	Load    []float64       `default:"1" placeholder:"TIMES,…" help:"How many times as fast all comes. (${default})"`
-	Arrive  loadFlags       `embed:"" group:"What comes"`
+	Costs   string          `required:"" placeholder:"FILE" help:"The file that glossa bench costs has written."`
+	Model   string          `placeholder:"NAME" help:"The model in that file, NAME or NAME@DEVICE, for recordings that name none. (the only one)"`
+	Workers []workersFlag   `sep:"none" placeholder:"[MODEL=]N,N-M/STEP,…" help:"Numbers of workers to simulate. Repeatable, for each model of the trace."`
+	Target  []targetFlag    `sep:"none" placeholder:"[PRIORITY:]pNN=TIME" help:"Find the smallest number of workers that keeps a quantile of the total latency, such as p95=2s or live:p99=1s. Repeatable; all are kept."`
+	Load    []float64       `default:"1" placeholder:"TIMES,…" help:"Simulate the same recordings arriving so many times as fast, 0.001 to 1000. (${default})"`
+	Arrive  loadFlags       `embed:"" group:"Arrivals"`
 	Worker  simulatedWorker `embed:"" group:"A worker"`
-	Plot    []string        `sep:"none" placeholder:"FILE" help:"Draw latencies against workers and load: an .svg, .png or .html file. Repeatable."`
+	Plot    []string        `sep:"none" placeholder:"FILE" help:"Plot latencies against workers and load to an .svg, .png or .html file. Repeatable."`
 	JSON    bool            `name:"json" xor:"format" help:"Print one JSON object."`
 	Mark    bool            `name:"markdown" xor:"format" help:"Print the table as Markdown."`
 }
@@ -36,25 +36,25 @@ type simulateCommand struct {
 // simulatedWorker are the settings of each worker.
 type simulatedWorker struct {
 	Batch         int           `default:"16" help:"The greatest number of windows decoded together. (${default})"`
-	Slots         int           `placeholder:"N" help:"Jobs at a time that are not live. (as many)"`
+	Slots         int           `placeholder:"N" help:"Jobs at a time that are not live. (as many as --batch)"`
 	LiveSlots     int           `placeholder:"N" help:"Live jobs beside them. (a quarter of --slots)"`
 	BeamSize      int           `default:"1" help:"Beams of a window; 1 is greedy search. (${default})"`
-	AdapterMemory byteSize      `placeholder:"SIZE" help:"The most memory of adapters. (no limit)"`
-	Broker        time.Duration `placeholder:"D" help:"What it takes to bring a job from the queue to a worker, and as much again to store its result. (0s)"`
-	MTBF          time.Duration `name:"mtbf" placeholder:"D" help:"The mean time after which a worker is lost, and its jobs with it. (never)"`
-	Restart       time.Duration `default:"30s" help:"The time until it is back. (${default})"`
+	AdapterMemory byteSize      `placeholder:"SIZE" help:"The most memory that the adapters of a worker take. (no limit)"`
+	Broker        time.Duration `placeholder:"D" help:"The time from the queue to a worker, and as much again to store a result. (0s)"`
+	MTBF          time.Duration `name:"mtbf" placeholder:"D" help:"The mean time between failures of a worker, which loses what it was doing. (never)"`
+	Restart       time.Duration `default:"30s" help:"The time until a failed worker is back. (${default})"`
 	Lease         time.Duration `default:"30s" help:"The time until a lost job is delivered again. (${default})"`
 }
 
 // Help is shown by "glossa help simulate".
 func (simulateCommand) Help() string {
-	return `Workers are simulated by the very scheduler that decides in glossa's engine; what things take, glossa bench costs has measured.
-Jobs wait in one queue for each priority; a worker takes one when it has a free slot: normal before bulk, which has one turn in four
-while both wait, and live in slots of their own. Live here is a recording that somebody waits for, not a live session.
+	return `Each simulated worker runs the scheduler of glossa's engine; how long things take was measured by glossa bench costs.
+Jobs wait in one queue for each priority. A worker takes one when it has a free slot: normal before bulk, which has one turn in four
+while both wait, and live in slots of its own. Live here means a recording that somebody waits for, not a live session.
 
-Of each number of workers and load it prints how long recordings wait until something of them is encoded, and how long they take in
-all, in seconds; RTFx, seconds of sound a second; the share of time that devices compute; hypotheses and different adapters in a step;
-and the greatest backlog, in recordings and in seconds of sound.
+For each number of workers and each load a row says how long recordings wait until something of them is encoded, and how long they
+take in all, in seconds; RTFx, seconds of sound a second; the share of time that devices compute; hypotheses and different adapters in
+a step; and the greatest backlog, in recordings and in seconds of sound.
 
 A line of a trace is a recording, in order of time: {"at": seconds, "seconds": of its sound, "language": …, "detect": true where nobody
 tells it, "adapter": name or none (that of its language), "priority": live, normal or bulk, "speech": true, "words": true,
@@ -187,7 +187,7 @@ func (s *simulationPlan) modelNames() (names []string, err error) {
 		for _, err := range s.arrivals {
 			return []string{""}, err
 		}
-		return nil, errors.New("nothing comes: --rate is too low for --duration")
+		return nil, errors.New("nothing arrives: --rate is too low for --duration")
 	}
 	for a, err := range s.arrivals {
 		if err != nil {
@@ -198,7 +198,7 @@ func (s *simulationPlan) modelNames() (names []string, err error) {
 		}
 	}
 	if len(names) == 0 {
-		return nil, fmt.Errorf("%s: nothing comes", s.flags.Arrive.Trace)
+		return nil, fmt.Errorf("%s: nothing arrives", s.flags.Arrive.Trace)
 	}
 	slices.Sort(names)
 	return names, nil

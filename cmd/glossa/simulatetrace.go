@@ -58,36 +58,36 @@ func (m *mix) UnmarshalText(text []byte) error {
 
 // loadFlags say what comes.
 type loadFlags struct {
-	Trace string `placeholder:"FILE" help:"What comes, as JSON lines: {\"at\": 0.5, \"seconds\": 3.2, \"language\": \"cs\", …}, as above."`
+	Trace string `placeholder:"FILE" help:"The recordings that arrive, as JSON lines: {\"at\": 0.5, \"seconds\": 3.2, \"language\": \"cs\", …}, as above."`
 
-	Rate          rate          `placeholder:"N/h" help:"How many recordings come, such as 1000000/h, 300/min or 20/s."`
-	Duration      time.Duration `default:"1h" help:"How long they come. (${default})"`
-	Pattern       string        `enum:"poisson,even,bursty,diurnal" default:"poisson" help:"How they come. (${enum})"`
+	Rate          rate          `placeholder:"N/h" help:"How many recordings arrive, such as 1000000/h, 300/min or 20/s."`
+	Duration      time.Duration `default:"1h" help:"How long they keep arriving. (${default})"`
+	Pattern       string        `enum:"poisson,even,bursty,diurnal" default:"poisson" help:"The pattern of arrivals. (${enum})"`
 	Peak          float64       `placeholder:"N" help:"The greatest rate of bursty and diurnal, as a multiple of the mean. (4, 1.8)"`
 	Burst         time.Duration `default:"30s" help:"The mean length of a burst. (${default})"`
 	Languages     int           `default:"1" help:"The number of languages, each under an adapter of its own. (${default})"`
-	Zipf          float64       `default:"1" help:"The exponent of their shares: the nth has one in proportion to n^-Z. (${default})"`
+	Zipf          float64       `default:"1" help:"The exponent of Zipf's law: the nth language has a share in proportion to n^-Z. (${default})"`
 	BaseLanguages int           `placeholder:"N" help:"The languages, from the first on, that the base model writes without an adapter. (0)"`
 	Detect        float64       `placeholder:"SHARE" help:"The share whose language is detected. (0)"`
 	Length        time.Duration `default:"6s" help:"The mean duration of a recording. (${default})"`
 	Spread        float64       `default:"0.6" help:"The standard deviation of its logarithm. (${default})"`
 	Longest       time.Duration `placeholder:"D" help:"The longest recording. (any)"`
-	Lengths       string        `placeholder:"DATA" help:"Recordings that have the durations, of which some are drawn: a manifest or table."`
+	Lengths       string        `placeholder:"DATA" help:"Draw durations from those of a data set instead: a manifest or table."`
 	Mix           mix           `placeholder:"PRIORITY=SHARE,…" help:"Shares of live, normal and bulk. (all normal)"`
-	Speech        bool          `help:"Speech is looked for, and the windows of a recording are decoded side by side."`
+	Speech        bool          `help:"Speech is detected first, and the windows of a recording are decoded side by side."`
 	Words         bool          `help:"Each word is timed."`
-	Seed          uint64        `default:"1" help:"Begins the random numbers. (${default})"`
+	Seed          uint64        `default:"1" help:"The seed of the random numbers. (${default})"`
 
-	WriteTrace string `placeholder:"FILE" help:"Write what comes as a trace."`
+	WriteTrace string `placeholder:"FILE" help:"Write the arrivals as a trace."`
 }
 
 // arrivals returns what comes until ctx is done, and how long it does so.
 func (f *loadFlags) arrivals(ctx context.Context) (as simulate.Arrivals, horizon float64, err error) {
 	switch {
 	case f.Trace != "" && f.Rate > 0:
-		return nil, 0, errors.New("--rate: --trace says what comes; --load makes it come faster")
+		return nil, 0, errors.New("--rate: --trace says what arrives; --load makes it arrive faster")
 	case f.Trace == "" && f.Rate == 0:
-		return nil, 0, errors.New("--rate or --trace is needed: what comes")
+		return nil, 0, errors.New("--rate or --trace is needed: what arrives")
 	case f.Languages < 1:
 		return nil, 0, fmt.Errorf("--languages %d: at least 1 is needed", f.Languages)
 	case f.Length <= 0:
@@ -106,9 +106,6 @@ func (f *loadFlags) arrivals(ctx context.Context) (as simulate.Arrivals, horizon
 		Rate: float64(f.Rate), Duration: f.Duration, Pattern: simulate.Pattern(f.Pattern), Peak: f.Peak, Burst: f.Burst,
 		Languages: f.Languages, Zipf: f.Zipf, Base: f.BaseLanguages, Detect: f.Detect,
 		Seconds: f.Length.Seconds(), Spread: f.Spread, Longest: f.Longest.Seconds(), Mix: f.Mix, Speech: f.Speech, Words: f.Words, Seed: f.Seed,
-	}
-	if f.Spread == 0 {
-		l.Spread = math.SmallestNonzeroFloat64 // 0 stands for the default
 	}
 	if f.Lengths != "" {
 		if l.Durations, err = durationsOf(f.Lengths); err != nil {
