@@ -17,22 +17,22 @@ import (
 // ErrTrace is wrapped by every error about what a trace says.
 var ErrTrace = errors.New("simulate: bad trace")
 
-// Arrival is a recording that comes: a line of a trace.
+// Arrival is a recording that arrives: a line of a trace.
 type Arrival struct {
 	At       float64      `json:"at"`      // seconds from the beginning
 	Seconds  float64      `json:"seconds"` // of its sound
 	Language string       `json:"language,omitempty"`
 	Detect   bool         `json:"detect,omitempty"`   // nobody tells the language
-	Adapter  string       `json:"adapter,omitempty"`  // "" that of its language, asr.None the base model
+	Adapter  string       `json:"adapter,omitempty"`  // "": that of its language; asr.None: the base model
 	Priority asr.Priority `json:"priority,omitempty"` // live, normal (the default) or bulk
-	Client   string       `json:"client,omitempty"`   // it changes nothing
+	Client   string       `json:"client,omitempty"`   // of a recorded trace; it changes nothing
 	Model    string       `json:"model,omitempty"`    // "" the only one
-	Speech   bool         `json:"speech,omitempty"`   // its speech is looked for, and its windows decoded side by side
+	Speech   bool         `json:"speech,omitempty"`   // speech is detected first, and windows are decoded side by side
 	Words    bool         `json:"words,omitempty"`    // each word is timed
-	File     string       `json:"file,omitempty"`     // of its sound, for who plays it
+	File     string       `json:"file,omitempty"`     // of its sound, for "glossa bench load"
 }
 
-// Arrivals are recordings in the order in which they come. It ends at the first error.
+// Arrivals are recordings in the order of their times. The sequence ends at its first error.
 type Arrivals = iter.Seq2[Arrival, error]
 
 // Longest recording, and latest arrival, of a trace.
@@ -41,13 +41,13 @@ const (
 	maxAt      = 10 * 365 * 24 * 3600.0
 )
 
-// Check reports what is wrong with an arrival that comes behind one at a time. The error wraps ErrTrace.
+// Check reports what is wrong with an arrival, where the one before it arrived at a time. The error wraps ErrTrace.
 func (a *Arrival) Check(after float64) error {
 	switch {
 	case !(a.At >= 0) || a.At > maxAt:
 		return fmt.Errorf("%w: at is %v, not in 0..%v", ErrTrace, a.At, maxAt)
 	case a.At < after:
-		return fmt.Errorf("%w: at is %v, behind %v: it must be in order", ErrTrace, a.At, after)
+		return fmt.Errorf("%w: at is %v after %v; a trace must be in order of time", ErrTrace, a.At, after)
 	case !(a.Seconds > 0) || a.Seconds > maxSeconds:
 		return fmt.Errorf("%w: seconds is %v, not in 0..%v", ErrTrace, a.Seconds, maxSeconds)
 	}

@@ -11,7 +11,7 @@ import (
 // ErrCosts is wrapped by every error about what a file of costs says.
 var ErrCosts = errors.New("simulate: bad costs")
 
-// Costs are what transcribing costs on some devices, as "glossa bench costs" measures it.
+// Costs are how long transcribing takes on some devices, as "glossa bench costs" measures it.
 type Costs struct {
 	Version int      `json:"glossa_costs"` // 1
 	Models  []*Model `json:"models"`
@@ -74,8 +74,8 @@ func (c Call) of(n int) float64 {
 	return c.Seconds + float64(n-1)*c.More
 }
 
-// StepCost is what a step takes in which each of so many rows is fed a token, all of them under so many different adapters; 0: the base
-// model. Between the points that were measured it is linear.
+// StepCost is what a step takes in which each of so many rows is fed a token, all of them under so many different adapters; 0 is the
+// base model. Between the measured points it is linear.
 type StepCost struct {
 	Rows     int     `json:"rows"`
 	Adapters int     `json:"adapters"`
@@ -90,8 +90,8 @@ type Loading struct {
 	Speech  float64 `json:"speech_per_second"` // and finding the speech in it, where that is asked for
 }
 
-// Beside is how many times longer things take while so many recordings are loaded at a time, than where one thing alone is done. What is
-// not measured is 0 and stands for 1, and for Others for as much as there are fewer processors than recordings.
+// Beside is how many times longer things take while so many recordings are loaded at a time than each thing takes alone. Where nothing
+// was measured they take as long, and loading is shared by Cores. 0 stands for 1.
 type Beside struct {
 	Loads   int     `json:"loads"`
 	Device  float64 `json:"device"` // what the device does

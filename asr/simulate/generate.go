@@ -15,25 +15,24 @@ import (
 // ErrLoad is wrapped by every error about a load that cannot be generated.
 var ErrLoad = errors.New("simulate: bad load")
 
-// Load is a trace that is made up: recordings that come at a rate, one independent of another.
+// Load generates a trace: recordings that arrive at a rate, each independent of the others.
 type Load struct {
 	Rate     float64       // recordings a second, on average
-	Duration time.Duration // how long they come
+	Duration time.Duration // how long they keep arriving
 	Pattern  Pattern
 
-	// Peak is how many times the mean rate the greatest one is. The default value is 0: 4 of Bursty, 1.8 of Diurnal, whose rate is
-	// that of a sine.
+	// Peak is the greatest rate as a multiple of the mean. The default value is 0: 4 for Bursty, 1.8 for Diurnal.
 	Peak float64
 
 	// Burst is the mean duration of a burst. The default value is 0: 30 s.
 	Burst time.Duration
 
-	// Languages is the number of languages, or Names are their names. The nth has a share in proportion to n^-Zipf.
+	// Languages is the number of languages, Names are their names where they matter. The nth has a share in proportion to n^-Zipf.
 	Languages int
 	Names     []string
 	Zipf      float64
 
-	// Base is the number of languages, from the first on, that the base model writes. The others have an adapter each.
+	// Base is the number of languages, from the first on, that need no adapter. Each of the others has its own.
 	Base int
 
 	// Detect is the share of recordings whose language nobody tells.
@@ -43,7 +42,7 @@ type Load struct {
 	// values are 0: 6 s, all of one duration, and a week.
 	Seconds, Spread, Longest float64
 
-	// Durations are those that recordings have, drawn from these, instead. The default value is nil.
+	// Durations, where there are any, replace these: each recording has one of them, drawn at random.
 	Durations []float64
 
 	// Mix are the shares of priorities. The default value is nil: all are normal.
@@ -54,14 +53,14 @@ type Load struct {
 	Seed          uint64
 }
 
-// Pattern is how the rate of arrivals goes.
+// Pattern is how the rate of arrivals changes with time.
 type Pattern string
 
 // The patterns.
 const (
 	Poisson Pattern = "poisson" // independent of each other, at a constant rate
-	Even    Pattern = "even"    // all at the same distance
-	Bursty  Pattern = "bursty"  // Poisson at two rates, the high one for exponential times, half of all that comes in them
+	Even    Pattern = "even"    // at equal intervals
+	Bursty  Pattern = "bursty"  // Poisson at two rates; half of all arrivals are in bursts, of exponential duration
 	Diurnal Pattern = "diurnal" // Poisson, the rate a sine of 24 h from its mean upwards
 )
 
@@ -263,7 +262,7 @@ func (g *generator) arrival(at float64) Arrival {
 	return a
 }
 
-// Faster returns arrivals that come so many times as fast.
+// Faster returns the same arrivals, so many times as fast.
 func Faster(arrivals Arrivals, times float64) Arrivals {
 	return func(yield func(Arrival, error) bool) {
 		for a, err := range arrivals {

@@ -23,28 +23,27 @@ type Options struct {
 	// Beams is the number of beams at temperature 0. The default value is 0: greedy search.
 	Beams int
 
-	// AdapterMemory bounds the memory of a worker's adapters in bytes, but for those that its jobs need. The default value is 0: there
-	// is no bound.
+	// AdapterMemory bounds the memory of a worker's adapters in bytes; those that its jobs need are never evicted. The default value
+	// is 0: no bound.
 	AdapterMemory int64
 
-	// Broker is what it takes for a job to come from the queue to a worker, and as much again for its result to be stored. The default
-	// value is 0.
+	// Broker is the time from the queue to a worker, and the same again until a result is stored. The default value is 0.
 	Broker time.Duration
 
-	// MTBF is the mean time after which a worker is lost, with what it was at. The default value is 0: none is. Restart is the time
-	// until it is back, by default 30 s.
+	// MTBF is the mean time between failures of a worker, exponentially distributed; a failed worker loses what it was doing. The default
+	// value is 0: workers never fail. Restart is the time until a failed worker is back, by default 30 s.
 	MTBF, Restart time.Duration
 
-	// Lease is the time after which a lost job is delivered again, by default 30 s, and MaxDeliver after how many deliveries it is given
-	// up, by default 5.
+	// Lease is the time after which a lost job is delivered again, by default 30 s. MaxDeliver is the number of deliveries after which
+	// a job is given up, by default 5.
 	Lease      time.Duration
 	MaxDeliver int
 
-	// Seed begins the random numbers.
+	// Seed is that of the random numbers: one seed has one outcome.
 	Seed uint64
 
-	// Progress is told now and then how far the simulation of a number of workers has come: the time in it, and the recordings. The
-	// default value is nil: nobody is.
+	// Progress is called now and then with the number of workers, the simulated time, and the recordings that have arrived. The default
+	// value is nil.
 	Progress func(workers int, at time.Duration, arrived int64)
 }
 

@@ -40,7 +40,7 @@ func TestBadTraces(t *testing.T) {
 		`{"at": 1, "second": 1}`:                  `unknown field "second"`,
 		`{"at": 1, "seconds": 1, "priority":3}`:   "priority",
 		`{"at": 1, "seconds": 1, "priority":"x"}`: `priority "x" is none of live, normal, bulk`,
-		"{\"at\": 2, \"seconds\": 1}\n{\"at\": 1, \"seconds\": 1}": "line 2: simulate: bad trace: at is 1, behind 2: it must be in order",
+		"{\"at\": 2, \"seconds\": 1}\n{\"at\": 1, \"seconds\": 1}": "line 2: simulate: bad trace: at is 1 after 2; a trace must be in order of time",
 		strings.Repeat(" ", maxLine+1):                             "line 1: bufio.Scanner: token too long",
 	} {
 		var err error

@@ -1,19 +1,19 @@
 package simulate
 
-// Report is what a simulation comes to. Times are in seconds.
+// Report is the outcome of a simulation. Times are in seconds.
 type Report struct {
 	Model   string `json:"model"`
 	Device  string `json:"device"`
 	Workers int    `json:"workers"`
 
-	Recordings int64   `json:"recordings"`    // that came
+	Recordings int64   `json:"recordings"`    // that arrived
 	Served     int64   `json:"served"`        // of them
 	Refused    int64   `json:"refused"`       // because too many waited at a worker
 	Dead       int64   `json:"dead"`          // after too many deliveries
 	Sound      float64 `json:"audio_seconds"` // of what was served
 	Elapsed    float64 `json:"elapsed_seconds"`
 
-	// By priority, live first; and of all. One that nothing was of is left out.
+	// By priority, live first, and of all together. A priority without recordings is left out.
 	Latencies []Latency `json:"latencies"`
 
 	RTFx        float64 `json:"rtfx"`        // seconds of sound for each second, of all workers together
@@ -28,7 +28,7 @@ type Report struct {
 
 	Backlog      int64   `json:"backlog_most"`       // recordings of which nothing was encoded, at most
 	BacklogSound float64 `json:"backlog_audio_most"` // their seconds, at most
-	There        float64 `json:"there"`              // recordings that had come and not left, on average
+	There        float64 `json:"there"`              // recordings that had arrived and not left, on average
 
 	Failures    int64 `json:"failures"` // of workers
 	Redelivered int64 `json:"redelivered"`
@@ -44,7 +44,7 @@ type Latency struct {
 	histogram histogram // of Total
 }
 
-// Quantiles are of times in seconds, exact to a part in 400 but for the mean and the greatest.
+// Quantiles are of times in seconds. Mean and Max are exact, the others to 0.25%.
 type Quantiles struct {
 	Mean float64 `json:"mean"`
 	P50  float64 `json:"p50"`
