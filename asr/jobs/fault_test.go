@@ -136,7 +136,7 @@ func find(t *testing.T, s *Store, name string) string {
 
 // work does the rest of a worker's: what it does with a message that is delivered again.
 func work(ctx context.Context, s *Store, m jetstream.Msg, finish func(attempt int) error) error {
-	_, j, err := s.claim(ctx, m, "w")
+	_, j, err := s.claimed(ctx, m, "w")
 	if err == nil {
 		if err = s.appendWindow(ctx, j.ID, j.Attempts, 0, asr.Checkpoint{Done: 1}); errors.Is(err, errSuperseded) {
 			err = nil // it is there
@@ -165,7 +165,7 @@ func submitAndPull(t *testing.T, s *Store, q asr.Submission) jetstream.Msg {
 
 func fails(t *testing.T, s *Store, q asr.Submission) jetstream.Msg {
 	m := submitAndPull(t, s, q)
-	if _, _, err := s.claim(t.Context(), m, "w"); err != nil {
+	if _, _, err := s.claimed(t.Context(), m, "w"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.finishFailed(t.Context(), m, 1, "it fails"); err != nil {
@@ -219,7 +219,7 @@ var scenarios = map[string]scenario{
 	}},
 	"done": {set: submitAndPull, state: asr.JobDone, ends: 1, act: func(ctx context.Context, s *Store, q asr.Submission, m jetstream.Msg, id string) error {
 		err := work(ctx, s, m, func(attempt int) error {
-			_, err := s.finishDone(ctx, id, attempt, aResult())
+			_, err := s.done(ctx, id, attempt, aResult())
 			return err
 		})
 		if err == nil {
@@ -240,7 +240,7 @@ var scenarios = map[string]scenario{
 	"lost": {
 		set: func(t *testing.T, s *Store, q asr.Submission) jetstream.Msg {
 			m := submitAndPull(t, s, q)
-			if _, _, err := s.claim(t.Context(), m, "w"); err != nil {
+			if _, _, err := s.claimed(t.Context(), m, "w"); err != nil {
 				t.Fatal(err)
 			}
 			return m
@@ -300,7 +300,7 @@ func (of scenario) check(t *testing.T, s *Store, q asr.Submission) {
 		for end := time.Now().Add(patient); queued(t, s) > 0 && time.Now().Before(end); {
 			m := pull(t, s, "m")
 			err := work(t.Context(), s, m, func(attempt int) error {
-				_, err := s.finishDone(t.Context(), id, attempt, aResult())
+				_, err := s.done(t.Context(), id, attempt, aResult())
 				return err
 			})
 			if errors.Is(err, errDuplicate) {

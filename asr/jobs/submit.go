@@ -106,8 +106,15 @@ func (n *submission) message() *Message {
 	return &Message{JobID: n.id, Name: n.Name, Model: n.Model, Params: n.Params, Callback: n.Callback, Content: n.content, Audio: MessageAudio{URL: n.Audio.URL}}
 }
 
-// identify sets the content and the job's id: of the client and its key, or the client and the content, or a random one.
+// identify sets the content and the job's id: of the client and its key, or the client and the content, or a random one, which no other can have
+// and for which the sound is not read.
 func (n *submission) identify() error {
+	if n.Again {
+		var b [16]byte
+		rand.Read(b[:])
+		n.id = hex.EncodeToString(b[:])
+		return nil
+	}
 	sound := sha256.New()
 	r, _ := n.Audio.Reader()
 	if _, err := io.Copy(sound, r); err != nil {
@@ -115,14 +122,9 @@ func (n *submission) identify() error {
 	}
 	params, _ := json.Marshal(n.Params) // sorted by name
 	n.content = digest([]byte(n.Model), params, sound.Sum(nil), []byte(n.Audio.URL))
-	switch {
-	case n.Again:
-		var b [16]byte
-		rand.Read(b[:])
-		n.id = hex.EncodeToString(b[:])
-	case n.Key != "":
+	if n.Key != "" {
 		n.id = digest([]byte("key"), []byte(n.Client), []byte(n.Key))
-	default:
+	} else {
 		n.id = digest([]byte("content"), []byte(n.Client), []byte(n.content))
 	}
 	return nil

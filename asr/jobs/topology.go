@@ -319,8 +319,8 @@ func isWrongSequence(err error) bool {
 
 func isTooFewPeers(err error) bool { return isCode(err, codeNoPeers, codeNoReplicas) }
 
-// isPassing reports whether a broker or a cluster that has just begun may do a moment later what it did not do.
+// isPassing reports whether a broker or a cluster that has just begun may do a moment later what it did not do, or did for another at that moment.
 func isPassing(err error) bool {
-	return isCode(err, codeNotAvailable, codeNoPeers) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrTimeout) ||
+	return isCode(err, codeNotAvailable, codeNoPeers, jetstream.JSErrCodeStreamNameInUse) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrTimeout) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrConnectionReconnecting)
 }

@@ -207,6 +207,10 @@ func (r *remoteJobs) retry(ctx context.Context, id string) (j asr.Job, err error
 
 func (r *remoteJobs) close() { r.client.CloseIdleConnections() }
 
+func (r *remoteJobs) follow(ctx context.Context, id string) iter.Seq2[asr.JobEvent, error] {
+	return r.watch(ctx, id)
+}
+
 // watch is GET /v1/jobs/{id}/events, server-sent events whose data are JobEvents.
 func (r *remoteJobs) watch(ctx context.Context, id string) iter.Seq2[asr.JobEvent, error] {
 	return func(yield func(asr.JobEvent, error) bool) {

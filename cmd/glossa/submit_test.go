@@ -99,6 +99,10 @@ func (f *fakeJobs) end(id string) asr.Job {
 	return j
 }
 
+func (f *fakeJobs) follow(ctx context.Context, id string) iter.Seq2[asr.JobEvent, error] {
+	return f.watch(ctx, id)
+}
+
 func (f *fakeJobs) watch(ctx context.Context, id string) iter.Seq2[asr.JobEvent, error] {
 	return func(yield func(asr.JobEvent, error) bool) {
 		j, err := f.job(ctx, id)

@@ -185,7 +185,7 @@ func (r *submitRun) follow(ctx context.Context, i int) (j asr.Job, err error) {
 			if j, err = r.client.job(ctx, id); err != nil || j.State.Final() {
 				return err
 			}
-			for e, err := range r.client.watch(ctx, id) {
+			for e, err := range r.client.follow(ctx, id) {
 				if err != nil {
 					return err
 				}
