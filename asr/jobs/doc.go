@@ -36,6 +36,13 @@
 // cancelled can be begun anew: by a message that names the revision of the record that it does so from, which counts once. Otherwise
 // one message owns a job, the one whose sequence its record has, as long as that is there: others are duplicates.
 //
+// # Suspects
+//
+// The record counts the workers that began a job and were not heard of again. A job, unless it is live, that has lost two may be what they
+// were lost by, or have been beside that: from then on a worker runs it alone, behind all that it has otherwise, and claims it no earlier. What
+// only waits behind it has lost no worker, and goes before it the next time. So a job that kills its worker is a dead letter after its last
+// delivery, and takes no others along.
+//
 // # Dead letters
 //
 // A message that a worker of this package refuses is a dead letter before it is terminated, for a terminated message is gone from a

@@ -21,6 +21,7 @@ type record struct {
 	ReplyTo  string `json:"reply_to,omitempty"`
 	Content  string `json:"content,omitempty"` // of its message
 	Again    int    `json:"again,omitempty"`   // how often it was begun anew after it had failed or was cancelled
+	Lost     int    `json:"lost,omitempty"`    // workers that began it and were not heard of again
 
 	revision uint64
 	bare     bool          // no window of it has been stored

@@ -39,14 +39,13 @@ var (
 // and its Attempts are the number of the attempt. The errors are asr.ErrInvalid where the message is not understood, which is to be passed to
 // finishFailed with attempt 0, errEnded, errDuplicate, and asr.ErrBusy and ErrCancelled where it is not known.
 func (s *Store) claim(ctx context.Context, m jetstream.Msg, worker string) (*Message, *record, error) {
-	meta, err := m.Metadata()
+	l, err := letterOf(m)
 	if err != nil {
-		return nil, &record{}, fmt.Errorf("%w: a message without metadata: %w", asr.ErrInternal, err)
+		return nil, &record{}, err
 	}
-	if meta.NumDelivered > 1 {
+	if l.delivered > 1 {
 		s.o.Metrics.JobRedelivered()
 	}
-	l := letter{subject: m.Subject(), header: m.Headers(), data: m.Data(), sequence: meta.Sequence.Stream, stored: meta.Timestamp}
 	p, err := l.parse()
 	if err != nil {
 		return p.message, &p.record, err
@@ -106,6 +105,26 @@ func (s *Store) claimRecord(ctx context.Context, p parsed, sequence uint64, work
 	return r, nil
 }
 
+// lostBy returns the job of a message that a worker has, and how many workers it has lost by now.
+func (s *Store) lostBy(ctx context.Context, m jetstream.Msg) (id string, lost int, err error) {
+	l, err := letterOf(m)
+	if err != nil {
+		return "", 0, err
+	}
+	p, _ := l.parse()
+	r, err := s.read(ctx, p.record.ID)
+	if errors.Is(err, asr.ErrNotFound) {
+		return p.record.ID, 0, nil
+	}
+	if err != nil {
+		return p.record.ID, 0, err
+	}
+	if r.State == asr.JobRunning {
+		r.Lost++ // that of the attempt that the record is of
+	}
+	return r.ID, r.Lost, nil
+}
+
 // owns reports whether the message with a sequence is the one of a record. Otherwise the error is errEnded or errDuplicate.
 func (s *Store) owns(ctx context.Context, r *record, p parsed, sequence uint64) error {
 	if r.Client != p.record.Client && r.Sequence != sequence {
@@ -134,6 +153,9 @@ func (s *Store) owns(ctx context.Context, r *record, p parsed, sequence uint64) 
 
 // begin makes a record that of a job that a worker does.
 func (r *record) begin(worker string, sequence uint64) {
+	if r.State == asr.JobRunning {
+		r.Lost++
+	}
 	r.State, r.Worker, r.Started, r.Sequence = asr.JobRunning, worker, time.Now().UTC(), sequence
 	r.Attempts++
 }
@@ -237,12 +259,12 @@ func (s *Store) attemptOf(ctx context.Context, id string, attempt int) (*record,
 // is failed, and what follows from that is done. The message is terminated after it. The errors are errEnded, where the state says how,
 // errSuperseded and errDuplicate.
 func (s *Store) finishFailed(ctx context.Context, m jetstream.Msg, attempt int, reason string) (asr.Job, error) {
-	meta, err := m.Metadata()
+	l, err := letterOf(m)
 	if err != nil {
-		return asr.Job{}, fmt.Errorf("%w: a message without metadata: %w", asr.ErrInternal, err)
+		return asr.Job{}, err
 	}
-	return s.bury(ctx, letter{subject: m.Subject(), header: m.Headers(), data: m.Data(), sequence: meta.Sequence.Stream, stored: meta.Timestamp,
-		attempt: attempt, reason: reason})
+	l.attempt, l.reason = attempt, reason
+	return s.bury(ctx, l)
 }
 
 // giveBack says that an attempt goes on later, where the queue gives the message next, and why: the job waits again. The message is given back

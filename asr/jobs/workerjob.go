@@ -42,7 +42,11 @@ func (w *Worker) do(ctx context.Context, msg jetstream.Msg, p asr.Priority) {
 	defer w.running.remove(a)
 	a.endBeat = sync.OnceFunc(a.beat())
 	defer a.endBeat()
-	err := a.try(ctx)
+	leave, err := a.pass(ctx)
+	if err == nil {
+		defer leave()
+		err = a.try(ctx)
+	}
 	if fault := w.engineFault(); fault != nil && err != nil && !isOver(err) {
 		w.fail(fault)
 		err = errFaulty

@@ -91,10 +91,11 @@ func (q *queues) lost(err error) {
 
 // puller gets the messages of some priorities that share slots.
 type puller struct {
-	w      *Worker
-	queues *queues
-	turns  *turns
-	fault  fault
+	w          *Worker
+	queues     *queues
+	turns      *turns
+	fault      fault
+	quarantine *quarantine // nil: none that keeps it from asking
 }
 
 // answer is what became of a request.
@@ -109,7 +110,8 @@ func (p *puller) run(ctx context.Context, do func(jetstream.Msg, asr.Priority)) 
 	asked, running := 0, 0
 	done := ctx.Done()
 	for {
-		for ctx.Err() == nil {
+		held := p.quarantine.hold()
+		for ctx.Err() == nil && held == nil {
 			a, ok := p.turns.next()
 			if !ok {
 				break
@@ -134,6 +136,7 @@ func (p *puller) run(ctx context.Context, do func(jetstream.Msg, asr.Priority)) 
 		case <-ends:
 			running--
 			p.turns.ended()
+		case <-held:
 		case <-done:
 			done = nil
 		}
