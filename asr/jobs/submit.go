@@ -70,8 +70,10 @@ type submission struct {
 	before  *record // failed or cancelled, and begun anew; or nil
 }
 
-// sameAs reports whether a record is of a job that asks for the same, as far as it is known.
-func (n *submission) sameAs(r *record) bool { return r.Content == "" || r.Content == n.content }
+// sameAs reports whether a record is of a job that was asked for in the same way, as far as it is known.
+func (n *submission) sameAs(r *record) bool {
+	return r.Content == "" || r.Content == n.content && r.Callback == n.Callback && r.Priority == n.Priority
+}
 
 // check reports what is wrong with a submission that the message does not tell. The error is asr.ErrInvalid.
 func (n *submission) check(jobBytes int64) error {
@@ -194,7 +196,7 @@ func (s *Store) sameMessage(ctx context.Context, n *submission, sequence uint64)
 	if err != nil {
 		return nil
 	}
-	if m, _ := parseMessage(raw.Data); m.Content != n.content {
+	if m, _ := parseMessage(raw.Data); m.Content != n.content || m.Callback != n.Callback || raw.Subject != subjectOf(n.Priority, n.Model) {
 		return fmt.Errorf("%w: %.100q", asr.ErrKeyReused, n.Key)
 	}
 	return nil

@@ -73,6 +73,17 @@ func TestTheSameIsOneJob(t *testing.T) {
 			t.Error("another", what, "does not make another job")
 		}
 	}
+	for what, change := range map[string]func(*asr.Submission){
+		"priority": func(q *asr.Submission) { q.Priority = asr.Normal },
+		"callback": func(q *asr.Submission) { q.Callback = "https://example.org/other" },
+	} {
+		q := first
+		q.Key = "k"
+		change(&q)
+		if _, _, err := s.Submit(t.Context(), q); !errors.Is(err, asr.ErrKeyReused) {
+			t.Errorf("a key with another %s: %v", what, err)
+		}
+	}
 	if j, created, err = s.Submit(t.Context(), asr.Submission{Client: "ann", Key: "k", Audio: asr.JobAudio{Bytes: []byte("other")}}); !errors.Is(err, asr.ErrKeyReused) {
 		t.Error("another sound with the same key:", j, created, err)
 	}
