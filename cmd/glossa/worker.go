@@ -11,8 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"glossa/asr"
 	"glossa/asr/httpapi"
 	"glossa/asr/jobs"
@@ -93,7 +91,7 @@ func (w *workerCommand) Run(ctx context.Context, c *console) error {
 	defer engine.Close()
 	counted.WatchLoad(engine.Load)
 	served := newServedJobs(log)
-	if served.nc, err = w.reach(ctx, log); err != nil {
+	if served.nc, err = w.reach(ctx, "glossa worker "+w.Name, log); err != nil {
 		return err
 	}
 	defer served.close()
@@ -111,22 +109,6 @@ func (w *workerCommand) Run(ctx context.Context, c *console) error {
 		name: w.Name, models: models, slots: w.Slots, batch: w.Batch, detector: detector, urls: w.JobURLs, internal: w.WebhookInternal,
 	}))
 	return w.attend(ctx, c, served, engine, counted, log)
-}
-
-// reach connects to the broker, and waits for one that does not listen yet: workers and brokers may be started in any order.
-func (w *workerCommand) reach(ctx context.Context, log *slog.Logger) (*nats.Conn, error) {
-	for told := false; ; told = true {
-		nc, err := w.dial(ctx, "glossa worker "+w.Name, log)
-		if refused := (*net.OpError)(nil); err == nil || !errors.Is(err, nats.ErrNoServers) && !errors.As(err, &refused) {
-			return nc, err
-		}
-		if !told {
-			log.Warn("the broker is not there, and is waited for", "error", err)
-		}
-		if err := sleep(ctx, time.Second); err != nil {
-			return nil, err
-		}
-	}
 }
 
 // attend serves what tells of the worker, until ctx is done and jobs have ended.
