@@ -16,6 +16,9 @@
 //	core    asr.cancel.JOB                          tells a worker to stop
 //	service asr.v1.transcribe, asr.v1.models        small requests, answered at once (NATS micro)
 //
+// A message that others publish is a job like any, but has no record, and so is in no list and no backlog, until a worker takes it or it becomes
+// a dead letter: num_pending of its consumer counts it.
+//
 // What belongs to a job that has ended is kept for Limits.JobsKept, and what belongs to one that has not until it has.
 //
 // # Order
