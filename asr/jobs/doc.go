@@ -44,10 +44,11 @@
 // The record counts the workers that began a job and were not heard of again. A job, unless it is live, that has lost two may be what they
 // were lost by, or have been beside that: from then on a worker runs it alone, behind all that it has otherwise, and claims it no earlier. What
 // only waits behind it has lost no worker, and goes before it the next time. So a job that kills its worker is a dead letter after its last
-// delivery, and takes no others along.
+// delivery, and takes no others along; a job that has had all its deliveries, and lost fewer workers, since it only waited where others had
+// theirs die, is queued once more.
 //
 // # Dead letters
 //
 // A message that a worker of this package refuses is a dead letter before it is terminated, for a terminated message is gone from a
-// work queue. One that was delivered too often is still there when its advisory comes, and Run makes it one.
+// work queue. One that was delivered too often is still there when its advisory comes, and Run makes it one, or spares it.
 package jobs

@@ -30,6 +30,9 @@ func (s *Store) settle(ctx context.Context, r *record) error {
 			s.deleteSound(r.Object)
 		}
 	}
+	if r.State != asr.JobDone && r.Attempts > 0 {
+		s.dropResult(ctx, r.ID, r.Attempts) // of a worker that was lost before it could end the job
+	}
 	s.tell(asr.JobEvent{Job: r.Job, Segments: r.untold})
 	if r.ReplyTo != "" {
 		s.publish(r.ReplyTo, asr.JobEvent{Job: r.Job})

@@ -237,23 +237,36 @@ var scenarios = map[string]scenario{
 		}
 		return err
 	}},
-	"lost": {
-		set: func(t *testing.T, s *Store, q asr.Submission) jetstream.Msg {
-			m := submitAndPull(t, s, q)
+	"lost":   {set: losesWorkers(maxDeliver), state: asr.JobFailed, ends: 1, act: heedLost},
+	"spared": {set: losesWorkers(1), state: asr.JobQueued, ends: 1, act: heedLost},
+}
+
+// losesWorkers has a job that so many workers begin, and are not heard of again.
+func losesWorkers(n int) func(*testing.T, *Store, asr.Submission) jetstream.Msg {
+	return func(t *testing.T, s *Store, q asr.Submission) (m jetstream.Msg) {
+		submit(t, s, q)
+		for i := range n {
+			m = pull(t, s, "m")
 			if _, _, err := s.claimed(t.Context(), m, "w"); err != nil {
 				t.Fatal(err)
 			}
-			return m
-		},
-		state: asr.JobFailed, ends: 1,
-		act: func(ctx context.Context, s *Store, q asr.Submission, m jetstream.Msg, id string) error {
-			meta, err := m.Metadata()
-			if err != nil {
-				return err
+			if i < n-1 {
+				if err := m.Nak(); err != nil {
+					t.Fatal(err)
+				}
 			}
-			return s.heed(ctx, advisory{StreamSeq: meta.Sequence.Stream}, false)
-		},
-	},
+		}
+		return m
+	}
+}
+
+// heedLost is told that a message is not delivered any more.
+func heedLost(ctx context.Context, s *Store, _ asr.Submission, m jetstream.Msg, _ string) error {
+	meta, err := m.Metadata()
+	if err != nil {
+		return err
+	}
+	return s.heed(ctx, advisory{StreamSeq: meta.Sequence.Stream}, false)
 }
 
 // TestKilledAtEachStep kills who does something to a job after each of its calls to the broker, and has it done again: the job ends in

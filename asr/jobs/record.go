@@ -22,6 +22,7 @@ type record struct {
 	Content  string `json:"content,omitempty"` // of its message
 	Again    int    `json:"again,omitempty"`   // how often it was begun anew after it had failed or was cancelled
 	Lost     int    `json:"lost,omitempty"`    // workers that began it and were not heard of again
+	Spared   int    `json:"spared,omitempty"`  // how often it was queued once more though its message had all its deliveries
 
 	revision uint64
 	bare     bool          // no window of it has been stored
