@@ -113,7 +113,7 @@ func (a *attempt) pass(ctx context.Context) (leave func(), err error) {
 		}
 	}
 	if lost >= suspectAfter {
-		a.log.Warn("a job runs alone: it may be what its workers were lost by", "job", id, "deliveries", a.delivered, "lost", lost)
+		a.log.Warn("a job is to run alone: it may be what its workers were lost by", "job", id, "deliveries", a.delivered, "lost", lost)
 	}
 	return a.w.quarantine.enter(ctx, lost)
 }

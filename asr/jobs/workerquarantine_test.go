@@ -48,6 +48,8 @@ func TestTheQuarantine(t *testing.T) {
 		time.Sleep(1500 * time.Millisecond) // one suspect runs
 		go job("later", 0, time.Second)
 		time.Sleep(time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
 		if want := []string{"first", "second", "late", "innocent", "later", "other", "killer"}; !slices.Equal(order, want) {
 			t.Errorf("they ran in the order %v, want %v", order, want)
 		}
