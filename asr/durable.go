@@ -105,7 +105,8 @@ func (a JobAudio) Reader() (r io.Reader, size int64) {
 // ErrQueueFull says that as many jobs wait as may. Nothing was submitted.
 var ErrQueueFull = fmt.Errorf("%w: as many jobs wait as may", ErrBusy)
 
-// ErrKeyReused says that the key of a submission is that of a job with other sound, or another model or params.
+// ErrKeyReused says that the key of a submission is that of a job that was asked for otherwise: with other sound, or another model, params,
+// priority or callback.
 var ErrKeyReused = fmt.Errorf("%w: the key is that of another job", ErrInvalid)
 
 // Submission is a job that somebody wants done.
@@ -120,7 +121,8 @@ type Submission struct {
 	Callback string
 
 	// Key makes two submissions the same job: those of one client with equal keys. Where they ask for different things the error is
-	// ErrKeyReused. The default value is "": those with equal sound, model and params are.
+	// ErrKeyReused. The default value is "": those with equal sound, model and params are. The job is then what it was asked for at first,
+	// with that priority and callback, which it tells.
 	Key string
 
 	// Again makes a new job in any case.

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"glossa/asr"
@@ -107,11 +108,67 @@ func (s *Store) heed(ctx context.Context, a advisory, terminated bool) error {
 	if err != nil {
 		return brokerError(fmt.Sprintf("read message %d", a.StreamSeq), err)
 	}
-	reason := lostReason()
 	if terminated {
-		reason = terminatedReason(a)
+		return s.buryMessage(ctx, raw, terminatedReason(a))
 	}
-	return s.buryMessage(ctx, raw, reason)
+	return s.giveUp(ctx, raw)
+}
+
+// giveUp makes a message that is not delivered any more a dead letter, unless its job is spared.
+func (s *Store) giveUp(ctx context.Context, raw *jetstream.RawStreamMsg) error {
+	if spared, err := s.spare(ctx, raw); spared || err != nil {
+		return err
+	}
+	return s.buryMessage(ctx, raw, lostReason())
+}
+
+// spare queues a job once more that has lost fewer workers than its message has had deliveries: it only waited where other jobs had
+// their workers die. It can be repeated at any step and comes to the same. Until the new message is there, the record names none.
+func (s *Store) spare(ctx context.Context, raw *jetstream.RawStreamMsg) (spared bool, err error) {
+	l := letter{subject: raw.Subject, header: raw.Header, data: raw.Data, sequence: raw.Sequence, stored: raw.Time}
+	p, err := l.parse()
+	if err != nil {
+		return false, nil
+	}
+	r, err := s.read(ctx, p.record.ID)
+	if errors.Is(err, asr.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if r.State == asr.JobRunning {
+		r.Lost++
+	}
+	if r.State.Final() || r.Lost >= maxDeliver || r.Spared >= maxDeliver || r.Sequence != 0 && r.Sequence != raw.Sequence {
+		return false, nil
+	}
+	if r.Sequence != 0 {
+		r.State, r.Worker, r.Sequence = asr.JobQueued, "", 0
+		r.Spared++
+		if err := s.write(ctx, r); err != nil {
+			return false, err
+		}
+	}
+	msg := &nats.Msg{Subject: raw.Subject, Data: raw.Data, Header: nats.Header{}}
+	keepHeaders(msg.Header, raw.Header)
+	msg.Header.Set(nats.MsgIdHdr, fmt.Sprintf("%s:spared:%d.%d", r.ID, r.Again, r.Spared))
+	ack, err := s.js.PublishMsg(ctx, msg)
+	if err != nil {
+		return false, s.publishError(err)
+	}
+	_, err = s.changeFrom(ctx, r, func(r *record) error {
+		if r.State != asr.JobQueued || r.Sequence != 0 {
+			return errSettled // it has begun
+		}
+		r.Sequence = ack.Sequence
+		return nil
+	})
+	if err != nil && !errors.Is(err, errSettled) {
+		return false, err
+	}
+	s.log.Info("a job that has lost few workers is queued once more", "job", r.ID, "lost", r.Lost)
+	return true, s.deleteMessage(ctx, raw.Sequence)
 }
 
 // buryMessage makes a message a dead letter, unless its job has ended otherwise, and deletes it.

@@ -54,7 +54,7 @@ func TestAJobThatFailsAtOnceKeepsItsLetter(t *testing.T) {
 				return
 			}
 			m := pull(t, s, "m")
-			_, j, err := s.claim(t.Context(), m, "w")
+			_, j, err := s.claimed(t.Context(), m, "w")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -101,7 +101,7 @@ func TestRetriedAndSubmittedAtATime(t *testing.T) {
 	if err := w.sweepSound(t.Context(), s.started(t).AddDate(1, 0, 0)); err != nil {
 		t.Fatal(err)
 	}
-	message, _, err := s.claim(t.Context(), pull(t, s, "m"), "w")
+	message, _, err := s.claimed(t.Context(), pull(t, s, "m"), "w")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func TestALetterOfAnEarlierAttempt(t *testing.T) {
 	s := openStore(t, startBroker(t), Options{})
 	j := submit(t, s, asr.Submission{})
 	m := pull(t, s, "m")
-	if _, _, err := s.claim(t.Context(), m, "lost"); err != nil {
+	if _, _, err := s.claimed(t.Context(), m, "lost"); err != nil {
 		t.Fatal(err)
 	}
 	lost, _ := s.killedAfter(2) // reads the record, stores the letter
@@ -125,10 +125,10 @@ func TestALetterOfAnEarlierAttempt(t *testing.T) {
 	if _, err := s.dead.GetLastMsgForSubject(t.Context(), subjectDead+j.ID); err != nil {
 		t.Fatal(err)
 	}
-	if _, j, err := s.claim(t.Context(), m, "w"); err != nil || j.Attempts != 2 {
+	if _, j, err := s.claimed(t.Context(), m, "w"); err != nil || j.Attempts != 2 {
 		t.Fatal(j, err)
 	}
-	if _, err := s.finishDone(t.Context(), j.ID, 2, aResult()); err != nil {
+	if _, err := s.done(t.Context(), j.ID, 2, aResult()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.dead.GetLastMsgForSubject(t.Context(), subjectDead+j.ID); !isGone(err) {

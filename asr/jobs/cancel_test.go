@@ -24,7 +24,7 @@ func TestCancelInEachState(t *testing.T) {
 
 	running := submit(t, s, asr.Submission{Name: "running", Audio: asr.JobAudio{Bytes: append([]byte("x"), long...)}})
 	m := pull(t, s, "m")
-	if _, _, err := s.claim(t.Context(), m, "w"); err != nil {
+	if _, _, err := s.claimed(t.Context(), m, "w"); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.appendWindow(t.Context(), running.ID, 1, 0, asr.Checkpoint{Done: 1}); err != nil {
@@ -40,13 +40,13 @@ func TestCancelInEachState(t *testing.T) {
 			t.Fatal(m, err)
 		}
 	}
-	if j, err := s.progress(t.Context(), running.ID, 1, 1, 2); !errors.Is(err, errEnded) || j.State != asr.JobCancelled {
+	if j, err := s.tellProgress(t.Context(), running.ID, 1, 1, 2); !errors.Is(err, errEnded) || j.State != asr.JobCancelled {
 		t.Error("progress:", j, err)
 	}
 	if err := s.appendWindow(t.Context(), running.ID, 1, 1, asr.Checkpoint{}); !errors.Is(err, errSuperseded) {
 		t.Error("a window:", err)
 	}
-	if j, err := s.finishDone(t.Context(), running.ID, 1, aResult()); !errors.Is(err, errEnded) || j.State != asr.JobCancelled {
+	if j, err := s.done(t.Context(), running.ID, 1, aResult()); !errors.Is(err, errEnded) || j.State != asr.JobCancelled {
 		t.Error("a result:", j, err)
 	}
 	if j, err := s.finishFailed(t.Context(), m, 1, "no"); !errors.Is(err, errEnded) || j.State != asr.JobCancelled {
@@ -63,15 +63,15 @@ func TestCancelInEachState(t *testing.T) {
 	}
 
 	done := submit(t, s, asr.Submission{Name: "done"})
-	if _, _, err := s.claim(t.Context(), pull(t, s, "m"), "w"); err != nil {
+	if _, _, err := s.claimed(t.Context(), pull(t, s, "m"), "w"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.finishDone(t.Context(), done.ID, 1, aResult()); err != nil {
+	if _, err := s.done(t.Context(), done.ID, 1, aResult()); err != nil {
 		t.Fatal(err)
 	}
 	failed := submit(t, s, asr.Submission{Name: "failed"})
 	m = pull(t, s, "m")
-	if _, _, err := s.claim(t.Context(), m, "w"); err != nil {
+	if _, _, err := s.claimed(t.Context(), m, "w"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.finishFailed(t.Context(), m, 1, "no"); err != nil {

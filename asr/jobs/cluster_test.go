@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"glossa/asr"
 	"glossa/asr/jobs/broker"
 )
 
@@ -51,6 +52,24 @@ func clusterNode(ctx context.Context, ready func()) error {
 // startCluster begins three servers in processes of their own, and returns them and the addresses for clients.
 func startCluster(t *testing.T) (nodes []*process, urls string) {
 	t.Helper()
+	nodes, urls = clusterOf(t)
+	for _, p := range nodes {
+		beginNode(t, p)
+	}
+	return nodes, urls
+}
+
+func beginNode(t *testing.T, p *process) {
+	t.Helper()
+	if err := p.begin(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.end() })
+}
+
+// clusterOf returns three servers that have not begun.
+func clusterOf(t *testing.T) (nodes []*process, urls string) {
+	t.Helper()
 	var clients, routes []string
 	for range 3 {
 		clients, routes = append(clients, freeAddr(t)), append(routes, freeAddr(t))
@@ -60,10 +79,6 @@ func startCluster(t *testing.T) (nodes []*process, urls string) {
 		others := strings.Join([]string{routes[(i+1)%3], routes[(i+2)%3]}, " ")
 		p := &process{t: t, role: "node", dir: filepath.Join(dir, fmt.Sprint(i)), addr: fmt.Sprintf("n%d %s %s %s", i, clients[i], routes[i], others)}
 		nodes = append(nodes, p)
-		if err := p.begin(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { p.end() })
 	}
 	return nodes, strings.Join(clients, ",nats://")
 }
@@ -129,6 +144,52 @@ func TestClusterLosesAServerAndAWorker(t *testing.T) {
 		for i, w := range workers {
 			t.Logf("worker %d:\n%s", i, w.end())
 		}
+	}
+}
+
+// TestAClusterBecomesWhole opens a store on two servers, and again when there is a third.
+func TestAClusterBecomesWhole(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIP: three servers take their time")
+	}
+	nodes, urls := clusterOf(t)
+	routes := func(i int) string { return strings.Fields(nodes[i].addr)[2] }
+	for i, p := range nodes[:2] { // which do not know of the third
+		p.addr = strings.Join(append(strings.Fields(p.addr)[:3], routes(1-i)), " ")
+		beginNode(t, p)
+	}
+	nc, err := broker.Dial(t.Context(), broker.DialOptions{URL: "nats://" + urls})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	open := func() *Store {
+		t.Helper()
+		opening, cancel := context.WithTimeout(t.Context(), patient)
+		defer cancel()
+		s, err := Open(opening, nc, Options{Model: "nano", Logger: testLog()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.Close)
+		return s
+	}
+	s := open()
+	if s.replicas != 1 {
+		t.Fatalf("two servers keep %d replicas", s.replicas)
+	}
+	j := submit(t, s, asr.Submission{Model: "nano"})
+	beginNode(t, nodes[2])
+	eventually(t, func() error {
+		if s = open(); s.replicas != 3 || !s.few {
+			return fmt.Errorf("three servers keep %d replicas", s.replicas)
+		}
+		return nil
+	})
+	checkReplicas(t, s)
+	eventually(t, func() error { return isState(t, s, j.ID, asr.JobQueued) })
+	if s = open(); s.replicas != 3 || s.few {
+		t.Errorf("opened again, %d replicas are kept; few: %v", s.replicas, s.few)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"glossa/asr"
 )
@@ -22,6 +23,18 @@ type letter struct {
 	stored   time.Time
 	attempt  int // 0: any
 	reason   string
+
+	delivered uint64 // how often, 0 where it is not known
+}
+
+// letterOf returns a message that a worker has.
+func letterOf(m jetstream.Msg) (letter, error) {
+	meta, err := m.Metadata()
+	if err != nil {
+		return letter{}, fmt.Errorf("%w: a message without metadata: %w", asr.ErrInternal, err)
+	}
+	return letter{subject: m.Subject(), header: m.Headers(), data: m.Data(), sequence: meta.Sequence.Stream, stored: meta.Timestamp,
+		delivered: meta.NumDelivered}, nil
 }
 
 const maxReason = 1 << 10 // bytes

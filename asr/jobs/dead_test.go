@@ -45,7 +45,7 @@ func lose(t testing.TB, s *Store, model string) {
 	t.Helper()
 	for range maxDeliver {
 		m := pull(t, s, model)
-		if _, _, err := s.claim(t.Context(), m, "lost"); err != nil && !errors.Is(err, errEnded) {
+		if _, _, err := s.claimed(t.Context(), m, "lost"); err != nil && !errors.Is(err, errEnded) {
 			t.Fatal(err)
 		}
 		if err := m.Nak(); err != nil { // sooner than its time is over
@@ -129,14 +129,14 @@ func TestALostJobIsADeadLetter(t *testing.T) {
 		t.Error("retried twice:", err)
 	}
 	m := pull(t, s, "m")
-	message, j, err := s.claim(t.Context(), m, "w")
+	message, j, err := s.claimed(t.Context(), m, "w")
 	if err != nil || j.Attempts != maxDeliver+1 {
 		t.Fatal(j, err)
 	}
 	if sound, err := s.audio.GetBytes(t.Context(), message.Audio.Object.Name); err != nil || len(sound) != len(long) {
 		t.Error("its sound is not kept:", err)
 	}
-	if j, err = s.finishDone(t.Context(), j.ID, j.Attempts, aResult()); err != nil || j.State != asr.JobDone {
+	if j, err = s.done(t.Context(), j.ID, j.Attempts, aResult()); err != nil || j.State != asr.JobDone {
 		t.Fatal(j, err)
 	}
 	if err := m.DoubleAck(t.Context()); err != nil {
@@ -211,7 +211,7 @@ func TestAnEndedJobStays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.finishDone(t.Context(), j.ID, r.Attempts, aResult()); err != nil { // the last worker was only slow
+	if _, err := s.done(t.Context(), j.ID, r.Attempts, aResult()); err != nil { // the last worker was only slow
 		t.Fatal(err)
 	}
 	run(t, s)
@@ -253,7 +253,7 @@ func TestLostAdvisories(t *testing.T) {
 	running := submit(t, s, asr.Submission{Name: "running"})
 	held := []jetstream.Msg{pull(t, s, "m"), pull(t, s, "m")}
 	for _, m := range held { // one is claimed, the other waits again
-		_, j, err := s.claim(t.Context(), m, "w")
+		_, j, err := s.claimed(t.Context(), m, "w")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -16,6 +16,9 @@
 //	core    asr.cancel.JOB                          tells a worker to stop
 //	service asr.v1.transcribe, asr.v1.models        small requests, answered at once (NATS micro)
 //
+// A message that others publish is a job like any, but has no record, and so is in no list and no backlog, until a worker takes it or it becomes
+// a dead letter: num_pending of its consumer counts it.
+//
 // What belongs to a job that has ended is kept for Limits.JobsKept, and what belongs to one that has not until it has.
 //
 // # Order
@@ -36,8 +39,16 @@
 // cancelled can be begun anew: by a message that names the revision of the record that it does so from, which counts once. Otherwise
 // one message owns a job, the one whose sequence its record has, as long as that is there: others are duplicates.
 //
+// # Suspects
+//
+// The record counts the workers that began a job and were not heard of again. A job, unless it is live, that has lost two may be what they
+// were lost by, or have been beside that: from then on a worker runs it alone, behind all that it has otherwise, and claims it no earlier. What
+// only waits behind it has lost no worker, and goes before it the next time. So a job that kills its worker is a dead letter after its last
+// delivery, and takes no others along; a job that has had all its deliveries, and lost fewer workers, since it only waited where others had
+// theirs die, is queued once more.
+//
 // # Dead letters
 //
 // A message that a worker of this package refuses is a dead letter before it is terminated, for a terminated message is gone from a
-// work queue. One that was delivered too often is still there when its advisory comes, and Run makes it one.
+// work queue. One that was delivered too often is still there when its advisory comes, and Run makes it one, or spares it.
 package jobs

@@ -20,7 +20,9 @@ func (s *Store) settle(ctx context.Context, r *record) error {
 		}
 	}
 	if r.State != asr.JobFailed { // which may be retried: it goes on at its last window
-		s.purge(ctx, s.windows, subjectWindows+r.ID)
+		if !r.bare {
+			s.purge(ctx, s.windows, subjectWindows+r.ID)
+		}
 		if r.Again > 0 || r.Attempts > 1 { // an earlier attempt may have left one
 			s.purge(ctx, s.dead, subjectDead+r.ID)
 		}
@@ -28,7 +30,10 @@ func (s *Store) settle(ctx context.Context, r *record) error {
 			s.deleteSound(r.Object)
 		}
 	}
-	s.tell(asr.JobEvent{Job: r.Job})
+	if r.State != asr.JobDone && r.Attempts > 0 {
+		s.dropResult(ctx, r.ID, r.Attempts) // of a worker that was lost before it could end the job
+	}
+	s.tell(asr.JobEvent{Job: r.Job, Segments: r.untold})
 	if r.ReplyTo != "" {
 		s.publish(r.ReplyTo, asr.JobEvent{Job: r.Job})
 	}
@@ -96,9 +101,14 @@ func (s *Store) publish(subject string, e asr.JobEvent) {
 	}
 }
 
-// purge deletes what a stream has on a subject. What stays where that fails, expires.
+// purge deletes what a stream has on a subject, and tries again where a broker does not answer. What stays where that fails too, expires.
 func (s *Store) purge(ctx context.Context, stream jetstream.Stream, subject string, o ...jetstream.StreamPurgeOpt) {
-	if err := stream.Purge(ctx, append(o, jetstream.WithPurgeSubject(subject))...); err != nil {
+	o = append(o, jetstream.WithPurgeSubject(subject))
+	err := stream.Purge(ctx, o...)
+	for try := 0; try < 2 && isPassing(err) && ctx.Err() == nil; try++ {
+		err = stream.Purge(ctx, o...)
+	}
+	if err != nil {
 		s.log.Warn("a subject was not purged", "subject", subject, "error", err)
 	}
 }

@@ -136,7 +136,7 @@ func find(t *testing.T, s *Store, name string) string {
 
 // work does the rest of a worker's: what it does with a message that is delivered again.
 func work(ctx context.Context, s *Store, m jetstream.Msg, finish func(attempt int) error) error {
-	_, j, err := s.claim(ctx, m, "w")
+	_, j, err := s.claimed(ctx, m, "w")
 	if err == nil {
 		if err = s.appendWindow(ctx, j.ID, j.Attempts, 0, asr.Checkpoint{Done: 1}); errors.Is(err, errSuperseded) {
 			err = nil // it is there
@@ -165,7 +165,7 @@ func submitAndPull(t *testing.T, s *Store, q asr.Submission) jetstream.Msg {
 
 func fails(t *testing.T, s *Store, q asr.Submission) jetstream.Msg {
 	m := submitAndPull(t, s, q)
-	if _, _, err := s.claim(t.Context(), m, "w"); err != nil {
+	if _, _, err := s.claimed(t.Context(), m, "w"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.finishFailed(t.Context(), m, 1, "it fails"); err != nil {
@@ -219,7 +219,7 @@ var scenarios = map[string]scenario{
 	}},
 	"done": {set: submitAndPull, state: asr.JobDone, ends: 1, act: func(ctx context.Context, s *Store, q asr.Submission, m jetstream.Msg, id string) error {
 		err := work(ctx, s, m, func(attempt int) error {
-			_, err := s.finishDone(ctx, id, attempt, aResult())
+			_, err := s.done(ctx, id, attempt, aResult())
 			return err
 		})
 		if err == nil {
@@ -237,23 +237,36 @@ var scenarios = map[string]scenario{
 		}
 		return err
 	}},
-	"lost": {
-		set: func(t *testing.T, s *Store, q asr.Submission) jetstream.Msg {
-			m := submitAndPull(t, s, q)
-			if _, _, err := s.claim(t.Context(), m, "w"); err != nil {
+	"lost":   {set: losesWorkers(maxDeliver), state: asr.JobFailed, ends: 1, act: heedLost},
+	"spared": {set: losesWorkers(1), state: asr.JobQueued, ends: 1, act: heedLost},
+}
+
+// losesWorkers has a job that so many workers begin, and are not heard of again.
+func losesWorkers(n int) func(*testing.T, *Store, asr.Submission) jetstream.Msg {
+	return func(t *testing.T, s *Store, q asr.Submission) (m jetstream.Msg) {
+		submit(t, s, q)
+		for i := range n {
+			m = pull(t, s, "m")
+			if _, _, err := s.claimed(t.Context(), m, "w"); err != nil {
 				t.Fatal(err)
 			}
-			return m
-		},
-		state: asr.JobFailed, ends: 1,
-		act: func(ctx context.Context, s *Store, q asr.Submission, m jetstream.Msg, id string) error {
-			meta, err := m.Metadata()
-			if err != nil {
-				return err
+			if i < n-1 {
+				if err := m.Nak(); err != nil {
+					t.Fatal(err)
+				}
 			}
-			return s.heed(ctx, advisory{StreamSeq: meta.Sequence.Stream}, false)
-		},
-	},
+		}
+		return m
+	}
+}
+
+// heedLost is told that a message is not delivered any more.
+func heedLost(ctx context.Context, s *Store, _ asr.Submission, m jetstream.Msg, _ string) error {
+	meta, err := m.Metadata()
+	if err != nil {
+		return err
+	}
+	return s.heed(ctx, advisory{StreamSeq: meta.Sequence.Stream}, false)
 }
 
 // TestKilledAtEachStep kills who does something to a job after each of its calls to the broker, and has it done again: the job ends in
@@ -300,7 +313,7 @@ func (of scenario) check(t *testing.T, s *Store, q asr.Submission) {
 		for end := time.Now().Add(patient); queued(t, s) > 0 && time.Now().Before(end); {
 			m := pull(t, s, "m")
 			err := work(t.Context(), s, m, func(attempt int) error {
-				_, err := s.finishDone(t.Context(), id, attempt, aResult())
+				_, err := s.done(t.Context(), id, attempt, aResult())
 				return err
 			})
 			if errors.Is(err, errDuplicate) {

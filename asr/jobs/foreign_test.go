@@ -32,7 +32,7 @@ func TestAPublisherOfItsOwn(t *testing.T) {
 	if n := queued(t, s); n != 1 {
 		t.Fatalf("%d messages", n)
 	}
-	message, j, err := s.claim(t.Context(), pull(t, s, "openai/whisper"), "w")
+	message, j, err := s.claimed(t.Context(), pull(t, s, "openai/whisper"), "w")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func TestAPublisherOfItsOwn(t *testing.T) {
 	if got, err := s.Job(t.Context(), "ann", "mine-1"); err != nil || got.State != asr.JobRunning {
 		t.Error(got, err)
 	}
-	if _, err := s.finishDone(t.Context(), "mine-1", 1, aResult()); err != nil {
+	if _, err := s.done(t.Context(), "mine-1", 1, aResult()); err != nil {
 		t.Fatal(err)
 	}
 	reply, err := replies.NextMsg(patient)
@@ -89,7 +89,7 @@ func TestPoisonBodies(t *testing.T) {
 			t.Fatal(err)
 		}
 		m := pull(t, s, "m")
-		_, j, err := s.claim(t.Context(), m, "w")
+		_, j, err := s.claimed(t.Context(), m, "w")
 		if !errors.Is(err, asr.ErrInvalid) || !validID(j.ID) {
 			t.Errorf("%d: %.60s: job %q: %v", i, body, j.ID, err)
 			continue
@@ -114,7 +114,7 @@ func TestPoisonBodies(t *testing.T) {
 			continue
 		}
 		m = pull(t, s, "m")
-		_, again, err := s.claim(t.Context(), m, "w")
+		_, again, err := s.claimed(t.Context(), m, "w")
 		if !errors.Is(err, asr.ErrInvalid) || again.ID != j.ID {
 			t.Errorf("%.60s: retried it is %q: %v", body, again.ID, err)
 		}
@@ -133,7 +133,7 @@ func TestAMessageWithAnothersID(t *testing.T) {
 	s := openStore(t, b, Options{})
 	j := submit(t, s, asr.Submission{Client: "ann"})
 	first := pull(t, s, "m")
-	if _, _, err := s.claim(t.Context(), first, "w"); err != nil {
+	if _, _, err := s.claimed(t.Context(), first, "w"); err != nil {
 		t.Fatal(err)
 	}
 	for _, client := range []string{"bob", "ann"} {
@@ -143,7 +143,7 @@ func TestAMessageWithAnothersID(t *testing.T) {
 			t.Fatal(err)
 		}
 		m := pull(t, s, "m")
-		if _, _, err := s.claim(t.Context(), m, "w"); !errors.Is(err, errDuplicate) {
+		if _, _, err := s.claimed(t.Context(), m, "w"); !errors.Is(err, errDuplicate) {
 			t.Error(client, err)
 		}
 		if _, err := s.finishFailed(t.Context(), m, 0, "no"); !errors.Is(err, errDuplicate) {
@@ -153,7 +153,7 @@ func TestAMessageWithAnothersID(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := s.progress(t.Context(), j.ID, 1, 1, 2); err != nil {
+	if _, err := s.tellProgress(t.Context(), j.ID, 1, 1, 2); err != nil {
 		t.Error(err)
 	}
 }
@@ -184,7 +184,7 @@ func TestALongForeignMessage(t *testing.T) {
 	if _, err := s.Retry(t.Context(), "", "long"); err != nil {
 		t.Fatal(err)
 	}
-	message, _, err := s.claim(t.Context(), pull(t, s, "m"), "w")
+	message, _, err := s.claimed(t.Context(), pull(t, s, "m"), "w")
 	if err != nil || message.Audio.Object == nil {
 		t.Fatal(err)
 	}

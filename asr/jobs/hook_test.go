@@ -23,18 +23,18 @@ func TestCallbacksOfJobs(t *testing.T) {
 	ctx := t.Context()
 	done := submit(t, s, asr.Submission{Name: "done", Callback: r.URL + "/done"})
 	m := pull(t, s, "m")
-	if _, j, err := s.claim(ctx, m, "w"); err != nil || j.ID != done.ID {
+	if _, j, err := s.claimed(ctx, m, "w"); err != nil || j.ID != done.ID {
 		t.Fatal(j, err)
 	}
-	if _, err := s.finishDone(ctx, done.ID, 1, aResult()); err != nil {
+	if _, err := s.done(ctx, done.ID, 1, aResult()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.finishDone(ctx, done.ID, 1, aResult()); err != nil { // again, as a worker may have to
+	if _, err := s.done(ctx, done.ID, 1, aResult()); err != nil { // again, as a worker may have to
 		t.Fatal(err)
 	}
 	failed := submit(t, s, asr.Submission{Name: "failed", Callback: r.URL + "/failed", Client: "anna"})
 	m = pull(t, s, "m")
-	if _, _, err := s.claim(ctx, m, "w"); err != nil {
+	if _, _, err := s.claimed(ctx, m, "w"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.finishFailed(ctx, m, 1, "the file holds no sound"); err != nil {

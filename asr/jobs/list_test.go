@@ -104,19 +104,19 @@ func (a *actors) work(ctx context.Context, s *Store) error {
 	if m == nil {
 		return nil
 	}
-	_, j, err := s.claim(ctx, m, "w")
+	_, j, err := s.claimed(ctx, m, "w")
 	if errors.Is(err, errEnded) || errors.Is(err, errDuplicate) {
 		return m.DoubleAck(ctx)
 	}
 	if err != nil {
 		return err
 	}
-	if _, err := s.progress(ctx, j.ID, j.Attempts, j.Audio/2, j.Audio); err != nil {
+	if _, err := s.tellProgress(ctx, j.ID, j.Attempts, j.Audio/2, j.Audio); err != nil {
 		return err
 	}
 	switch a.rand.IntN(4) {
 	case 0:
-		_, err = s.finishDone(ctx, j.ID, j.Attempts, aResult())
+		_, err = s.done(ctx, j.ID, j.Attempts, aResult())
 	case 1:
 		_, err = s.finishFailed(ctx, m, j.Attempts, "at random")
 	case 2:

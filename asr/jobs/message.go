@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -139,6 +140,14 @@ func validID(id string) bool {
 		}
 	}
 	return true
+}
+
+// size returns how many bytes a message has at most, without writing its sound.
+func (m *Message) size() int64 {
+	bare := *m
+	bare.Audio.Inline = nil
+	b, _ := json.Marshal(bare)
+	return int64(len(b) + len(`"inline":"",`) + base64.StdEncoding.EncodedLen(len(m.Audio.Inline)))
 }
 
 // envelope returns a message as it is published.

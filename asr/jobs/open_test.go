@@ -74,7 +74,7 @@ func TestTheBrokerRestarts(t *testing.T) {
 	}
 	for range jobs {
 		m := pull(t, s, "m")
-		_, j, err := s.claim(t.Context(), m, "w")
+		_, j, err := s.claimed(t.Context(), m, "w")
 		if err != nil {
 			t.Fatal(err)
 		}

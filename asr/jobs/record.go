@@ -21,8 +21,12 @@ type record struct {
 	ReplyTo  string `json:"reply_to,omitempty"`
 	Content  string `json:"content,omitempty"` // of its message
 	Again    int    `json:"again,omitempty"`   // how often it was begun anew after it had failed or was cancelled
+	Lost     int    `json:"lost,omitempty"`    // workers that began it and were not heard of again
+	Spared   int    `json:"spared,omitempty"`  // how often it was queued once more though its message had all its deliveries
 
 	revision uint64
+	bare     bool          // no window of it has been stored
+	untold   []asr.Segment // which progress has not told, and the end has to
 }
 
 // errExists says that a job has a record already.
@@ -67,6 +71,19 @@ func (s *Store) read(ctx context.Context, id string) (*record, error) {
 		return nil, fmt.Errorf("%w: the record of job %s: %w", asr.ErrInternal, id, err)
 	}
 	return r, nil
+}
+
+// changeFrom is change of a record as it was last read or written, which is read where it is another by now.
+func (s *Store) changeFrom(ctx context.Context, last *record, to func(*record) error) (*record, error) {
+	r := *last
+	err := to(&r)
+	if err == nil {
+		err = s.write(ctx, &r)
+	}
+	if errors.Is(err, errFaster) {
+		return s.change(ctx, last.ID, to)
+	}
+	return &r, err
 }
 
 // change reads the record of a job, has it changed and writes it, again and again while others are faster. Where to returns an error,

@@ -130,3 +130,24 @@ func (s *Store) replaceResult(ctx context.Context, id string, attempt int, b []b
 	}
 	return true, nil
 }
+
+// dropResult deletes the result of an attempt that did not end its job, or of one before it, if it is there. What stays where that fails, expires: no client sees it.
+func (s *Store) dropResult(ctx context.Context, id string, attempt int) {
+	e, err := s.results.Get(ctx, id)
+	var there storedResult
+	if err == nil {
+		err = json.Unmarshal(e.Value(), &there)
+	}
+	if errors.Is(err, jetstream.ErrKeyNotFound) || err == nil && there.Attempt > attempt {
+		return
+	}
+	if err == nil {
+		err = s.results.Delete(ctx, id, jetstream.LastRevision(e.Revision()))
+	}
+	if err == nil && there.Object != "" {
+		err = s.long.Delete(ctx, there.Object)
+	}
+	if err != nil && !isWrongSequence(err) {
+		s.log.Warn("the result of an attempt that is over was not deleted", "job", id, "error", err)
+	}
+}

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,37 +35,36 @@ var (
 	errSuperseded = errors.New("jobs: another worker has begun the job since")
 )
 
-// claim begins an attempt at the job of a message: the record, which is made where a publisher of its own made none, is running, and
-// Job.Attempts is the number of the attempt. The errors are asr.ErrInvalid where the message is not understood, which is to be passed to
+// claim begins an attempt at the job of a message: the record, which is made where a publisher of its own made none and is never nil, is running,
+// and its Attempts are the number of the attempt. The errors are asr.ErrInvalid where the message is not understood, which is to be passed to
 // finishFailed with attempt 0, errEnded, errDuplicate, and asr.ErrBusy and ErrCancelled where it is not known.
-func (s *Store) claim(ctx context.Context, m jetstream.Msg, worker string) (*Message, asr.Job, error) {
-	meta, err := m.Metadata()
+func (s *Store) claim(ctx context.Context, m jetstream.Msg, worker string) (*Message, *record, error) {
+	l, err := letterOf(m)
 	if err != nil {
-		return nil, asr.Job{}, fmt.Errorf("%w: a message without metadata: %w", asr.ErrInternal, err)
+		return nil, &record{}, err
 	}
-	if meta.NumDelivered > 1 {
+	if l.delivered > 1 {
 		s.o.Metrics.JobRedelivered()
 	}
-	l := letter{subject: m.Subject(), header: m.Headers(), data: m.Data(), sequence: meta.Sequence.Stream, stored: meta.Timestamp}
 	p, err := l.parse()
 	if err != nil {
-		return p.message, p.record.Job, err
+		return p.message, &p.record, err
 	}
 	for {
 		r, err := s.claimRecord(ctx, p, l.sequence, worker)
 		if errors.Is(err, errFaster) || errors.Is(err, errExists) {
 			if err := pause(ctx); err != nil {
-				return nil, asr.Job{}, err
+				return nil, &record{}, err
 			}
 			continue
 		}
 		if r == nil {
-			return p.message, p.record.Job, err
+			return p.message, &p.record, err
 		}
 		if err == nil {
 			s.tell(asr.JobEvent{Job: r.Job})
 		}
-		return p.message, r.Job, err
+		return p.message, r, err
 	}
 }
 
@@ -105,6 +105,26 @@ func (s *Store) claimRecord(ctx context.Context, p parsed, sequence uint64, work
 	return r, nil
 }
 
+// lostBy returns the job of a message that a worker has, and how many workers it has lost by now.
+func (s *Store) lostBy(ctx context.Context, m jetstream.Msg) (id string, lost int, err error) {
+	l, err := letterOf(m)
+	if err != nil {
+		return "", 0, err
+	}
+	p, _ := l.parse()
+	r, err := s.read(ctx, p.record.ID)
+	if errors.Is(err, asr.ErrNotFound) {
+		return p.record.ID, 0, nil
+	}
+	if err != nil {
+		return p.record.ID, 0, err
+	}
+	if r.State == asr.JobRunning {
+		r.Lost++ // that of the attempt that the record is of
+	}
+	return r.ID, r.Lost, nil
+}
+
 // owns reports whether the message with a sequence is the one of a record. Otherwise the error is errEnded or errDuplicate.
 func (s *Store) owns(ctx context.Context, r *record, p parsed, sequence uint64) error {
 	if r.Client != p.record.Client && r.Sequence != sequence {
@@ -133,6 +153,9 @@ func (s *Store) owns(ctx context.Context, r *record, p parsed, sequence uint64) 
 
 // begin makes a record that of a job that a worker does.
 func (r *record) begin(worker string, sequence uint64) {
+	if r.State == asr.JobRunning {
+		r.Lost++
+	}
 	r.State, r.Worker, r.Started, r.Sequence = asr.JobRunning, worker, time.Now().UTC(), sequence
 	r.Attempts++
 }
@@ -163,19 +186,16 @@ func (r *record) mine(attempt int) error {
 }
 
 // progress says how much of the sound has its text, and how much there is, in seconds, and tells those who watch the segments that are new.
-// The errors are errEnded, where the state of the job says how, and errSuperseded.
-func (s *Store) progress(ctx context.Context, id string, attempt int, done, audio float64, segments ...asr.Segment) (asr.Job, error) {
-	r, err := s.change(ctx, id, func(r *record) error {
+// last is the record as the attempt last wrote it. The errors are errEnded, where the state of the job says how, and errSuperseded.
+func (s *Store) progress(ctx context.Context, last *record, done, audio float64, segments ...asr.Segment) (*record, error) {
+	r, err := s.changeFrom(ctx, last, func(r *record) error {
 		r.Done, r.Audio = finite(done, r.Done), finite(audio, r.Audio)
-		return r.mine(attempt)
+		return r.mine(last.Attempts)
 	})
-	if r == nil {
-		return asr.Job{}, err
-	}
 	if err == nil {
 		s.tell(asr.JobEvent{Job: r.Job, Segments: segments})
 	}
-	return r.Job, err
+	return r, err
 }
 
 // finite returns x where it is a number of seconds.
@@ -187,37 +207,36 @@ func finite(x, otherwise float64) float64 {
 }
 
 // finishDone ends an attempt with a result: it is stored, the record is done, and what follows from that is done. The message is acknowledged
-// after it. The errors are errEnded, where the state says how unless this attempt ended it, and errSuperseded.
-func (s *Store) finishDone(ctx context.Context, id string, attempt int, result *asr.Result) (asr.Job, error) {
-	r, err := s.attemptOf(ctx, id, attempt)
-	if err == nil {
-		if err = s.storeResult(ctx, id, attempt, result); err != nil {
-			return r.Job, err
+// after it. last is the record as the attempt last wrote it; windows says whether any may be stored. The errors are errEnded, where the state says
+// how unless this attempt ended it, and errSuperseded: the result of such an attempt is deleted, or gives way to that of a later one.
+func (s *Store) finishDone(ctx context.Context, last *record, result *asr.Result, windows bool) (*record, error) {
+	if err := s.storeResult(ctx, last.ID, last.Attempts, result); errors.Is(err, errSuperseded) {
+		r, ended := s.attemptOf(ctx, last.ID, last.Attempts)
+		return r, cmp.Or(ended, err) // the later attempt may have ended the job
+	} else if err != nil {
+		return nil, err
+	}
+	r, err := s.changeFrom(ctx, last, func(r *record) error {
+		if err := r.mine(last.Attempts); err != nil {
+			return err
 		}
-		r, err = s.change(ctx, id, func(r *record) error {
-			if err := r.mine(attempt); err != nil {
-				return err
-			}
-			r.State, r.Reason, r.Finished = asr.JobDone, "", time.Now().UTC()
-			r.Language, r.Adapter = result.Language, result.Adapter
-			r.Audio = finite(result.Duration, r.Audio)
-			r.Done = r.Audio
-			return nil
-		})
-		if err == nil {
-			s.o.Metrics.JobFinished(r.Job)
+		r.State, r.Reason, r.Finished = asr.JobDone, "", time.Now().UTC()
+		r.Language, r.Adapter = result.Language, result.Adapter
+		r.Audio = finite(result.Duration, r.Audio)
+		r.Done = r.Audio
+		return nil
+	})
+	switch {
+	case err == nil:
+		s.o.Metrics.JobFinished(r.Job)
+	case !errors.Is(err, errEnded) || r.State != asr.JobDone || r.Attempts != last.Attempts: // by an earlier call
+		if isOver(err) {
+			s.dropResult(ctx, last.ID, last.Attempts)
 		}
+		return r, err
 	}
-	if r == nil {
-		return asr.Job{}, err
-	}
-	if errors.Is(err, errEnded) && r.State == asr.JobDone && r.Attempts == attempt {
-		err = nil // by an earlier call
-	}
-	if err != nil {
-		return r.Job, err
-	}
-	return r.Job, s.settle(ctx, r)
+	r.bare, r.untold = !windows, last.untold
+	return r, s.settle(ctx, r)
 }
 
 // attemptOf returns the record of a job that an attempt runs.
@@ -240,12 +259,12 @@ func (s *Store) attemptOf(ctx context.Context, id string, attempt int) (*record,
 // is failed, and what follows from that is done. The message is terminated after it. The errors are errEnded, where the state says how,
 // errSuperseded and errDuplicate.
 func (s *Store) finishFailed(ctx context.Context, m jetstream.Msg, attempt int, reason string) (asr.Job, error) {
-	meta, err := m.Metadata()
+	l, err := letterOf(m)
 	if err != nil {
-		return asr.Job{}, fmt.Errorf("%w: a message without metadata: %w", asr.ErrInternal, err)
+		return asr.Job{}, err
 	}
-	return s.bury(ctx, letter{subject: m.Subject(), header: m.Headers(), data: m.Data(), sequence: meta.Sequence.Stream, stored: meta.Timestamp,
-		attempt: attempt, reason: reason})
+	l.attempt, l.reason = attempt, reason
+	return s.bury(ctx, l)
 }
 
 // giveBack says that an attempt goes on later, where the queue gives the message next, and why: the job waits again. The message is given back

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"context"
 	"errors"
 	"math"
 	"testing"
@@ -52,12 +53,45 @@ func aResult() *asr.Result {
 		Words: []asr.Word{{Word: " hello", Start: 0.1, End: 0.3, Probability: math.NaN()}}}}}
 }
 
+// claimed is claim, and returns the job.
+func (s *Store) claimed(ctx context.Context, m jetstream.Msg, worker string) (*Message, asr.Job, error) {
+	message, r, err := s.claim(ctx, m, worker)
+	return message, r.Job, err
+}
+
+// lastOf returns the record of a job as an attempt at it last wrote it: that of now, or where it is not the attempt's, an older.
+func (s *Store) lastOf(ctx context.Context, id string, attempt int) *record {
+	r, err := s.read(ctx, id)
+	if err != nil || r.mine(attempt) != nil {
+		return &record{Job: asr.Job{ID: id, State: asr.JobRunning, Attempts: attempt}}
+	}
+	return r
+}
+
+// done ends an attempt with a result.
+func (s *Store) done(ctx context.Context, id string, attempt int, result *asr.Result) (asr.Job, error) {
+	r, err := s.finishDone(ctx, s.lastOf(ctx, id, attempt), result, true)
+	if r == nil {
+		return asr.Job{}, err
+	}
+	return r.Job, err
+}
+
+// tellProgress is progress of an attempt.
+func (s *Store) tellProgress(ctx context.Context, id string, attempt int, done, audio float64, segments ...asr.Segment) (asr.Job, error) {
+	r, err := s.progress(ctx, s.lastOf(ctx, id, attempt), done, audio, segments...)
+	if r == nil {
+		return asr.Job{}, err
+	}
+	return r.Job, err
+}
+
 func TestAJobIsDone(t *testing.T) {
 	s := openStore(t, startBroker(t), Options{})
 	ctx := t.Context()
 	j := submit(t, s, asr.Submission{Name: "a.wav", Audio: asr.JobAudio{Bytes: make([]byte, maxInline+1)}})
 	m := pull(t, s, "m")
-	message, running, err := s.claim(ctx, m, "w1")
+	message, running, err := s.claimed(ctx, m, "w1")
 	if err != nil || running.State != asr.JobRunning || running.Attempts != 1 || message.Audio.Object == nil {
 		t.Fatal(running, err)
 	}
@@ -69,13 +103,13 @@ func TestAJobIsDone(t *testing.T) {
 	if err := s.appendWindow(ctx, j.ID, 1, 2, asr.Checkpoint{Done: 2}); err != nil { // once more
 		t.Fatal(err)
 	}
-	if _, err := s.progress(ctx, j.ID, 1, 2, 2.5); err != nil {
+	if _, err := s.tellProgress(ctx, j.ID, 1, 2, 2.5); err != nil {
 		t.Fatal(err)
 	}
 	if of, err := s.storedWindows(ctx, j.ID); err != nil || len(of) != 3 || of[2].Done != 2 || !math.IsNaN(of[1].Segments[0].CompressionRatio) {
 		t.Fatal(of, err)
 	}
-	if j, err = s.finishDone(ctx, j.ID, 1, aResult()); err != nil || j.State != asr.JobDone {
+	if j, err = s.done(ctx, j.ID, 1, aResult()); err != nil || j.State != asr.JobDone {
 		t.Fatal(j, err)
 	}
 	if err := m.DoubleAck(ctx); err != nil {

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -25,7 +24,7 @@ func (s *Store) putSound(ctx context.Context, id string, m *Message, sound asr.J
 		if m.Audio.Inline, err = io.ReadAll(r); err != nil {
 			return "", fmt.Errorf("%w: the sound cannot be read: %w", asr.ErrInternal, err)
 		}
-		if b, err := json.Marshal(m); err == nil && int64(len(b)) <= s.nc.MaxPayload()-messageRoom {
+		if m.size() <= s.nc.MaxPayload()-messageRoom {
 			return "", nil
 		}
 		if m.Audio.Inline = nil; size == 0 {

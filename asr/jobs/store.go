@@ -19,7 +19,7 @@ type Options struct {
 	Limits asr.Limits
 
 	// Replicas is the number of brokers that keep each message. The default value is 0: what others have set, or 1, or 3 on a cluster
-	// of three or more.
+	// of three or more; where it had fewer at first, 3 as soon as it is opened when it has.
 	Replicas int
 
 	// Model is that of submissions that name none.
@@ -83,6 +83,9 @@ func Open(ctx context.Context, nc *nats.Conn, o Options) (*Store, error) {
 	setWhereZero(&s.o.Limits.JobBytes, asr.Limits{}.WithDefaults().JobBytes)
 	if s.topology, err = makeInTime(ctx, js, s.o); err != nil {
 		return nil, err
+	}
+	if s.few && s.replicas > 1 {
+		s.log.Info("the cluster is whole by now, and keeps several replicas of each message", "replicas", s.replicas)
 	}
 	if s.replicas == 1 && nc.ConnectedClusterName() != "" {
 		s.log.Warn("the cluster keeps one replica of each message: a job is lost with the disk of its broker")

@@ -70,8 +70,10 @@ type submission struct {
 	before  *record // failed or cancelled, and begun anew; or nil
 }
 
-// sameAs reports whether a record is of a job that asks for the same, as far as it is known.
-func (n *submission) sameAs(r *record) bool { return r.Content == "" || r.Content == n.content }
+// sameAs reports whether a record is of a job that was asked for in the same way, as far as it is known.
+func (n *submission) sameAs(r *record) bool {
+	return r.Content == "" || r.Content == n.content && r.Callback == n.Callback && r.Priority == n.Priority
+}
 
 // check reports what is wrong with a submission that the message does not tell. The error is asr.ErrInvalid.
 func (n *submission) check(jobBytes int64) error {
@@ -106,8 +108,15 @@ func (n *submission) message() *Message {
 	return &Message{JobID: n.id, Name: n.Name, Model: n.Model, Params: n.Params, Callback: n.Callback, Content: n.content, Audio: MessageAudio{URL: n.Audio.URL}}
 }
 
-// identify sets the content and the job's id: of the client and its key, or the client and the content, or a random one.
+// identify sets the content and the job's id: of the client and its key, or the client and the content, or a random one, which no other can have
+// and for which the sound is not read.
 func (n *submission) identify() error {
+	if n.Again {
+		var b [16]byte
+		rand.Read(b[:])
+		n.id = hex.EncodeToString(b[:])
+		return nil
+	}
 	sound := sha256.New()
 	r, _ := n.Audio.Reader()
 	if _, err := io.Copy(sound, r); err != nil {
@@ -115,14 +124,9 @@ func (n *submission) identify() error {
 	}
 	params, _ := json.Marshal(n.Params) // sorted by name
 	n.content = digest([]byte(n.Model), params, sound.Sum(nil), []byte(n.Audio.URL))
-	switch {
-	case n.Again:
-		var b [16]byte
-		rand.Read(b[:])
-		n.id = hex.EncodeToString(b[:])
-	case n.Key != "":
+	if n.Key != "" {
 		n.id = digest([]byte("key"), []byte(n.Client), []byte(n.Key))
-	default:
+	} else {
 		n.id = digest([]byte("content"), []byte(n.Client), []byte(n.content))
 	}
 	return nil
@@ -192,7 +196,7 @@ func (s *Store) sameMessage(ctx context.Context, n *submission, sequence uint64)
 	if err != nil {
 		return nil
 	}
-	if m, _ := parseMessage(raw.Data); m.Content != n.content {
+	if m, _ := parseMessage(raw.Data); m.Content != n.content || m.Callback != n.Callback || raw.Subject != subjectOf(n.Priority, n.Model) {
 		return fmt.Errorf("%w: %.100q", asr.ErrKeyReused, n.Key)
 	}
 	return nil

@@ -73,6 +73,17 @@ func TestTheSameIsOneJob(t *testing.T) {
 			t.Error("another", what, "does not make another job")
 		}
 	}
+	for what, change := range map[string]func(*asr.Submission){
+		"priority": func(q *asr.Submission) { q.Priority = asr.Normal },
+		"callback": func(q *asr.Submission) { q.Callback = "https://example.org/other" },
+	} {
+		q := first
+		q.Key = "k"
+		change(&q)
+		if _, _, err := s.Submit(t.Context(), q); !errors.Is(err, asr.ErrKeyReused) {
+			t.Errorf("a key with another %s: %v", what, err)
+		}
+	}
 	if j, created, err = s.Submit(t.Context(), asr.Submission{Client: "ann", Key: "k", Audio: asr.JobAudio{Bytes: []byte("other")}}); !errors.Is(err, asr.ErrKeyReused) {
 		t.Error("another sound with the same key:", j, created, err)
 	}
@@ -126,7 +137,7 @@ func TestBegunAnew(t *testing.T) {
 	q := asr.Submission{Audio: asr.JobAudio{Bytes: long}}
 	j := submit(t, s, q)
 	m := pull(t, s, "m")
-	if _, _, err := s.claim(t.Context(), m, "w"); err != nil {
+	if _, _, err := s.claimed(t.Context(), m, "w"); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.appendWindow(t.Context(), j.ID, 1, 0, asr.Checkpoint{Done: 1}); err != nil {
@@ -139,14 +150,14 @@ func TestBegunAnew(t *testing.T) {
 	if err != nil || !created || again.ID != j.ID || again.State != asr.JobQueued {
 		t.Fatal(again, created, err)
 	}
-	if _, err := s.progress(t.Context(), j.ID, 1, 2, 3); !errors.Is(err, errSuperseded) {
+	if _, err := s.tellProgress(t.Context(), j.ID, 1, 2, 3); !errors.Is(err, errSuperseded) {
 		t.Error("the worker of the cancelled attempt goes on:", err)
 	}
 	if err := m.Ack(); err != nil {
 		t.Fatal(err)
 	}
 	m = pull(t, s, "m")
-	_, again, err = s.claim(t.Context(), m, "w")
+	_, again, err = s.claimed(t.Context(), m, "w")
 	if err != nil || again.Attempts != 2 {
 		t.Fatal(again, err)
 	}
@@ -196,7 +207,7 @@ func TestAWorkerIsFasterThanTheRecord(t *testing.T) {
 	if _, err := s.js.PublishMsg(t.Context(), msg); err != nil {
 		t.Fatal(err)
 	}
-	if _, j, err = s.claim(t.Context(), pull(t, s, "m"), "w"); err != nil || j.State != asr.JobRunning {
+	if _, j, err = s.claimed(t.Context(), pull(t, s, "m"), "w"); err != nil || j.State != asr.JobRunning {
 		t.Fatal(j, err)
 	}
 	r := &record{Job: asr.Job{ID: j.ID, State: asr.JobQueued}, Sequence: 99}
@@ -227,7 +238,7 @@ func TestAFullQueueLeavesNothingBehind(t *testing.T) {
 		t.Error(page, err)
 	}
 	for range ids { // nothing is lost
-		if _, j, err := s.claim(t.Context(), pull(t, s, "m"), "w"); err != nil || j.State != asr.JobRunning {
+		if _, j, err := s.claimed(t.Context(), pull(t, s, "m"), "w"); err != nil || j.State != asr.JobRunning {
 			t.Error(j, err)
 		}
 	}
@@ -283,7 +294,7 @@ func TestTheLongestMessage(t *testing.T) {
 	j := submit(t, s, asr.Submission{Client: strings.Repeat("c", maxClient), Name: strings.Repeat("n", maxName), Model: strings.Repeat("/", maxModel),
 		Params: asr.Params{"p": {full}}, Callback: strings.Repeat("a", maxAddress), TraceParent: strings.Repeat("t", maxTrace), Audio: asr.JobAudio{Bytes: long[:maxInline]}})
 	m := pull(t, s, strings.Repeat("/", maxModel))
-	message, running, err := s.claim(t.Context(), m, "w")
+	message, running, err := s.claimed(t.Context(), m, "w")
 	if err != nil || message.Params["p"][0] != full || len(message.Audio.Inline) != maxInline {
 		t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ func TestFilesAreReadWhereTheyLie(t *testing.T) {
 		if same, created, err := s.Submit(t.Context(), asr.Submission{Audio: asr.JobAudio{Bytes: sound[:size]}}); err != nil || created || same.ID != j.ID {
 			t.Errorf("%d bytes that are the file's: %v %v, want %s", size, same.ID, err, j.ID)
 		}
-		m, _, err := s.claim(t.Context(), pull(t, s, "m"), "w")
+		m, _, err := s.claimed(t.Context(), pull(t, s, "m"), "w")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -113,7 +113,7 @@ func TestAKeyIsOfOneSubmission(t *testing.T) {
 	var m jetstream.Msg
 	for j := (asr.Job{}); j.ID != first.ID; {
 		m = pull(t, s, "m")
-		if _, j, err = s.claim(ctx, m, "w"); err != nil {
+		if _, j, err = s.claimed(ctx, m, "w"); err != nil {
 			t.Fatal(err)
 		}
 	}

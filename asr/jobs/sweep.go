@@ -65,7 +65,7 @@ func (w *sweeper) sweepStuck(ctx context.Context) error {
 			}
 			stuck[raw.Sequence] = true
 			if w.stuck[raw.Sequence] {
-				failed = append(failed, w.s.buryMessage(ctx, raw, lostReason()))
+				failed = append(failed, w.s.giveUp(ctx, raw))
 			}
 			next = raw.Sequence + 1
 		}

@@ -47,6 +47,10 @@ const (
 	longer        = time.Minute      // what belongs to a final job is kept so much longer than its record
 )
 
+// fewBrokers is metadata of the queue that has one replica because a cluster had too few brokers for three when it was made. Whoever opens it
+// next tries again.
+const fewBrokers = "asr-few-brokers"
+
 // priorities in the order in which workers ask for them.
 var priorities = []asr.Priority{asr.Live, asr.Normal, asr.Bulk}
 
@@ -61,6 +65,7 @@ type topology struct {
 	kept     time.Duration // how long final jobs are
 	replicas int
 	guessed  bool // replicas is what a cluster of three can have
+	few      bool // there was one when the queue was made, for there were too few brokers
 	ackWait  time.Duration
 }
 
@@ -85,7 +90,9 @@ func chooseSettings(ctx context.Context, js jetstream.JetStream, o Options) (*to
 	for name, take := range map[string]func(jetstream.StreamConfig){
 		streamJobs: func(c jetstream.StreamConfig) {
 			setWhereZero(&t.maxJobs, c.MaxMsgs)
-			setWhereZero(&t.replicas, c.Replicas)
+			if t.few = t.replicas == 0 && c.Replicas == 1 && c.Metadata[fewBrokers] != ""; !t.few {
+				setWhereZero(&t.replicas, c.Replicas)
+			}
 		},
 		streamDead: func(c jetstream.StreamConfig) { setWhereZero(&t.kept, c.MaxAge-longer) },
 	} {
@@ -141,7 +148,7 @@ func (t *topology) makeStreams(ctx context.Context, js jetstream.JetStream) erro
 		s.Storage, s.Replicas = jetstream.FileStorage, t.replicas
 		stream, err := js.CreateOrUpdateStream(ctx, s.StreamConfig)
 		if t.guessed && isTooFewPeers(err) {
-			t.replicas, t.guessed, s.Replicas = 1, false, 1
+			t.replicas, t.guessed, s.Replicas, s.Metadata = 1, false, 1, map[string]string{fewBrokers: "true"}
 			stream, err = js.CreateOrUpdateStream(ctx, s.StreamConfig)
 		}
 		if err == nil && s.Name == streamWindows && t.direct() {
@@ -319,8 +326,8 @@ func isWrongSequence(err error) bool {
 
 func isTooFewPeers(err error) bool { return isCode(err, codeNoPeers, codeNoReplicas) }
 
-// isPassing reports whether a broker or a cluster that has just begun may do a moment later what it did not do.
+// isPassing reports whether a broker or a cluster that has just begun may do a moment later what it did not do, or did for another at that moment.
 func isPassing(err error) bool {
-	return isCode(err, codeNotAvailable, codeNoPeers) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrTimeout) ||
+	return isCode(err, codeNotAvailable, codeNoPeers, jetstream.JSErrCodeStreamNameInUse) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrTimeout) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrConnectionReconnecting)
 }

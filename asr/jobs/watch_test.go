@@ -74,7 +74,7 @@ func TestWatch(t *testing.T) {
 	var first, second, third []string
 	told := watch(t.Context(), other, j.ID)
 	follow(t, told, &first, asr.JobQueued, 0)
-	_, running, err := s.claim(t.Context(), pull(t, s, "m"), "w")
+	_, running, err := s.claimed(t.Context(), pull(t, s, "m"), "w")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestWatch(t *testing.T) {
 		if err := s.appendWindow(t.Context(), j.ID, running.Attempts, n, c); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.progress(t.Context(), j.ID, running.Attempts, c.Done, 5, c.Segments...); err != nil {
+		if _, err := s.tellProgress(t.Context(), j.ID, running.Attempts, c.Done, 5, c.Segments...); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -108,7 +108,7 @@ func TestWatch(t *testing.T) {
 	for n := range 5 { // the last two have no window
 		result.Segments = append(result.Segments, aCheckpoint(n, nil).Segments...)
 	}
-	if _, err := s.finishDone(t.Context(), j.ID, running.Attempts, result); err != nil {
+	if _, err := s.done(t.Context(), j.ID, running.Attempts, result); err != nil {
 		t.Fatal(err)
 	}
 	if of := follow(t, told, &first, asr.JobDone, 5); of.Done != 5 {

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"glossa/asr"
 )
 
@@ -90,7 +92,7 @@ func TestAnAttemptFences(t *testing.T) {
 	j := submit(t, s, asr.Submission{})
 	for attempt := 1; attempt <= 2; attempt++ { // the first worker is only slow
 		m := pull(t, s, "m")
-		if _, j, err := s.claim(t.Context(), m, fmt.Sprint("w", attempt)); err != nil || j.Attempts != attempt || j.Worker != fmt.Sprint("w", attempt) {
+		if _, j, err := s.claimed(t.Context(), m, fmt.Sprint("w", attempt)); err != nil || j.Attempts != attempt || j.Worker != fmt.Sprint("w", attempt) {
 			t.Fatal(j, err)
 		}
 		if err := m.Nak(); err != nil {
@@ -98,18 +100,18 @@ func TestAnAttemptFences(t *testing.T) {
 		}
 	}
 	m := pull(t, s, "m")
-	_, progress := s.progress(t.Context(), j.ID, 1, 1, 2)
-	_, done := s.finishDone(t.Context(), j.ID, 1, aResult())
+	_, progress := s.tellProgress(t.Context(), j.ID, 1, 1, 2)
+	_, done := s.done(t.Context(), j.ID, 1, aResult())
 	_, failed := s.finishFailed(t.Context(), m, 1, "no")
 	for what, err := range map[string]error{"progress": progress, "done": done, "failed": failed, "give back": s.giveBack(t.Context(), j.ID, 1, "")} {
 		if !errors.Is(err, errSuperseded) {
 			t.Errorf("%s of the first attempt: %v", what, err)
 		}
 	}
-	if _, err := s.results.Get(t.Context(), j.ID); err == nil {
-		t.Error("the first attempt has stored a result")
+	if _, err := s.results.Get(t.Context(), j.ID); !errors.Is(err, jetstream.ErrKeyNotFound) {
+		t.Error("the first attempt has left a result:", err)
 	}
-	if _, err := s.progress(t.Context(), j.ID, 2, 1, 2); err != nil {
+	if _, err := s.tellProgress(t.Context(), j.ID, 2, 1, 2); err != nil {
 		t.Error(err)
 	}
 	if err := s.giveBack(t.Context(), j.ID, 2, ""); err != nil {
@@ -118,8 +120,27 @@ func TestAnAttemptFences(t *testing.T) {
 	if err := isState(t, s, j.ID, asr.JobQueued); err != nil {
 		t.Error(err)
 	}
-	if _, err := s.progress(t.Context(), j.ID, 2, 1, 2); !errors.Is(err, errSuperseded) {
+	if _, err := s.tellProgress(t.Context(), j.ID, 2, 1, 2); !errors.Is(err, errSuperseded) {
 		t.Error("an attempt that was given back goes on:", err)
+	}
+	if err := m.Nak(); err != nil {
+		t.Fatal(err)
+	}
+	if _, j, err := s.claimed(t.Context(), pull(t, s, "m"), "w3"); err != nil || j.Attempts != 3 {
+		t.Fatal(j, err)
+	}
+	want := &asr.Result{Text: "of the third attempt", Language: "en"}
+	if _, err := s.done(t.Context(), j.ID, 3, want); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Result(t.Context(), "", j.ID); err != nil || got.Text != want.Text {
+		t.Error(got, err)
+	}
+	if _, err := s.done(t.Context(), j.ID, 1, aResult()); !errors.Is(err, errEnded) && !errors.Is(err, errSuperseded) {
+		t.Error("the first attempt ends behind the third:", err)
+	}
+	if got, err := s.Result(t.Context(), "", j.ID); err != nil || got.Text != want.Text {
+		t.Error("the result is the first attempt's:", got, err)
 	}
 }
 
@@ -132,7 +153,7 @@ func TestResults(t *testing.T) {
 	for name, want := range map[string]*asr.Result{"short": aResult(), "long": big} {
 		j := submit(t, s, asr.Submission{Name: name})
 		m := pull(t, s, "m")
-		_, j, err := s.claim(t.Context(), m, "w")
+		_, j, err := s.claimed(t.Context(), m, "w")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -140,7 +161,7 @@ func TestResults(t *testing.T) {
 			t.Error(err)
 		}
 		for range 2 { // the answer to the first did not come
-			if j, err = s.finishDone(t.Context(), j.ID, j.Attempts, want); err != nil || j.State != asr.JobDone || j.Done != 2.5 || j.Language != "en" || j.Adapter != "a" {
+			if j, err = s.done(t.Context(), j.ID, j.Attempts, want); err != nil || j.State != asr.JobDone || j.Done != 2.5 || j.Language != "en" || j.Adapter != "a" {
 				t.Fatal(j, err)
 			}
 		}

@@ -70,18 +70,19 @@ const (
 // at a job, it tells the broker so three times in each lease, and stores windows as they come; who gets the job after it goes on behind them.
 // A job that no worker can do becomes a dead letter with a reason for its client. One that this worker has not what it takes for, or no room, is
 // put off, for others or for later, and becomes a dead letter with its last delivery. One whose worker dies is delivered again
-// until JetStream gives it up, which Store.Run then makes a dead letter.
+// until JetStream gives it up, which Store.Run then makes a dead letter; where it has lost two workers, it runs with no other beside it.
 type Worker struct {
-	s        *Store
-	o        WorkerOptions
-	limits   asr.Limits
-	log      *slog.Logger
-	fetching chan struct{}
-	running  running
-	broker   fault
-	patience time.Duration
-	delays   delays
-	beat     func(jetstream.Msg) error
+	s          *Store
+	o          WorkerOptions
+	limits     asr.Limits
+	log        *slog.Logger
+	fetching   chan struct{}
+	running    running
+	broker     fault
+	patience   time.Duration
+	delays     delays
+	quarantine quarantine
+	beat       func(jetstream.Msg) error
 
 	fail func(error) // ends Run with a fault of the engine
 }
@@ -161,6 +162,9 @@ func (w *Worker) pull(pulling, working context.Context) {
 	}{{max(1, w.o.Slots/4), priorities[:1]}, {w.o.Slots, priorities[1:]}} {
 		p := &puller{w: w, queues: q, turns: newTurns(slots.n, slots.of...), fault: fault{log: w.log, what: fmt.Sprintf("pulling jobs of priority %v", slots.of)}}
 		all.Go(func() {
+			if slots.of[0] != asr.Live {
+				p.quarantine = &w.quarantine
+			}
 			p.run(pulling, func(msg jetstream.Msg, p asr.Priority) {
 				if pulling.Err() != nil {
 					msg.Nak() // it came too late

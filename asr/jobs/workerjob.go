@@ -26,7 +26,9 @@ type attempt struct {
 	endBeat   func()
 	log       *slog.Logger
 
-	job asr.Job // once it is claimed: Attempts is the number of this one, otherwise 0
+	job     asr.Job // once it is claimed: Attempts is the number of this one, otherwise 0
+	last    *record // its record as this attempt last wrote it
+	windows bool    // some may be stored
 }
 
 // do does what a message asks for, within ctx.
@@ -40,7 +42,11 @@ func (w *Worker) do(ctx context.Context, msg jetstream.Msg, p asr.Priority) {
 	defer w.running.remove(a)
 	a.endBeat = sync.OnceFunc(a.beat())
 	defer a.endBeat()
-	err := a.try(ctx)
+	leave, err := a.pass(ctx)
+	if err == nil {
+		defer leave()
+		err = a.try(ctx)
+	}
 	if fault := w.engineFault(); fault != nil && err != nil && !isOver(err) {
 		w.fail(fault)
 		err = errFaulty
@@ -76,7 +82,8 @@ func (a *attempt) beat() (end func()) {
 func (a *attempt) try(ctx context.Context) error {
 	var m *Message
 	err := a.w.insist(ctx, func() (err error) {
-		m, a.job, err = a.w.s.claim(ctx, a.msg, a.w.o.Name)
+		m, a.last, err = a.w.s.claim(ctx, a.msg, a.w.o.Name)
+		a.job = a.last.Job
 		return err
 	})
 	a.log = a.log.With("job", a.job.ID, "deliveries", a.delivered)
@@ -96,7 +103,7 @@ func (a *attempt) try(ctx context.Context) error {
 	ctx, cancel := lasting(ctx)
 	defer cancel()
 	err = a.w.insist(ctx, func() error {
-		_, err := a.w.s.finishDone(ctx, a.job.ID, a.job.Attempts, result)
+		_, err := a.w.s.finishDone(ctx, a.last, result, a.windows)
 		return err
 	})
 	if err == nil {
@@ -122,8 +129,10 @@ func (a *attempt) transcribe(ctx context.Context, m *Message) (*asr.Result, erro
 	}
 	defer sound.close()
 	var resume []asr.Checkpoint
-	if err := w.insist(ctx, func() (err error) { resume, err = w.s.storedWindows(ctx, a.job.ID); return err }); err != nil {
-		return nil, err
+	if a.windows = a.job.Attempts > 1; a.windows {
+		if err := w.insist(ctx, func() (err error) { resume, err = w.s.storedWindows(ctx, a.job.ID); return err }); err != nil {
+			return nil, err
+		}
 	}
 	q.Priority, q.Client = a.priority, a.job.Client
 	result, err := a.hear(ctx, q, sound, newTrail(a, resume, false))
@@ -164,7 +173,7 @@ func (a *attempt) hear(ctx context.Context, q asr.Request, s *sound, t *trail) (
 		return nil, err
 	}
 	t.stop(false)
-	t.tellRest()
+	a.last.untold = t.untold
 	return result, nil
 }
 

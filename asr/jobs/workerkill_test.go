@@ -32,7 +32,9 @@ const (
 )
 
 const (
-	killPrompt  = "kill"    // a job with this prompt kills its worker
+	killPrompt  = "kill" // a job with this prompt kills its worker
+	slowPrompt  = "slow" // windows of a job whose prompt begins so take longer
+	slowWindow  = 50 * time.Millisecond
 	lackAdapter = "klingon" // which no worker has
 	killSlots   = 4         // of a worker
 	killWorkers = 2         // processes
@@ -96,7 +98,10 @@ func killWorker(ctx context.Context, ready func()) error {
 	}
 	defer store.Close()
 	go store.Run(ctx)
-	e := &fakeEngine{perWindow: killWindow, before: func(_ context.Context, q asr.Request, n int) error {
+	e := &fakeEngine{perWindow: killWindow, before: func(ctx context.Context, q asr.Request, n int) error {
+		if strings.HasPrefix(q.Decoding.InitialPrompt, slowPrompt) {
+			sleep(ctx, slowWindow)
+		}
 		if q.Decoding.InitialPrompt == killPrompt && n == 2 {
 			syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		}

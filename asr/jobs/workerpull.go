@@ -91,16 +91,17 @@ func (q *queues) lost(err error) {
 
 // puller gets the messages of some priorities that share slots.
 type puller struct {
-	w      *Worker
-	queues *queues
-	turns  *turns
-	fault  fault
+	w          *Worker
+	queues     *queues
+	turns      *turns
+	fault      fault
+	quarantine *quarantine // nil: none that keeps it from asking
 }
 
 // answer is what became of a request.
 type answer struct {
 	ask
-	msg jetstream.Msg // nil: none
+	messages []jetstream.Msg
 }
 
 // run pulls until ctx ends, and returns when all jobs have ended.
@@ -109,7 +110,8 @@ func (p *puller) run(ctx context.Context, do func(jetstream.Msg, asr.Priority)) 
 	asked, running := 0, 0
 	done := ctx.Done()
 	for {
-		for ctx.Err() == nil {
+		held := p.quarantine.hold()
+		for ctx.Err() == nil && held == nil {
 			a, ok := p.turns.next()
 			if !ok {
 				break
@@ -123,35 +125,35 @@ func (p *puller) run(ctx context.Context, do func(jetstream.Msg, asr.Priority)) 
 		select {
 		case a := <-answers:
 			asked--
-			p.turns.answered(a.ask, a.msg != nil)
-			if a.msg == nil {
-				continue
+			p.turns.answered(a.ask, len(a.messages))
+			for _, msg := range a.messages {
+				running++
+				go func() {
+					do(msg, p.turns.lines[a.line].priority)
+					ends <- struct{}{}
+				}()
 			}
-			running++
-			go func() {
-				do(a.msg, p.turns.lines[a.line].priority)
-				ends <- struct{}{}
-			}()
 		case <-ends:
 			running--
 			p.turns.ended()
+		case <-held:
 		case <-done:
 			done = nil
 		}
 	}
 }
 
-// ask asks for a message, and returns nil where there is none. What fails is waited for.
-func (p *puller) ask(ctx context.Context, a ask) jetstream.Msg {
+// ask asks for messages, and returns none where there are none. What fails is waited for.
+func (p *puller) ask(ctx context.Context, a ask) []jetstream.Msg {
 	retry := backoff{first: firstRetry, most: mostRetry}
 	for {
-		msg, err := p.fetch(ctx, a)
+		messages, err := p.fetch(ctx, a)
 		if ctx.Err() != nil {
-			return msg
+			return messages
 		}
 		p.fault.is(err)
 		if err == nil {
-			return msg
+			return messages
 		}
 		p.queues.lost(err)
 		if !sleep(ctx, retry.next()) {
@@ -163,8 +165,8 @@ func (p *puller) ask(ctx context.Context, a ask) jetstream.Msg {
 // errNotConnected says that nothing can be asked for.
 var errNotConnected = fmt.Errorf("%w: the broker is not there", asr.ErrBusy)
 
-// fetch makes one request. A message may come beside the end of ctx.
-func (p *puller) fetch(ctx context.Context, a ask) (jetstream.Msg, error) {
+// fetch makes one request. Messages may come beside the end of ctx.
+func (p *puller) fetch(ctx context.Context, a ask) (messages []jetstream.Msg, err error) {
 	if !p.queues.s.nc.IsConnected() {
 		return nil, errNotConnected
 	}
@@ -174,7 +176,7 @@ func (p *puller) fetch(ctx context.Context, a ask) (jetstream.Msg, error) {
 	}
 	var batch jetstream.MessageBatch
 	if a.wait == 0 {
-		batch, err = c.FetchNoWait(1)
+		batch, err = c.FetchNoWait(a.n)
 	} else {
 		waiting, cancel := context.WithTimeout(ctx, a.wait)
 		defer cancel()
@@ -182,13 +184,16 @@ func (p *puller) fetch(ctx context.Context, a ask) (jetstream.Msg, error) {
 		if a.wait == longPull {
 			options = append(options, jetstream.FetchHeartbeat(longPull/4))
 		}
-		batch, err = c.Fetch(1, options...)
+		batch, err = c.Fetch(a.n, options...)
 	}
 	if err != nil {
 		return nil, err
 	}
 	for msg := range batch.Messages() {
-		return msg, nil
+		messages = append(messages, msg)
+	}
+	if len(messages) > 0 {
+		return messages, nil // the next request tells what ended this one early
 	}
 	err = batch.Error()
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, jetstream.ErrConsumerLeadershipChanged) {

@@ -109,6 +109,7 @@ func (t *trail) store(ctx context.Context, c asr.Checkpoint) {
 	}
 	t.mu.Unlock()
 	a := t.a
+	a.windows = true
 	err := a.w.insist(ctx, func() error {
 		if t.stale {
 			if err := a.dropWindows(ctx); err != nil {
@@ -146,21 +147,15 @@ func (t *trail) tell(ctx context.Context) {
 	done, audio, segments := t.done, t.audio, t.untold
 	t.dirty, t.untold = false, nil
 	t.mu.Unlock()
-	if _, err := t.a.w.s.progress(ctx, t.a.job.ID, t.a.job.Attempts, done, audio, segments...); err != nil {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		t.dirty, t.untold = true, segments
-		t.failed(err)
+	r, err := t.a.w.s.progress(ctx, t.a.last, done, audio, segments...)
+	if err == nil {
+		t.a.last = r
+		return
 	}
-}
-
-// tellRest tells those who watch the segments that progress has not told. It is for a trail that has ended.
-func (t *trail) tellRest() {
-	if len(t.untold) > 0 {
-		j := t.a.job
-		j.Audio, j.Done = t.audio, t.audio
-		t.a.w.s.tell(asr.JobEvent{Job: j, Segments: t.untold})
-	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.dirty, t.untold = true, segments
+	t.failed(err)
 }
 
 // failed takes an error of the store: the attempt ends where the job is another's, or nobody's any more.

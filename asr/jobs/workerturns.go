@@ -15,22 +15,23 @@ const (
 // bulkShare is the number of jobs that are not bulk for each that is, while both wait.
 const bulkShare = 3
 
-// ask is a request for one message. It holds a slot until it is answered, and so does the job behind the message.
+// ask is a request for messages. It holds a slot for each until it is answered, and so does the job behind a message.
 type ask struct {
 	line int
-	wait time.Duration // 0: for a message that is there now
+	n    int           // messages at most
+	wait time.Duration // 0: for messages that are there now
 }
 
 // line is what turns know of the jobs of one priority.
 type line struct {
 	priority asr.Priority
 	asked    bool // a request for it is out
-	empty    bool // no message was there when it was last asked for
+	empty    bool // no message was left there when it was last asked for
 }
 
 // turns decide what a worker asks for next, of one priority or of two that share slots: the first goes before the second, which has
-// one turn in four while both wait. A slot is taken before a message is asked for, so that none comes that cannot begin. They know
-// nothing of time or of a broker.
+// one turn in four while both wait. A slot is taken before a message is asked for, so that none comes that cannot begin; what has become free
+// meanwhile is asked for at once. They know nothing of time or of a broker.
 type turns struct {
 	lines []line
 	free  int  // slots
@@ -53,7 +54,7 @@ func (t *turns) next() (a ask, ok bool) {
 	}
 	if i := t.waiting(); i >= 0 {
 		t.quick = true
-		return t.take(ask{line: i}), true
+		return t.take(ask{line: i, n: t.share(i)}), true
 	}
 	for i := range t.lines {
 		if t.lines[i].asked {
@@ -63,15 +64,28 @@ func (t *turns) next() (a ask, ok bool) {
 		if len(t.lines) > 1 && t.free == 1 {
 			wait = briefPull
 		}
-		return t.take(ask{line: i, wait: wait}), true
+		return t.take(ask{line: i, n: 1, wait: wait}), true
 	}
 	return ask{}, false
 }
 
 func (t *turns) take(a ask) ask {
-	t.free--
+	t.free -= a.n
 	t.lines[a.line].asked = true
 	return a
+}
+
+// share returns how many messages of a line are asked for at a time: all that there are slots for, or up to the turn of the other line, where
+// something may wait there.
+func (t *turns) share(i int) int {
+	switch {
+	case len(t.lines) == 1 || t.lines[1-i].empty:
+		return t.free
+	case i > 0:
+		return 1
+	default:
+		return min(t.free, max(bulkShare-t.since, 1))
+	}
 }
 
 // waiting returns the line whose turn it is of those in which a message may wait, -1 where there is none.
@@ -88,29 +102,25 @@ func (t *turns) waiting() int {
 	return -1
 }
 
-// answered takes the answer to a request: whether there was a message, whose job then has the slot.
-func (t *turns) answered(a ask, got bool) {
+// answered takes the answer to a request: the number of messages, whose jobs then have the slots.
+func (t *turns) answered(a ask, got int) {
 	if a.wait == 0 {
 		t.quick = false
 	}
+	t.free += a.n - got
 	t.lines[a.line].asked = false
-	t.lines[a.line].empty = !got
-	switch {
-	case got:
-		for i := range t.lines {
-			t.lines[i].empty = false
-		}
-		if t.since++; a.line > 0 {
-			t.since = 0
-		}
-		return
-	case a.line > 0:
+	if a.line > 0 {
 		t.since = 0
+	} else {
+		t.since += got
 	}
-	t.free++
-	if a.wait > 0 {
-		for i := range t.lines {
-			t.lines[i].empty = t.lines[i].empty && i == a.line
+	for i := range t.lines {
+		l := &t.lines[i]
+		switch {
+		case i == a.line:
+			l.empty = got < a.n
+		case a.wait > 0 || a.line > 0 && got > 0 || t.since >= bulkShare:
+			l.empty = false // so long ago that it was looked at
 		}
 	}
 }

@@ -44,19 +44,19 @@ func (f *flow) step(to time.Duration, lasts func() time.Duration) {
 			f.asks++
 			f.out[a.line], f.until[a.line] = a, int64(f.now+max(a.wait, f.rtt))
 		}
-		if used := len(f.out) + len(f.ends); used > f.slots {
+		if used := f.asked() + len(f.ends); used > f.slots {
 			f.t.Fatalf("%d slots are used, of %d", used, f.slots)
 		}
 		f.now += f.rtt
 		for line, a := range f.out {
-			got := f.waiting[line] > 0
-			if !got && int64(f.now) < f.until[line] {
+			got := min(f.waiting[line], a.n)
+			if got == 0 && int64(f.now) < f.until[line] {
 				continue
 			}
 			delete(f.out, line)
 			f.turns.answered(a, got)
-			if got {
-				f.waiting[line]--
+			f.waiting[line] -= got
+			for range got {
 				f.begun = append(f.begun, line)
 				f.ends = append(f.ends, f.now+lasts())
 			}
@@ -67,6 +67,14 @@ func (f *flow) step(to time.Duration, lasts func() time.Duration) {
 			f.turns.ended()
 		}
 	}
+}
+
+// asked returns the number of messages that are asked for.
+func (f *flow) asked() (n int) {
+	for _, a := range f.out {
+		n += a.n
+	}
+	return n
 }
 
 func count(lines []int, line int) (n int) {
@@ -135,8 +143,8 @@ func TestTurnsNeverExceedSlots(t *testing.T) {
 			f.step(f.now+time.Duration(rng.IntN(3000))*time.Millisecond, func() time.Duration { return time.Duration(1+rng.IntN(500)) * time.Millisecond })
 		}
 		f.step(f.now+time.Duration(sent)*time.Second, func() time.Duration { return time.Millisecond })
-		if len(f.begun) != sent || f.turns.free+len(f.out) != slots {
-			t.Fatalf("seed %d: %d of %d jobs have begun; %d slots are free and %d asked for, of %d", seed, len(f.begun), sent, f.turns.free, len(f.out), slots)
+		if len(f.begun) != sent || f.turns.free+f.asked() != slots {
+			t.Fatalf("seed %d: %d of %d jobs have begun; %d slots are free and %d asked for, of %d", seed, len(f.begun), sent, f.turns.free, f.asked(), slots)
 		}
 	}
 }

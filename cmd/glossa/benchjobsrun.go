@@ -203,11 +203,10 @@ func (b *jobsBench) asJobs(ctx context.Context, files [][]byte) (sound float64, 
 
 // await waits for the result of a job, and returns the seconds of its sound.
 func (b *jobsBench) await(ctx context.Context, id string) (float64, error) {
-	j, err := b.served.store.Job(ctx, "", id)
-	if err == nil && !j.State.Final() {
-		for e, failed := range b.served.store.Watch(ctx, "", id) {
-			j, err = e.Job, failed
-		}
+	var j asr.Job
+	var err error
+	for e, failed := range b.served.store.Follow(ctx, "", id) {
+		j, err = e.Job, failed
 	}
 	if err != nil {
 		return 0, err

@@ -32,6 +32,9 @@ type jobClient interface {
 	// that broke: watching again tells all of it again.
 	watch(ctx context.Context, id string) iter.Seq2[asr.JobEvent, error]
 
+	// follow is watch without segments, where that takes less.
+	follow(ctx context.Context, id string) iter.Seq2[asr.JobEvent, error]
+
 	close()
 }
 
@@ -129,6 +132,9 @@ func (s *storedJobs) retry(ctx context.Context, id string) (asr.Job, error) {
 }
 func (s *storedJobs) watch(ctx context.Context, id string) iter.Seq2[asr.JobEvent, error] {
 	return s.store.Watch(ctx, jobs.AnyClient, id)
+}
+func (s *storedJobs) follow(ctx context.Context, id string) iter.Seq2[asr.JobEvent, error] {
+	return s.store.Follow(ctx, jobs.AnyClient, id)
 }
 func (s *storedJobs) close() {
 	s.store.Close()

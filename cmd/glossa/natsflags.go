@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"strings"
 	"time"
@@ -132,4 +133,26 @@ func (f *natsFlags) dial(ctx context.Context, name string, log *slog.Logger) (*n
 		return nil, fmt.Errorf("--nats-url %s: %w; is a NATS server there that this client may use?", f.addresses(), err)
 	}
 	return nc, nil
+}
+
+// waitAgain is how often it is told that a broker is still waited for.
+const waitAgain = time.Minute
+
+// reach is dial that waits for servers that do not listen yet, or have no name yet: what uses brokers and they themselves may be started in any
+// order.
+func (f *natsFlags) reach(ctx context.Context, name string, log *slog.Logger) (*nats.Conn, error) {
+	for told := (time.Time{}); ; {
+		nc, err := f.dial(ctx, name, log)
+		refused := (*net.OpError)(nil)
+		if err == nil || !errors.Is(err, nats.ErrNoServers) && !errors.As(err, &refused) && !errors.Is(err, context.DeadlineExceeded) {
+			return nc, err
+		}
+		if time.Since(told) >= waitAgain {
+			log.Warn("the broker is not there, and is waited for", "error", err)
+			told = time.Now()
+		}
+		if err := sleep(ctx, time.Second); err != nil {
+			return nil, err
+		}
+	}
 }

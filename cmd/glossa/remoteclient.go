@@ -158,6 +158,17 @@ func retryAfter(r *http.Response) time.Duration {
 	return time.Second
 }
 
+// refusedError is what a server says of a request that it refused.
+type refusedError struct {
+	status, message string
+	code            string // "" where the server gave none
+}
+
+func (e *refusedError) Error() string {
+	return fmt.Sprintf("%v: %s: %s", errServer, e.status, e.message)
+}
+func (e *refusedError) Unwrap() error { return errServer }
+
 // refusal returns what a server says of a request that it refused, in OpenAI's shape.
 func refusal(r *http.Response) error {
 	const most = 64 << 10
@@ -168,13 +179,14 @@ func refusal(r *http.Response) error {
 	var answer struct {
 		Error struct {
 			Message string `json:"message"`
+			Code    string `json:"code"`
 		} `json:"error"`
 	}
 	message := strings.TrimSpace(string(text))
 	if json.Unmarshal(text, &answer) == nil && answer.Error.Message != "" {
 		message = answer.Error.Message
 	}
-	return fmt.Errorf("%w: %s: %s", errServer, r.Status, message)
+	return &refusedError{r.Status, message, answer.Error.Code}
 }
 
 // result returns the result, each segment with its words.

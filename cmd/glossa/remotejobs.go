@@ -77,7 +77,11 @@ func (r *remoteJobs) send(ctx context.Context, method, path string, header http.
 	err = refusal(response)
 	switch response.StatusCode {
 	case http.StatusTooManyRequests:
-		err = &laterError{retryAfter(response), &kindError{asr.ErrQueueFull, err}}
+		kind := asr.ErrBusy // too many requests
+		if refused := (*refusedError)(nil); errors.As(err, &refused) && refused.code == queueFull {
+			kind = asr.ErrQueueFull
+		}
+		err = &laterError{retryAfter(response), &kindError{kind, err}}
 	case http.StatusServiceUnavailable, http.StatusBadGateway, http.StatusGatewayTimeout, http.StatusRequestTimeout:
 		err = &laterError{retryAfter(response), &kindError{asr.ErrBusy, err}}
 	case http.StatusNotFound:
@@ -85,6 +89,9 @@ func (r *remoteJobs) send(ctx context.Context, method, path string, header http.
 	}
 	return nil, err
 }
+
+// queueFull is the code of a 429 that says that as many jobs wait as may; others say that there are too many requests.
+const queueFull = "queue_full"
 
 // broken is the error of a connection: of a server that is not there, or has gone, which may come back.
 func (r *remoteJobs) broken(ctx context.Context, err error) error {
@@ -206,6 +213,10 @@ func (r *remoteJobs) retry(ctx context.Context, id string) (j asr.Job, err error
 }
 
 func (r *remoteJobs) close() { r.client.CloseIdleConnections() }
+
+func (r *remoteJobs) follow(ctx context.Context, id string) iter.Seq2[asr.JobEvent, error] {
+	return r.watch(ctx, id)
+}
 
 // watch is GET /v1/jobs/{id}/events, server-sent events whose data are JobEvents.
 func (r *remoteJobs) watch(ctx context.Context, id string) iter.Seq2[asr.JobEvent, error] {

@@ -34,9 +34,11 @@ func jobsServer(t *testing.T, routes map[string]http.HandlerFunc) *remoteJobs {
 }
 
 // refuse answers with an error in OpenAI's shape.
-func refuse(w http.ResponseWriter, status int, message string) {
+func refuse(w http.ResponseWriter, status int, message string) { refuseWith(w, status, "y", message) }
+
+func refuseWith(w http.ResponseWriter, status int, code, message string) {
 	w.WriteHeader(status)
-	fmt.Fprintf(w, `{"error":{"message":%q,"type":"x","param":null,"code":"y"}}`, message)
+	fmt.Fprintf(w, `{"error":{"message":%q,"type":"x","param":null,"code":%q}}`, message, code)
 }
 
 func TestRemoteSubmit(t *testing.T) {
@@ -84,7 +86,9 @@ func TestRemoteErrors(t *testing.T) {
 		switch q.PathValue("id") {
 		case "full":
 			w.Header().Set("Retry-After", "7")
-			refuse(w, http.StatusTooManyRequests, "as many jobs wait as may")
+			refuseWith(w, http.StatusTooManyRequests, "queue_full", "as many jobs wait as may")
+		case "often":
+			refuseWith(w, http.StatusTooManyRequests, "busy", "too many requests")
 		case "away":
 			refuse(w, http.StatusServiceUnavailable, "jobs cannot be reached now")
 		case "none":
@@ -95,7 +99,7 @@ func TestRemoteErrors(t *testing.T) {
 			refuse(w, http.StatusBadRequest, "what is this")
 		}
 	}})
-	for id, want := range map[string]error{"full": asr.ErrQueueFull, "away": asr.ErrBusy, "none": asr.ErrNotFound, "cut": asr.ErrBusy, "x/y": errServer} {
+	for id, want := range map[string]error{"full": asr.ErrQueueFull, "away": asr.ErrBusy, "often": asr.ErrBusy, "none": asr.ErrNotFound, "cut": asr.ErrBusy, "x/y": errServer} {
 		if _, err := r.job(t.Context(), id); !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", id, err, want)
 		}
@@ -104,8 +108,10 @@ func TestRemoteErrors(t *testing.T) {
 	if _, err := r.job(t.Context(), "full"); !errors.As(err, &later) || later.after != 7*time.Second || !strings.Contains(err.Error(), "as many jobs wait as may") {
 		t.Error(err)
 	}
-	if _, err := r.job(t.Context(), "away"); errors.Is(err, asr.ErrQueueFull) {
-		t.Errorf("a server that is away: %v", err)
+	for _, id := range []string{"away", "often"} {
+		if _, err := r.job(t.Context(), id); errors.Is(err, asr.ErrQueueFull) {
+			t.Errorf("%s: %v", id, err)
+		}
 	}
 	if _, err := r.job(t.Context(), "bad"); errors.Is(err, asr.ErrBusy) {
 		t.Errorf("what is refused for good: %v", err)

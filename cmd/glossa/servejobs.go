@@ -12,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"glossa/asr"
 	"glossa/asr/httpapi"
 	"glossa/asr/jobs"
 	"glossa/asr/jobs/broker"
@@ -45,7 +46,7 @@ var errJobsElsewhere = errors.New("another process keeps its jobs there")
 func (f *serverFlags) openJobs(ctx context.Context, dir string, o jobs.Options, log *slog.Logger) (s *servedJobs, err error) {
 	s = newServedJobs(log)
 	if f.external() {
-		s.nc, err = f.dial(ctx, "glossa serve", log)
+		s.nc, err = f.reach(ctx, "glossa serve", log)
 	} else {
 		err = s.start(ctx, f, dir, log)
 	}
@@ -59,12 +60,23 @@ func (f *serverFlags) openJobs(ctx context.Context, dir string, o jobs.Options, 
 	return s, nil
 }
 
-// openStore opens the store on the broker.
+// openStore opens the store on the broker. It waits for one that does not answer: a cluster may have to find its leader first, or is not whole yet.
 func (s *servedJobs) openStore(ctx context.Context, o jobs.Options) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*dialTimeout) // a cluster may have to find its leader first
-	defer cancel()
-	s.store, err = jobs.Open(ctx, s.nc, o)
-	return err
+	for told := (time.Time{}); ; {
+		opening, cancel := context.WithTimeout(ctx, 2*dialTimeout)
+		s.store, err = jobs.Open(opening, s.nc, o)
+		cancel()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if !errors.Is(err, asr.ErrBusy) || s.nc.IsClosed() {
+			return err
+		}
+		if time.Since(told) >= waitAgain {
+			s.log.Warn("the broker does not keep jobs yet, and is waited for", "error", err)
+			told = time.Now()
+		}
+	}
 }
 
 // start starts a broker in this process.

@@ -32,7 +32,8 @@ type submitCommand struct {
 func (submitCommand) Help() string {
 	return `Submits sound files as jobs, which a server keeps until they are done, whatever is killed or restarted meanwhile. A file whose job is
 there already, with the same sound, model and options, is not transcribed again: that of the first time is meant, which is
-begun anew where it has failed or was cancelled.
+begun anew where it has failed or was cancelled. It has the priority and the callback of that time, which is told where others are asked for; with
+--key it is an error.
 
 Without --wait it prints the id and the file of each job; "glossa jobs" shows what becomes of them. With --wait it goes on until all have
 their texts, or failed. An interrupt ends the waiting, not the jobs: the same command again takes up what is done and waits for the rest.

@@ -28,6 +28,7 @@ type fakeJobs struct {
 	full      int                       // submissions that are refused at first
 	away      int                       // calls that are not answered at first
 	broken    map[string]int            // watches of a job that break
+	idle      time.Duration             // until a worker comes
 	inFlight  int
 	most      int
 }
@@ -99,6 +100,10 @@ func (f *fakeJobs) end(id string) asr.Job {
 	return j
 }
 
+func (f *fakeJobs) follow(ctx context.Context, id string) iter.Seq2[asr.JobEvent, error] {
+	return f.watch(ctx, id)
+}
+
 func (f *fakeJobs) watch(ctx context.Context, id string) iter.Seq2[asr.JobEvent, error] {
 	return func(yield func(asr.JobEvent, error) bool) {
 		j, err := f.job(ctx, id)
@@ -109,7 +114,7 @@ func (f *fakeJobs) watch(ctx context.Context, id string) iter.Seq2[asr.JobEvent,
 		if !yield(asr.JobEvent{Job: j}, nil) {
 			return
 		}
-		if err := sleep(ctx, time.Second); err != nil {
+		if err := sleep(ctx, time.Second+f.idle); err != nil {
 			yield(asr.JobEvent{}, err)
 			return
 		}
@@ -327,6 +332,39 @@ func TestSubmitIsInterrupted(t *testing.T) {
 		texts, _ := filepath.Glob(filepath.Join(dir, "*.txt"))
 		if err != nil || stderr != "" || len(texts) != 100 || len(jobs.jobs) != 100 {
 			t.Errorf("%v, %q, %d texts of %d jobs", err, stderr, len(texts), len(jobs.jobs))
+		}
+	})
+}
+
+func TestSubmitTellsThatNoWorkerComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for idle, want := range map[time.Duration]int{0: 0, 30 * time.Second: 1, 11 * time.Minute: 3} {
+			jobs := newFakeJobs()
+			jobs.idle = idle
+			_, _, stderr, err := submitFiles(t.Context(), t, jobs, map[string]string{"a.wav": "a", "b.wav": "b"}, submitCommand{Wait: true})
+			if n := strings.Count(stderr, "no worker has taken one of 2 jobs"); err != nil || n != want || strings.Count(stderr, "\n") != want {
+				t.Errorf("a worker comes after %v: %q, %v; want to be told %d times", idle, stderr, err, want)
+			}
+		}
+	})
+}
+
+func TestSubmitTellsOfAJobThatIsThereOtherwise(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		jobs := newFakeJobs()
+		contents := map[string]string{"a.wav": "a"}
+		for _, c := range []struct {
+			flags submitCommand
+			want  string
+		}{
+			{submitCommand{Priority: "bulk"}, ""},
+			{submitCommand{Priority: "bulk"}, ""},
+			{submitCommand{Priority: "live"}, "glossa: DIR/a.wav: its job job-a is there already, with priority bulk; --again makes a new one\n"},
+			{submitCommand{Priority: "bulk", Callback: "https://x.example"}, "glossa: DIR/a.wav: its job job-a is there already, and --callback is not told of its end; --again makes a new one\n"},
+		} {
+			if _, _, stderr, err := submitFiles(t.Context(), t, jobs, contents, c.flags); err != nil || stderr != c.want {
+				t.Errorf("%+v: %q, %v; want %q", c.flags, stderr, err, c.want)
+			}
 		}
 	})
 }

@@ -33,6 +33,7 @@ type submitRun struct {
 	done      int       // files whose texts were delivered
 	failed    int
 	err       error // of the output, which ends all
+	begun     bool  // a worker has taken one of the jobs
 	full      bool  // that the queue is full has been told
 	away      bool  // that nobody is there has been told
 }
@@ -45,6 +46,10 @@ func (r *submitRun) run(ctx context.Context) error {
 	if r.flags.Wait {
 		r.progress = newJobProgress(r.console, r.files)
 		defer r.progress.finish()
+		var idle sync.WaitGroup
+		idle.Go(func() { r.tellIdle(ctx) })
+		defer idle.Wait()
+		defer r.cancel()
 	}
 	next, kept := make(chan int), newQueue[int]()
 	var sending, watching sync.WaitGroup
@@ -122,15 +127,19 @@ func (r *submitRun) submit(ctx context.Context, i int) bool {
 	f := &r.files[i]
 	q, err := r.flags.submission(f)
 	var j asr.Job
+	var created bool
 	if err == nil {
 		err = r.patiently(ctx, func() (err error) {
-			j, _, err = r.client.submit(ctx, q, f.path)
+			j, created, err = r.client.submit(ctx, q, f.path)
 			return err
 		})
 	}
 	if err != nil {
 		r.fail(ctx, i, err)
 		return false
+	}
+	if !created {
+		r.tellOther(f, q, j)
 	}
 	r.mu.Lock()
 	r.submitted[i] = j
@@ -144,6 +153,16 @@ func (r *submitRun) submit(ctx context.Context, i int) bool {
 		r.print(j.ID + "  " + f.path + "\n")
 	}
 	return true
+}
+
+// tellOther tells what a job that was there before does not do of what is asked for now.
+func (r *submitRun) tellOther(f *soundFile, q asr.Submission, j asr.Job) {
+	if q.Callback != "" && q.Callback != j.Callback {
+		r.console.note("glossa: %s: its job %s is there already, and --callback is not told of its end; --again makes a new one", f.path, j.ID)
+	}
+	if q.Priority != j.Priority && !j.State.Final() {
+		r.console.note("glossa: %s: its job %s is there already, with priority %s; --again makes a new one", f.path, j.ID, j.Priority)
+	}
 }
 
 // wait waits for the text of a file, and delivers it.
@@ -178,19 +197,19 @@ func (r *submitRun) wait(ctx context.Context, i int) {
 func (r *submitRun) follow(ctx context.Context, i int) (j asr.Job, err error) {
 	j = r.submitted[i]
 	id := j.ID
-	r.progress.update(i, j)
+	r.update(i, j)
 	if !j.State.Final() {
 		err = r.patiently(ctx, func() (err error) {
 			// By now it may be done, which takes less to ask than to watch.
 			if j, err = r.client.job(ctx, id); err != nil || j.State.Final() {
 				return err
 			}
-			for e, err := range r.client.watch(ctx, id) {
+			for e, err := range r.client.follow(ctx, id) {
 				if err != nil {
 					return err
 				}
 				j = e.Job
-				r.progress.update(i, j)
+				r.update(i, j)
 			}
 			if !j.State.Final() {
 				return cmp.Or(ctx.Err(), errBroken)
@@ -207,6 +226,46 @@ func (r *submitRun) follow(ctx context.Context, i int) (j asr.Job, err error) {
 		return j, errors.New("the job was cancelled")
 	}
 	return j, nil
+}
+
+// update takes what a job tells.
+func (r *submitRun) update(i int, j asr.Job) {
+	r.progress.update(i, j)
+	if j.State != asr.JobQueued || j.Attempts > 0 {
+		r.mu.Lock()
+		r.begun = true
+		r.mu.Unlock()
+	}
+}
+
+// How long it takes until it is told that no worker takes a job, and until it is told again.
+const (
+	idleFirst = 15 * time.Second
+	idleAgain = 5 * time.Minute
+)
+
+// tellIdle tells that no worker has taken a job, until one has, or ctx ends.
+func (r *submitRun) tellIdle(ctx context.Context) {
+	for wait := idleFirst; sleep(ctx, wait) == nil; wait = idleAgain {
+		var waiting int
+		var model string
+		r.mu.Lock()
+		begun := r.begun
+		for _, j := range r.submitted {
+			if j.ID != "" {
+				waiting++
+				model = j.Model
+			}
+		}
+		r.mu.Unlock()
+		if begun {
+			return
+		}
+		if waiting > 0 {
+			r.console.note("glossa: no worker has taken one of %d jobs of model %q yet: others may go before them, or no worker of that model runs; "+
+				"\"glossa jobs list --state running\" shows what is done, and \"glossa worker\" begins one", waiting, model)
+		}
+	}
 }
 
 // errBroken is the error of a watch that ended before its job.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,8 +10,6 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
-
-	"github.com/nats-io/nats.go"
 
 	"glossa/asr"
 	"glossa/asr/httpapi"
@@ -94,7 +91,7 @@ func (w *workerCommand) Run(ctx context.Context, c *console) error {
 	defer engine.Close()
 	counted.WatchLoad(engine.Load)
 	served := newServedJobs(log)
-	if served.nc, err = w.reach(ctx, log); err != nil {
+	if served.nc, err = w.reach(ctx, "glossa worker "+w.Name, log); err != nil {
 		return err
 	}
 	defer served.close()
@@ -114,22 +111,6 @@ func (w *workerCommand) Run(ctx context.Context, c *console) error {
 	return w.attend(ctx, c, served, engine, counted, log)
 }
 
-// reach connects to the broker, and waits for one that does not listen yet: workers and brokers may be started in any order.
-func (w *workerCommand) reach(ctx context.Context, log *slog.Logger) (*nats.Conn, error) {
-	for told := false; ; told = true {
-		nc, err := w.dial(ctx, "glossa worker "+w.Name, log)
-		if refused := (*net.OpError)(nil); err == nil || !errors.Is(err, nats.ErrNoServers) && !errors.As(err, &refused) {
-			return nc, err
-		}
-		if !told {
-			log.Warn("the broker is not there, and is waited for", "error", err)
-		}
-		if err := sleep(ctx, time.Second); err != nil {
-			return nil, err
-		}
-	}
-}
-
 // attend serves what tells of the worker, until ctx is done and jobs have ended.
 func (w *workerCommand) attend(ctx context.Context, c *console, served *servedJobs, engine *asr.Engine, counted *metrics.Metrics, log *slog.Logger) error {
 	var draining atomic.Bool
@@ -140,7 +121,7 @@ func (w *workerCommand) attend(ctx context.Context, c *console, served *servedJo
 		if err != nil {
 			return fmt.Errorf("--http %s: %w; want HOST:PORT, such as 127.0.0.1:8081", w.HTTP, err)
 		}
-		server := httpapi.NewHTTPServer("", workerHealth(served, engine, &draining, counted.Handler()), log)
+		server := httpapi.NewHTTPServer("", workerHealth(served, engine, &draining, counted.Handler(), log), log)
 		defer server.Close()
 		go func() { ended <- server.Serve(l) }()
 		where = "; it tells of itself at http://" + l.Addr().String() + "/metrics"
@@ -166,26 +147,45 @@ func (w *workerCommand) attend(ctx context.Context, c *console, served *servedJo
 	return nil
 }
 
-// workerHealth answers whether a worker lives, whether it takes jobs, and with its metrics.
-func workerHealth(served *servedJobs, engine *asr.Engine, draining *atomic.Bool, metrics http.Handler) http.Handler {
-	answer := func(healthy func() error, yes string) http.HandlerFunc {
+// workerHealth answers whether a worker lives, whether it takes jobs, and with its metrics. Why it does not is logged, and said plainly.
+func workerHealth(served *servedJobs, engine *asr.Engine, draining *atomic.Bool, metrics http.Handler, log *slog.Logger) http.Handler {
+	var told atomic.Value // what was said last
+	told.Store("")
+	answer := func(healthy func() (no string, err error), yes string) http.HandlerFunc {
 		return func(rw http.ResponseWriter, r *http.Request) {
 			rw.Header().Set("Content-Type", "application/json")
 			status, said := http.StatusOK, yes
-			if err := healthy(); err != nil {
-				status, said = http.StatusServiceUnavailable, err.Error()
+			if no, err := healthy(); no != "" {
+				status, said = http.StatusServiceUnavailable, no
+				if told.Swap(no) != no {
+					log.Warn("the worker takes no jobs", "status", no, "error", err)
+				}
+			} else if r.URL.Path == "/readyz" {
+				told.Store("")
 			}
 			rw.WriteHeader(status)
 			json.NewEncoder(rw).Encode(map[string]string{"status": said})
 		}
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /healthz", answer(engine.Err, "ok"))
-	mux.Handle("GET /readyz", answer(func() error {
-		if draining.Load() {
-			return errors.New("draining")
+	lives := func() (string, error) {
+		if err := engine.Err(); err != nil {
+			return "the engine is at fault; the log says why", err
 		}
-		return cmp.Or(engine.Err(), served.ready())
+		return "", nil
+	}
+	mux.Handle("GET /healthz", answer(lives, "ok"))
+	mux.Handle("GET /readyz", answer(func() (string, error) {
+		if draining.Load() {
+			return "draining", nil
+		}
+		if no, err := lives(); no != "" {
+			return no, err
+		}
+		if err := served.ready(); err != nil {
+			return "the broker is not reached", err
+		}
+		return "", nil
 	}, "ready"))
 	mux.Handle("GET /metrics", metrics)
 	return mux

@@ -27,7 +27,7 @@ func TestWorkerIsStartedBeforeItsBroker(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if _, err := w.reach(ctx, log); err == nil || ctx.Err() == nil {
+	if _, err := w.reach(ctx, "w", log); err == nil || ctx.Err() == nil {
 		t.Fatalf("%v where nobody listens", err)
 	}
 	started := make(chan *broker.Server, 1)
@@ -39,7 +39,7 @@ func TestWorkerIsStartedBeforeItsBroker(t *testing.T) {
 		}
 		started <- b
 	}()
-	_, err = w.reach(t.Context(), log) // which has no token
+	_, err = w.reach(t.Context(), "w", log) // which has no token
 	b := <-started
 	if b == nil {
 		return
@@ -49,7 +49,7 @@ func TestWorkerIsStartedBeforeItsBroker(t *testing.T) {
 		t.Errorf("without the token: %v", err)
 	}
 	w.NATSURL = []natsURL{natsURL("nats://secret@" + address)}
-	nc, err := w.reach(t.Context(), log)
+	nc, err := w.reach(t.Context(), "w", log)
 	if err != nil {
 		t.Fatal(err)
 	}

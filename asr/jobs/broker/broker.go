@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -53,9 +54,10 @@ type Server struct {
 	o    Options
 	lock io.Closer // of the folder
 
+	ns atomic.Pointer[server.Server] // nil between two of them; connections ask for it while a Restart waits for them
+
 	mu     sync.Mutex
-	ns     *server.Server // nil between two of them
-	conns  []*nats.Conn   // of Connect
+	conns  []*nats.Conn // of Connect
 	addr   string
 	closed bool
 }
@@ -150,7 +152,7 @@ func (s *Server) start(ctx context.Context) error {
 	if a := ns.Addr(); a != nil {
 		s.addr = a.String()
 	}
-	s.ns = ns
+	s.ns.Store(ns)
 	return nil
 }
 
@@ -182,12 +184,10 @@ func (s *Server) Connect(name string) (*nats.Conn, error) {
 
 // InProcessConn returns a connection to the server of the moment: see [nats.InProcessServer].
 func (s *Server) InProcessConn() (net.Conn, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ns == nil {
-		return nil, ErrClosed
+	if ns := s.ns.Load(); ns != nil {
+		return ns.InProcessConn()
 	}
-	return s.ns.InProcessConn()
+	return nil, ErrClosed
 }
 
 // Addr returns the address that it listens at, "" for none.
@@ -218,10 +218,9 @@ func (s *Server) Restart(ctx context.Context) error {
 
 // stop ends the server and waits. The lock on s is held.
 func (s *Server) stop() {
-	if s.ns != nil {
-		s.ns.Shutdown()
-		s.ns.WaitForShutdown()
-		s.ns = nil
+	if ns := s.ns.Swap(nil); ns != nil {
+		ns.Shutdown()
+		ns.WaitForShutdown()
 	}
 }
 
