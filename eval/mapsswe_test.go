@@ -42,7 +42,7 @@ func TestMAPSSWESegments(t *testing.T) {
 		{"SC", "SC", 1, 0, 0},                 // an equal number of errors is a segment
 		{"DDD", "CCC", 1, 3, 9},               // nothing recognised
 		{"CSC", "CC", 1, 1, 1},                // references of another length: one segment
-		{"ICCCC", "CCCD", 2, 0, 2},             // at the start
+		{"ICCCC", "CCCD", 2, 0, 2},            // at the start
 		{"SCSCCSC", "CCCCCCC", 2, 3, 2*2 + 1}, // both
 	} {
 		var m MAPSSWE
