@@ -242,8 +242,8 @@ func (o DataOptions) folderLanguage(root, file string) string {
 	}
 }
 
-// language returns the language of a file whose entry does not tell it.
-func (o DataOptions) language(root, file string) string {
+// LanguageOf returns the language of a file of the data set in root whose entry does not tell it.
+func (o DataOptions) LanguageOf(root, file string) string {
 	if o.Language != "" {
 		return o.Language
 	}

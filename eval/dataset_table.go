@@ -198,7 +198,7 @@ func readTable(path string, rows rowsOf, o DataOptions) ([]Utterance, error) {
 	}
 	for i := range t.utterances {
 		if u := &t.utterances[i]; u.Lang == "" {
-			u.Lang = o.language(filepath.Dir(path), u.AudioFilepath)
+			u.Lang = o.LanguageOf(filepath.Dir(path), u.AudioFilepath)
 		}
 	}
 	return t.utterances, nil
