@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -244,16 +243,5 @@ func regress(x func(i int) float64, y []float64) (at0, slope float64) {
 func noise(seconds int) costsSound {
 	pcm := make([]float32, seconds*audio.SampleRate)
 	fillRandom(pcm, 1, 0.5)
-	var file bytes.Buffer
-	data := encodePCM(pcm)
-	file.WriteString("RIFF")
-	for _, v := range []any{
-		uint32(36 + len(data)), []byte("WAVEfmt "), uint32(16), uint16(1), uint16(1), uint32(audio.SampleRate), uint32(2 * audio.SampleRate),
-		uint16(2), uint16(16), []byte("data"), uint32(len(data)), data,
-	} {
-		if err := binary.Write(&file, binary.LittleEndian, v); err != nil {
-			panic(err) // memory takes all
-		}
-	}
-	return costsSound{file: file.Bytes(), pcm: pcm}
+	return costsSound{file: wavOf(encodePCM(pcm)), pcm: pcm}
 }

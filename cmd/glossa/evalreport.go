@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"glossa/eval"
+	"glossa/eval/page"
+	"glossa/eval/transcript"
+)
+
+// evalReport is what an evaluation prints as JSON.
+type evalReport struct {
+	*eval.Report
+	Run  evalFigures `json:"run"`
+	Live []*liveRow  `json:"live,omitempty"`
+}
+
+// evalFigures tell how an evaluation went.
+type evalFigures struct {
+	Server      string  `json:"server,omitempty"`
+	Model       string  `json:"model"`
+	Sound       float64 `json:"sound_seconds"` // that was recognised, under each adapter
+	Seconds     float64 `json:"seconds"`       // that it took
+	RTFx        float64 `json:"rtfx"`
+	Concurrency int     `json:"concurrency"`       // utterances at a time: with more than one, latencies are of waiting, too
+	Resumed     int     `json:"resumed,omitempty"` // trials of an earlier run, which are in no time
+}
+
+// figures returns how the evaluation went. Its times are of what was recognised now.
+func (r *evalRun) figures() evalFigures {
+	f := evalFigures{Server: r.flags.Server, Model: r.testee.identity()["model"], Sound: r.recognised, Seconds: r.seconds, Concurrency: r.atOnce(), Resumed: r.resumed}
+	if f.Seconds > 0 {
+		f.RTFx = f.Sound / f.Seconds
+	}
+	return f
+}
+
+// deliver prints and writes what the trials came to. The error is errReported where a limit is passed.
+func (r *evalRun) deliver(live []*liveRow, gate *evalGate) error {
+	report := r.tally.report()
+	beside(live, report)
+	f := r.flags
+	var comparisons []eval.Comparison
+	if f.Compare != "" {
+		var err error
+		if comparisons, err = r.compare(f.Compare); err != nil {
+			return err
+		}
+		report.Comparisons = append(report.Comparisons, comparisons...)
+	}
+	if err := r.print(evalReport{report, r.figures(), live}); err != nil {
+		return err
+	}
+	if f.lines() != resultLinesFormat {
+		if err := r.writeTranscript(f.Hypotheses, transcript.Format(f.lines())); err != nil {
+			return err
+		}
+	}
+	if f.HTML != "" {
+		if err := r.writePage(f.HTML, report); err != nil {
+			return err
+		}
+	}
+	return gate.check(r.console, report, comparisons)
+}
+
+// compare compares with the results of an earlier evaluation.
+func (r *evalRun) compare(path string) ([]eval.Comparison, error) {
+	comparisons, err := eval.Compare(r.tally.outcomes(path, true), r.tally.outcomes(r.results.path, true), eval.CompareOptions{
+		Base: filepath.Base(path), System: "this",
+	})
+	if err != nil {
+		return nil, fmt.Errorf("--compare %s: %w", path, err)
+	}
+	return comparisons, nil
+}
+
+// print prints the report in the format that the flags name.
+func (r *evalRun) print(e evalReport) error {
+	if r.flags.JSON {
+		text, err := json.MarshalIndent(e, "", "  ")
+		if err != nil {
+			return err
+		}
+		return r.console.print(string(text) + "\n")
+	}
+	text, table, heading := e.Text(), eval.Table.Text, ""
+	if r.flags.Markdown {
+		text, table, heading = e.Markdown(), eval.Table.Markdown, "### "
+	}
+	if len(e.Live) > 0 {
+		text += fmt.Sprintf("\n%sLive, seconds\n%s%s", heading, strings.Repeat("\n", min(1, len(heading))), table(liveRatesTable(e.Live)))
+	}
+	if e.Run.Sound > 0 {
+		text += fmt.Sprintf("\nRTFx %.1f: %.1f s of sound in %.1f s, %s.\n", e.Run.RTFx, e.Run.Sound, e.Run.Seconds, latencyOf(e.Run.Concurrency))
+	}
+	return r.console.print(text)
+}
+
+// latencyOf says what latencies are of.
+func latencyOf(concurrency int) string {
+	if concurrency == 1 {
+		return "one utterance at a time, so that latencies are of one alone"
+	}
+	return fmt.Sprintf("%d utterances at a time, so that latencies are mostly of waiting", concurrency)
+}
+
+// writeTranscript writes what was recognised under the last adapter of each language.
+func (r *evalRun) writeTranscript(path string, format transcript.Format) (err error) {
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	w, err := transcript.NewWriter(file, format, transcript.Hypothesis)
+	if err != nil {
+		return err
+	}
+	for line, err := range resultLines(r.results.path) {
+		if err == nil && line.Lang != nonSpeech && r.set.deployed(&line.Pair) {
+			err = w.Write(line.Pair)
+		}
+		if err != nil {
+			return fmt.Errorf("--hypotheses %s: %w", path, err)
+		}
+	}
+	return nil
+}
+
+// writePage writes the report as a page, with the sound of utterances.
+func (r *evalRun) writePage(path string, report *eval.Report) (err error) {
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	title := "glossa eval: " + r.testee.identity()["model"]
+	if err := page.Write(file, page.Data{Title: title, Report: report, Outcomes: r.tally.outcomes(r.results.path, false), Sound: r.set.soundOf(r.sounds)}); err != nil {
+		return fmt.Errorf("--html %s: %w", path, err)
+	}
+	return nil
+}
+
+// maxPlayed is the longest sound of an utterance that a page has, in seconds.
+const maxPlayed = 60
+
+// media are the types of sound files that browsers play, by their endings in small letters.
+var media = map[string]string{
+	".flac": "audio/flac", ".mp3": "audio/mpeg", ".ogg": "audio/ogg", ".oga": "audio/ogg", ".opus": "audio/ogg", ".wav": "audio/wav",
+	".webm": "audio/webm", ".m4a": "audio/mp4", ".mp4": "audio/mp4", ".aac": "audio/aac",
+}
+
+// soundOf returns what gives the sound of outcomes: files as they are, parts of them and noise as WAV.
+func (s *testSet) soundOf(sounds *sounds) func(eval.Outcome) ([]byte, string, error) {
+	byID := make(map[string]*eval.Utterance, len(s.utterances))
+	for i := range s.utterances {
+		byID[s.utterances[i].ID] = &s.utterances[i]
+	}
+	return func(o eval.Outcome) ([]byte, string, error) {
+		u := byID[o.ID]
+		if u == nil || o.Duration > maxPlayed {
+			return nil, "", errors.New("there is no sound")
+		}
+		if kind := media[strings.ToLower(filepath.Ext(u.AudioFilepath))]; kind != "" && !u.Part {
+			data, err := os.ReadFile(u.AudioFilepath)
+			return data, kind, err
+		}
+		pcm, release, err := sounds.take(context.Background(), u)
+		if err != nil {
+			return nil, "", err
+		}
+		defer release()
+		return wavOf(encodePCM(pcm)), "audio/wav", nil
+	}
+}
