@@ -51,7 +51,7 @@ func (s *scoreCommand) inputs(c *console) (*scoreInputs, error) {
 	case len(s.Results) == 0 && len(s.Hyp) == 0:
 		return nil, errors.New("--ref needs --hyp FILE, or results that have references, named without --ref")
 	case len(s.Results) > 0:
-		in.results = &transcript.Source{Files: s.Results, Format: transcript.JSONL, Adapter: in.adapter, Open: in.open}
+		in.results = &transcript.Source{Files: s.Results, Adapter: in.adapter, Open: in.open}
 	default:
 		in.reference = transcript.Source{Files: s.Ref, Format: s.RefForm, Open: in.open}
 		if err := in.addSystems(s); err != nil {
