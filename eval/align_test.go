@@ -123,6 +123,16 @@ func checkAlignment[T comparable](t *testing.T, ref, hyp []T) {
 		t.Errorf("%s: Count = %+v, Align = %+v", shown(), got, a.Counts)
 	}
 	edits, substitutions := leastEdits(ref, hyp)
+	if len(ref) > 0 && len(hyp) > 0 {
+		r, h := intern(ref, hyp)
+		for _, slack := range []int{max(0, (edits-max(len(h)-len(r), len(r)-len(h)))/2), firstSlack, len(r) + len(h)} {
+			bits := newBitTable(r, h, slack)
+			e := bits.edits()
+			if e < edits || slack >= (edits-max(len(h)-len(r), len(r)-len(h)))/2 && (e != edits || bits.substitutions() != substitutions) {
+				t.Errorf("%s: in bits of slack %d, %d edits, want %d with %d substitutions", shown(), slack, e, edits, substitutions)
+			}
+		}
+	}
 	if a.Edits() != edits || a.Substitutions != substitutions {
 		t.Errorf("%s: %+v, want %d edits and %d substitutions", shown(), a.Counts, edits, substitutions)
 	}

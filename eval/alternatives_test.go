@@ -222,3 +222,24 @@ func BenchmarkAlternatives(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkScore scores words and characters of one long pair.
+func BenchmarkScore(b *testing.B) {
+	for _, rate := range []float64{0.1, 0.3, 1} {
+		b.Run(fmt.Sprintf("words=10000/wer=%g", rate), func(b *testing.B) {
+			draw := rand.New(rand.NewPCG(21, 22))
+			ref := randomText(draw, 10000, 5000)
+			hyp := corrupted(draw, ref, rate)
+			if rate == 1 {
+				hyp = randomText(draw, 10000, 5000)
+			}
+			pair := Pair{Reference: strings.Join(ref, " "), Hypothesis: strings.Join(hyp, " ")}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := (Scorer{}).Score(pair); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
