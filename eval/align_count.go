@@ -1,7 +1,8 @@
 package eval
 
-// Count returns the Counts of Align(ref, hyp) without the path, in O(nHyp) memory and O(n·d) time for d edits: only the band of
-// the table that a path of so few edits can reach is computed (Ukkonen 1985).
+// Count returns the Counts of Align(ref, hyp) without the path, in O(n·d) time for d edits: only the band of the table that a path of
+// so few edits can reach is computed (Ukkonen 1985), where it is wide in bits (see bitTable). The memory is O(nHyp) plus at most
+// maxEdges bytes.
 func Count[T comparable](ref, hyp []T) Counts {
 	r, h := intern(ref, hyp)
 	prefix, suffix := commonEnds(r, h)
@@ -23,21 +24,31 @@ const firstSlack = 32
 
 // distance returns the least number of edits from ref to hyp and the least number of substitutions among paths of so many edits.
 func distance(ref, hyp []int32) (edits, substitutions int) {
-	w := newWeights(ref, hyp)
-	skew := len(hyp) - len(ref)
-	if skew < 0 {
-		skew = -skew
+	if len(ref) == 0 || len(hyp) == 0 {
+		return len(ref) + len(hyp), 0
 	}
+	w := newWeights(ref, hyp)
+	skew := max(len(hyp)-len(ref), len(ref)-len(hyp))
 	row := make([]int64, len(hyp)+1)
 	for slack := firstSlack; ; {
-		w.lastRow(row, ref, hyp, slack)
-		edits, substitutions = w.split(row[len(hyp)])
+		var bits *bitTable
+		if skew+2*slack > 4*64 && bitTableBytes(len(ref), len(hyp), slack) <= maxEdges {
+			bits = newBitTable(ref, hyp, slack)
+			edits = bits.edits()
+		} else {
+			w.lastRow(row, ref, hyp, slack)
+			edits, substitutions = w.split(row[len(hyp)])
+		}
 		// A path that leaves the band strays slack+1 from a corner diagonal and returns: |skew| + 2(slack+1) edits at least.
 		enough := (edits - skew) / 2
-		if slack >= enough {
+		switch {
+		case slack < enough:
+			slack = min(4*slack, enough)
+		case bits != nil:
+			return edits, bits.substitutions()
+		default:
 			return edits, substitutions
 		}
-		slack = min(4*slack, enough)
 	}
 }
 
