@@ -9,7 +9,7 @@ import (
 // TestIntervalBySpeakerCovers draws many test sets of speakers who differ, and counts how often the 95% interval holds the true rate: it
 // does where speakers are drawn as a whole. Where utterances are drawn instead it holds it far more seldom than it says.
 func TestIntervalBySpeakerCovers(t *testing.T) {
-	const sets, rate, spread = 800, 0.15, 0.08
+	const sets, rate, spread = 1500, 0.15, 0.08
 	b := Bootstrap{Resamples: 500}
 	for _, speakers := range []int{12, 40} {
 		bySpeaker, byUtterance := 0, 0
@@ -44,8 +44,8 @@ func TestIntervalBySpeakerCovers(t *testing.T) {
 				return 0
 			}
 			bySpeaker += holds(groups)
-			if seed%4 == 0 {
-				byUtterance += 4 * holds(utterances)
+			if seed%10 == 0 {
+				byUtterance += 10 * holds(utterances)
 			}
 		}
 		share, naive := float64(bySpeaker)/sets, float64(byUtterance)/sets
@@ -56,6 +56,45 @@ func TestIntervalBySpeakerCovers(t *testing.T) {
 		if naive > 0.85 {
 			t.Errorf("%d speakers: %.3f of intervals by utterance hold the true rate; the speakers are too much alike to show anything", speakers, naive)
 		}
+	}
+}
+
+// TestDifferenceBySpeakerCovers does the same with the difference of two systems that find the same speakers hard, but not alike.
+func TestDifferenceBySpeakerCovers(t *testing.T) {
+	const sets, speakers, gain = 2500, 20, 0.05
+	covered, improved := 0, 0.0
+	for seed := range uint64(sets) {
+		draw := rand.New(rand.NewPCG(seed, 77))
+		wrong := func(n int, rate float64) (c Counts) {
+			for range n {
+				if draw.Float64() < rate {
+					c.Substitutions++
+				} else {
+					c.Hits++
+				}
+			}
+			return c
+		}
+		var base, system []Counts
+		for range speakers {
+			hard := 0.25 + 0.15*(draw.Float64()-draw.Float64())
+			n := 60 + draw.IntN(160)
+			base = append(base, wrong(n, hard))
+			system = append(system, wrong(n, hard-gain+0.06*(draw.Float64()-draw.Float64())))
+		}
+		d, err := Bootstrap{Resamples: 500, Seed: seed}.Difference(base, system)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Low <= gain && gain <= d.High {
+			covered++
+		}
+		improved += d.Improvement / sets
+	}
+	share := float64(covered) / sets
+	t.Logf("%.3f of intervals hold the true gain; mean probability of improvement %.3f", share, improved)
+	if share < 0.93 || share > 0.97 || improved < 0.95 {
+		t.Errorf("%.3f of the 95%% intervals hold the true gain, mean probability of improvement %.3f", share, improved)
 	}
 }
 

@@ -145,6 +145,41 @@ func TestMAPSSWEAgreesWithScStats(t *testing.T) {
 	}
 }
 
+// TestMAPSSWEFromTexts comes to sc_stats's numbers from the transcripts, by sclite's costs.
+func TestMAPSSWEFromTexts(t *testing.T) {
+	var texts [3]map[string]string
+	for i, name := range []string{"ref.trn", "base.trn", "system.trn"} {
+		data, err := os.ReadFile(filepath.Join("testdata/mapsswe", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[i] = make(map[string]string)
+		for line := range strings.Lines(string(data)) {
+			at := strings.LastIndexByte(line, '(')
+			texts[i][strings.TrimSpace(line[at:])] = line[:at]
+		}
+	}
+	none, err := NormaliserNamed("none", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m MAPSSWE
+	for id, ref := range texts[0] {
+		var ops [2][]Op
+		for i := range ops {
+			o, err := Scorer{Normaliser: none, Costs: Sclite}.Score(Pair{Reference: ref, Hypothesis: texts[1+i][id]})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ops[i] = o.Ops
+		}
+		m.Add(ops[0], ops[1])
+	}
+	if z, ok := m.Z(); !ok || m.Segments != 242 || fmt.Sprintf("%.3f", z) != "2.362" {
+		t.Errorf("%d segments, Z %.3f; sc_stats has 242 and 2.362", m.Segments, z)
+	}
+}
+
 // TestMAPSSWEAgreesWithScStatsHere has the program judge systems that are made up anew.
 func TestMAPSSWEAgreesWithScStatsHere(t *testing.T) {
 	if _, err := exec.LookPath("sctk"); err != nil {
