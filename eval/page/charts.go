@@ -261,7 +261,11 @@ func (h *histogram) svg() template.HTML {
 		if bin == bins-1 {
 			label = ">100"
 		}
-		d.text("tick", "middle", from+width/2, 0, height-8, label)
+		class := "tick"
+		if bin%2 == 1 && bin < bins-1 || bin == bins-2 { // where it is narrow there is room for every other
+			class += " sparse"
+		}
+		d.text(class, "middle", from+width/2, 0, height-8, label)
 	}
 	d.line("zero", 0, y(0), 1, y(0))
 	return d.end()

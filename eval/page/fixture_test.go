@@ -126,7 +126,9 @@ func reportOf(t *testing.T, outcomes []eval.Outcome) *eval.Report {
 		}
 		scores[n].Add(eval.Score{Utterances: 1, Words: o.Words, Characters: o.Characters})
 		words[n] = append(words[n], o.Words)
-		latencies[n] = append(latencies[n], o.Latency)
+		if o.Latency > 0 {
+			latencies[n] = append(latencies[n], o.Latency)
+		}
 		for r, h, ops := 0, 0, o.Ops; len(ops) > 0; ops = ops[1:] {
 			c := eval.Confusion{Lang: o.Lang}
 			if ops[0] != eval.Insertion {
@@ -157,7 +159,7 @@ func reportOf(t *testing.T, outcomes []eval.Outcome) *eval.Report {
 			t.Fatal(err)
 		}
 		row.WERInterval = &[2]float64{found.Low, found.High}
-		if slices.Sort(latencies[n]); latencies[n][0] > 0 {
+		if slices.Sort(latencies[n]); len(latencies[n]) > 0 {
 			at := func(q float64) float64 { return latencies[n][int(q*float64(len(latencies[n])-1))] }
 			row.Latency = &eval.Latency{P50: at(0.5), P95: at(0.95), P99: at(0.99)}
 		}

@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -252,6 +253,35 @@ func TestWhatThereIsNoRoomForIsLeftOut(t *testing.T) {
 			t.Errorf("%s is left out when the outcomes come in another order", e.ID)
 		}
 	}
+}
+
+// TestManyOutcomesInLittleMemory holds that memory does not grow with the outcomes.
+func TestManyOutcomesInLittleMemory(t *testing.T) {
+	const n = 300_000
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	words := strings.Fields("one two three four five six seven eight")
+	before, most := heap(), int64(0)
+	outcomes := func(yield func(eval.Outcome, error) bool) {
+		for i := range n {
+			o := eval.Outcome{Pair: eval.Pair{ID: fmt.Sprint(i), Reference: strings.Join(words, " ")}, Ref: words, Words: eval.Counts{Hits: 8, Insertions: i % 1000}}
+			if !yield(o, nil) {
+				return
+			}
+			if i%100_000 == 99_999 {
+				most = max(most, heap()-before)
+			}
+		}
+	}
+	got := write(t, page.Data{Report: &eval.Report{}, Outcomes: outcomes, Utterances: 1000})
+	if k := len(entries(t, got)); k < 990 || k > 1000 || most > 4<<20 {
+		t.Errorf("%d utterances kept, %d bytes of memory for %d outcomes", k, most, n)
+	}
+	t.Logf("%d bytes of memory for %d outcomes", most, n)
 }
 
 func TestTextBudget(t *testing.T) {
