@@ -61,31 +61,34 @@ func TestAlignInvariants(t *testing.T) {
 	}
 }
 
-// TestAlignHalving takes texts that are too long for one table.
-func TestAlignHalving(t *testing.T) {
+// TestAlignInBlocks takes texts whose rows are not all kept.
+func TestAlignInBlocks(t *testing.T) {
 	draw := rand.New(rand.NewPCG(3, 4))
 	for _, rate := range []float64{0.02, 0.3, 1} {
 		ref := randomText(draw, 1200, 500)
 		hyp := corrupted(draw, ref, rate)
-		if len(ref)*len(hyp) <= maxTable {
-			t.Fatalf("%d x %d units fit one table", len(ref), len(hyp))
+		if len(ref)*len(hyp) <= 4*keptCells {
+			t.Fatalf("%d x %d units fit few blocks", len(ref), len(hyp))
 		}
 		checkAlignment(t, ref, hyp)
 	}
-	checkAlignment(t, []string{"a"}, randomText(draw, maxTable/2, 3)) // a reference that cannot be halved
+	checkAlignment(t, []string{"a"}, randomText(draw, 2*keptCells, 3))
+	checkAlignment(t, randomText(draw, 2*keptCells, 3), []string{"w1"})
 }
 
-// TestAlignMemory holds Align to a small multiple of maxTable where a whole table would take 16 times maxTable.
+// TestAlignMemory holds Align to a twelfth of what all rows would take.
 func TestAlignMemory(t *testing.T) {
 	draw := rand.New(rand.NewPCG(5, 6))
 	ref := randomText(draw, 4096, 1000)
-	hyp := corrupted(draw, ref, 0.5)
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	Align(ref, hyp)
-	runtime.ReadMemStats(&after)
-	if got := after.TotalAlloc - before.TotalAlloc; got > 4*maxTable {
-		t.Errorf("Align of %d and %d units allocated %d bytes in all, want at most %d", len(ref), len(hyp), got, 4*maxTable)
+	hyp := randomText(draw, 4096, 1000)
+	for _, costs := range []Costs{Levenshtein, Sclite} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		AlignBy(costs, ref, hyp)
+		runtime.ReadMemStats(&after)
+		if got, most := after.TotalAlloc-before.TotalAlloc, uint64(4*len(ref)*len(hyp)/12); got > most {
+			t.Errorf("AlignBy(%v) of %d and %d units allocated %d bytes in all, want at most %d", costs, len(ref), len(hyp), got, most)
+		}
 	}
 }
 
