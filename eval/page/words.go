@@ -34,7 +34,15 @@ func lead(r *eval.Report) string {
 	case open > 0:
 		s += fmt.Sprintf("; of %d the interval holds zero", open)
 	}
-	return s + "."
+	s += "."
+	if together, _ := split(r); together != nil {
+		s += fmt.Sprintf(" All languages together gain %s points", signed(together.WER))
+		if hasInterval(together) {
+			s += interval(&together.Interval, signed)
+		}
+		s += "."
+	}
+	return s
 }
 
 // notes say what the page left out, and why.
