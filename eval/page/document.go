@@ -188,11 +188,11 @@ func charts(d Data, h *histogram, adapters bool) (all []chart) {
 	intervals := "lines are " + roundPercent(d.Confidence) + " intervals"
 	for _, c := range []chart{
 		{"Word error rate", "Per cent of words; " + intervals, legend, rateChart(d.Report, d.Confidence)},
+		{"Utterances by word error rate", "Share of utterances; each column up to the WER below it, in per cent", legend, h.svg()},
 		{"Gain over the base model", "Points of WER, right is better; " + intervals, "gain",
 			gainChart("chart-gain", "Gain over the base model by language", over, d.Confidence)},
 		{"Comparison of systems", "Points of WER, right is better; " + intervals, "gain",
 			gainChart("chart-comparison", "Comparison of systems", others, d.Confidence)},
-		{"Utterances by word error rate", "Share of utterances; each column up to the WER below it, in per cent", legend, h.svg()},
 		{"Latency", "Median (circle), 95th and 99th percentile (strokes)", legend, latencyChart(d.Report)},
 	} {
 		if c.SVG != "" {

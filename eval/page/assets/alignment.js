@@ -75,7 +75,7 @@ function alignment(utterance, systems) {
   const all = columns(words, utterance, systems);
   const box = element('div', { class: 'alignment', dir: direction(text) });
   const heads = element('div', { class: 'column heads', dir: 'auto' }, element('span', { class: 'cell ref' }, 'reference'),
-    ...systems.map((s) => element('span', { class: s.edits ? 'cell' : 'cell quiet' }, element('span', { class: 'shown' }, systemName(s)), s.edits ? element('span', { class: 'letter' }, '\u00a0') : '')));
+    ...systems.map((s) => element('span', { class: s.edits ? 'cell' : 'cell quiet' }, element('span', { class: 'shown', title: systemName(s) }, systemName(s)), s.edits ? element('span', { class: 'letter' }, '\u00a0') : '')));
   box.append(heads);
   const draw = (from, to) => {
     for (const { ref, cells } of all.slice(from, to)) {
