@@ -123,11 +123,11 @@ func flac(o eval.Outcome) ([]byte, string, error) {
 	return data, "audio/flac", err
 }
 
-// example is a report of the test set.
+// example is a report of the test set, with some of its sound.
 func example(t *testing.T) page.Data {
 	t.Helper()
 	outcomes := scored(t, pairs(t))
-	return page.Data{Title: "Ten languages, base and adapters", Report: reportOf(outcomes), Outcomes: each(outcomes), Sound: flac}
+	return page.Data{Title: "Ten languages, base and adapters", Report: reportOf(outcomes), Outcomes: each(outcomes), Sound: flac, SoundBudget: 1 << 20}
 }
 
 // write returns the page of data.
