@@ -19,6 +19,7 @@ func TestReportInABrowser(t *testing.T) {
 	environment := []string{"CHROMIUM=" + nodetest.Chromium(t), "PLAYWRIGHT=" + modules, "SHOTS=" + os.Getenv("GLOSSA_SHOTS")}
 	dir := t.TempDir()
 	d := example(t)
+	d.SoundBudget = 0
 	save := func(name, page string) {
 		path := filepath.Join(dir, name+".html")
 		if err := os.WriteFile(path, []byte(page), 0o644); err != nil {
