@@ -96,7 +96,7 @@ func (e *evalCommand) Run(ctx context.Context, c *console, parsed *kong.Context)
 	if r.set, err = e.testSet(r.testee, c.warn); err != nil {
 		return err
 	}
-	r.tally = newEvalTally(e, scorer, r.set)
+	r.tally = newEvalTally(&e.scoringFlags, scorer)
 	return r.run(ctx, gate)
 }
 
@@ -138,9 +138,6 @@ func (e *evalCommand) lines() string {
 	}
 	return resultLinesFormat
 }
-
-// fields returns the fields of utterances that rows hang on.
-func (e *evalCommand) fields() []string { return []string{e.By} }
 
 // nameOrNil returns an adapter as JSON has it, nil for the base model.
 func nameOrNil(adapter string) *string {
