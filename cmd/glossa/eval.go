@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -123,6 +124,16 @@ func (e *evalCommand) check() error {
 		return fmt.Errorf("--resume: %s does not hold all that it takes to go on; name a .jsonl", e.Hypotheses)
 	case e.Compare != "" && filepath.Clean(e.Compare) == filepath.Clean(e.Hypotheses):
 		return fmt.Errorf("--compare %s: --hypotheses writes it anew", e.Compare)
+	}
+	if e.Compare != "" {
+		if _, err := os.Stat(e.Compare); err != nil {
+			return fmt.Errorf("--compare %s: %w", e.Compare, reason(err))
+		}
+	}
+	for _, path := range []string{e.HTML, e.Hypotheses} { // which is written when all is done
+		if _, err := os.Stat(filepath.Dir(path)); err != nil {
+			return fmt.Errorf("%s: its folder: %w", path, reason(err))
+		}
 	}
 	return nil
 }
