@@ -54,19 +54,19 @@ func leastMoves(costs Costs, ref lattice, hyp []int32) []move {
 		}
 		return newAligner(ref, hyp, prices[int32]{substitution: 4, deletion: 3, insertion: 3, omission: 2, unreachable: math.MaxInt32 / 2}).moves()
 	}
-	// The order of prices is that of (edits, substitutions, omissions).
+	// The order of prices is that of (edits, omissions, substitutions).
 	var omissions int64
 	for _, a := range ref {
 		if a.kind == optional {
 			omissions++
 		}
 	}
-	substitution := omissions + 1
-	edit := substitution * int64(min(len(ref), len(hyp))+1)
+	omission := int64(min(len(ref), len(hyp)) + 1)
+	edit := omission * (omissions + 1)
 	if edit < math.MaxInt32/4/int64(len(ref)+len(hyp)+1) {
-		return newAligner(ref, hyp, levenshtein[int32](edit, substitution, math.MaxInt32/2)).moves()
+		return newAligner(ref, hyp, levenshtein[int32](edit, omission, math.MaxInt32/2)).moves()
 	}
-	return newAligner(ref, hyp, levenshtein[int64](edit, substitution, math.MaxInt64/2)).moves()
+	return newAligner(ref, hyp, levenshtein[int64](edit, omission, math.MaxInt64/2)).moves()
 }
 
 // cost is the type of a cost.
@@ -80,8 +80,8 @@ type prices[C cost] struct {
 	unreachable                       C // more than any path costs
 }
 
-func levenshtein[C cost](edit, substitution, unreachable int64) prices[C] {
-	return prices[C]{substitution: C(edit + substitution), deletion: C(edit), insertion: C(edit), omission: 1, unreachable: C(unreachable)}
+func levenshtein[C cost](edit, omission, unreachable int64) prices[C] {
+	return prices[C]{substitution: C(edit + 1), deletion: C(edit), insertion: C(edit), omission: C(omission), unreachable: C(unreachable)}
 }
 
 // leaveOut returns the cost of a step over an arc that no word of the hypothesis stands for.

@@ -126,6 +126,11 @@ func checkAlignment[T comparable](t *testing.T, ref, hyp []T) {
 	if a.Edits() != edits || a.Substitutions != substitutions {
 		t.Errorf("%s: %+v, want %d edits and %d substitutions", shown(), a.Counts, edits, substitutions)
 	}
+	if s := AlignBy(Sclite, ref, hyp); s.Reference() != len(ref) || s.Hypothesis() != len(hyp) || !slices.Equal(replay(ref, hyp, s.Ops), hyp) {
+		t.Errorf("%s: by sclite's costs %+v, %v", shown(), s.Counts, s.Ops)
+	} else if got, most := scliteCost(s.Counts), scliteCost(a.Counts); got > most || s.Hits < a.Hits {
+		t.Errorf("%s: by sclite's costs %+v costs %d, and %+v %d", shown(), s.Counts, got, a.Counts, most)
+	}
 	if same := Count(ref, ref); same != (Counts{Hits: len(ref)}) {
 		t.Errorf("%s: reference against itself = %+v", shown(), same)
 	}
@@ -137,6 +142,9 @@ func checkAlignment[T comparable](t *testing.T, ref, hyp []T) {
 		t.Errorf("%s: the steps %v do not lead from the reference to the hypothesis", shown(), a.Ops)
 	}
 }
+
+// scliteCost returns what sclite weighs counts at.
+func scliteCost(c Counts) int { return 4*c.Substitutions + 3*c.Deletions + 3*c.Insertions }
 
 // replay returns what the steps make of ref, the units of insertions and substitutions taken from hyp; nil where a hit is none.
 func replay[T comparable](ref, hyp []T, ops []Op) []T {
@@ -218,18 +226,26 @@ func corrupted(draw *rand.Rand, words []string, rate float64) []string {
 	return out
 }
 
-// BenchmarkAlign and BenchmarkCount report cells of the full table a second: Count skips most, Align visits them about twice.
+// BenchmarkAlign, BenchmarkAlignSclite and BenchmarkCount report cells of the full table a second: what a band of few edits skips
+// counts as done.
 func BenchmarkAlign(b *testing.B) { benchmarkAlignment(b, func(r, h []string) { Align(r, h) }) }
+
+func BenchmarkAlignSclite(b *testing.B) {
+	benchmarkAlignment(b, func(r, h []string) { AlignBy(Sclite, r, h) })
+}
 
 func BenchmarkCount(b *testing.B) { benchmarkAlignment(b, func(r, h []string) { Count(r, h) }) }
 
 func benchmarkAlignment(b *testing.B, align func(ref, hyp []string)) {
-	for _, words := range []int{20, 1000, 20000} {
-		for _, rate := range []float64{0.1, 1} {
+	for _, words := range []int{20, 10000} {
+		for _, rate := range []float64{0.1, 0.5, 1} {
 			b.Run(fmt.Sprintf("words=%d/wer=%g", words, rate), func(b *testing.B) {
 				draw := rand.New(rand.NewPCG(7, 8))
 				ref := randomText(draw, words, 5000)
 				hyp := corrupted(draw, ref, rate)
+				if rate == 1 {
+					hyp = randomText(draw, words, 5000)
+				}
 				b.ReportAllocs()
 				for b.Loop() {
 					align(ref, hyp)

@@ -106,6 +106,7 @@ type Report struct {
 	Total       Numbers      `json:"total"`
 	Comparisons []Comparison `json:"comparisons,omitempty"`
 	Confusions  []Confusion  `json:"confusions,omitempty"`
+	Classes     []ClassRow   `json:"classes,omitempty"`
 }
 
 // NewReport returns the report of results, its rows in their order.

@@ -39,7 +39,8 @@ type Scorer struct {
 	Costs Costs
 	// Alternatives has references read as NIST's: { a / b c / @ } is any of these, @ nothing, and (a) may be left out (SCTK,
 	// doc/infmts.htm). Each stretch of text between the signs is normalised by itself; the signs are not. Of the ways through a
-	// reference that which costs the least is taken.
+	// reference that which costs the least is taken; by Levenshtein's distance the one of the fewest edits and, among those, the
+	// fewest words left out, then the fewest substitutions.
 	Alternatives bool
 }
 
