@@ -142,12 +142,15 @@ func (r *Report) notes() []string {
 		notes = append(notes, "The measure of "+strings.Join(characters, ", ")+" is CER.")
 	}
 	if marked {
-		notes = append(notes, "Gains are in points. "+markNote)
+		notes = append(notes, gainNote, markNote)
 	}
 	return notes
 }
 
-const markNote = "MAPSSWE, p by Holm's correction where there are several: * p < 0.05, ** p < 0.01, *** p < 0.001, ~ otherwise."
+const (
+	gainNote = "Gains are in points; p by MAPSSWE, with Holm's correction where there are several."
+	markNote = "Marks: * p < 0.05, ** p < 0.01, *** p < 0.001, ~ otherwise."
+)
 
 // soundTable returns what is known of time and silence.
 func (r *Report) soundTable() Table {

@@ -146,7 +146,7 @@ func (s *Summary) Report() *Report {
 	b := s.o.Bootstrap
 	report := &Report{
 		Normaliser: s.o.Normaliser,
-		Alignment:  s.o.Costs.name(),
+		Alignment:  s.o.Costs.String(),
 		Resampling: s.resampling(),
 		Rows:       make([]Row, 0, len(rows)),
 	}

@@ -112,14 +112,6 @@ func (b Bootstrap) describe(units [numUnits]bool) string {
 	return fmt.Sprintf("bootstrap, %d resamples by %s, %g%% intervals", b.Resamples, strings.Join(kinds, " or "), 100*b.Confidence)
 }
 
-// name returns the name of the costs in reports.
-func (c Costs) name() string {
-	if c == Sclite {
-		return "sclite"
-	}
-	return "levenshtein"
-}
-
 // The names of the systems in comparisons within a report.
 const (
 	baseName     = "base"
