@@ -49,20 +49,36 @@ func rateChart(r *eval.Report, confidence float64) template.HTML {
 	return l.svg()
 }
 
-// gains returns the comparisons of a report: of its rows with the base model, and those of systems that were asked for.
-func gains(r *eval.Report) (over []eval.Comparison) {
+// gains returns the comparisons of a report's rows with the base model.
+func gains(r *eval.Report) (over []*eval.Comparison) {
 	for _, row := range r.Rows {
 		if row.OverBase != nil {
 			c := *row.OverBase
 			c.Lang = row.Lang
-			over = append(over, c)
+			over = append(over, &c)
 		}
 	}
 	return over
 }
 
+// split returns the comparison of all adapters with the base model, where the report has one, and the report's other comparisons.
+func split(r *eval.Report) (together *eval.Comparison, others []*eval.Comparison) {
+	for i := range r.Comparisons {
+		c := &r.Comparisons[i]
+		if together == nil && c.Lang == "" && c.Base == "base" && c.System == "adapters" { // as a Summary names them
+			together = c
+			continue
+		}
+		others = append(others, c)
+	}
+	return together, others
+}
+
+// hasInterval reports whether a comparison has one: there may have been too few groups of utterances to draw.
+func hasInterval(c *eval.Comparison) bool { return c.Interval != [2]float64{} }
+
 // gainChart draws what comparisons found, better to the right.
-func gainChart(id, title string, over []eval.Comparison, confidence float64) template.HTML {
+func gainChart(id, title string, over []*eval.Comparison, confidence float64) template.HTML {
 	l := lanes{
 		id: id, title: title, tick: func(x float64) string { return signed(x) },
 		description: "A mark for each comparison with its " + roundPercent(confidence) + " interval, in points of per cent of the word error rate; right of zero is better. A mark is filled where the interval leaves out zero.",
@@ -72,7 +88,10 @@ func gainChart(id, title string, over []eval.Comparison, confidence float64) tem
 			continue
 		}
 		l.low, l.high = min(l.low, c.WER, c.Interval[0]), max(l.high, c.WER, c.Interval[1])
-		n := lane{value: signed(c.WER), hint: fmt.Sprintf("%s, %s over %s: %s%s", langName(c.Lang), systemName(c.System), systemName(c.Base), signed(c.WER), interval(&c.Interval, signed))}
+		n := lane{value: signed(c.WER), hint: fmt.Sprintf("%s, %s over %s: %s", langName(c.Lang), systemName(c.System), systemName(c.Base), signed(c.WER))}
+		if hasInterval(c) {
+			n.hint += interval(&c.Interval, signed)
+		}
 		if first := i == 0 || over[i-1].Lang != c.Lang; first {
 			n.label = langName(c.Lang)
 		}
@@ -81,7 +100,9 @@ func gainChart(id, title string, over []eval.Comparison, confidence float64) tem
 		}
 		class := verdict(c)
 		n.draw = func(d *drawing, place func(float64) float64, y float64) {
-			whisker(d, "whisker "+class, place, c.Interval, y)
+			if hasInterval(c) {
+				whisker(d, "whisker "+class, place, c.Interval, y)
+			}
 			d.circle("mark "+class, place(c.WER), y, 4.5)
 		}
 		l.rows = append(l.rows, n)
@@ -91,7 +112,7 @@ func gainChart(id, title string, over []eval.Comparison, confidence float64) tem
 }
 
 // verdict names what an interval says.
-func verdict(c eval.Comparison) string {
+func verdict(c *eval.Comparison) string {
 	switch {
 	case c.Interval[0] > 0:
 		return "better"
@@ -261,7 +282,11 @@ func (h *histogram) svg() template.HTML {
 		if bin == bins-1 {
 			label = ">100"
 		}
-		d.text("tick", "middle", from+width/2, 0, height-8, label)
+		class := "tick"
+		if bin%2 == 1 && bin < bins-1 || bin == bins-2 { // where it is narrow there is room for every other
+			class += " sparse"
+		}
+		d.text(class, "middle", from+width/2, 0, height-8, label)
 	}
 	d.line("zero", 0, y(0), 1, y(0))
 	return d.end()

@@ -1,11 +1,13 @@
 package page
 
 import (
+	"cmp"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
 	"html/template"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -43,7 +45,7 @@ var document = template.Must(template.New("page").Funcs(template.FuncMap{
 	"percent": percent, "signed": signed, "seconds": seconds, "count": count, "language": langName, "system": systemName, "probability": probability,
 	"points":  func(x [2]float64) string { return signed(x[0]) + " to " + signed(x[1]) },
 	"bounds":  func(x [2]float64) string { return bare(x[0]) + "–" + bare(x[1]) },
-	"verdict": verdict, "decimal": func(x *float64) string { return strconv.FormatFloat(*x, 'f', 1, 64) },
+	"verdict": verdict, "known": hasInterval, "decimal": func(x *float64) string { return strconv.FormatFloat(*x, 'f', 1, 64) },
 }).Parse(markup))
 
 // view is what the template shows.
@@ -60,10 +62,13 @@ type view struct {
 	Charts      []chart
 	Gains       bool // whether rows are compared with the base model
 	MAPSSWE     bool // whether there are p-values of them
+	Holm        bool // whether these are adjusted for their number
 	Latency     bool
 	Inserted    bool
 	Failed      bool
-	Comparisons []eval.Comparison
+	Together    *eval.Comparison // of all adapters with the base model
+	Comparisons []*eval.Comparison
+	Several     bool // whether some of them are of one adapter
 	Confusions  []confusion
 	Adapters    bool // whether outcomes of more than one model stand beside each other
 	Notes       []string
@@ -84,8 +89,8 @@ type chart struct {
 // confusion is a line of the list of confusions.
 type confusion struct {
 	eval.Confusion
-	Kind  string // as of the alignment's letters
-	Share float64
+	Kind    string  // as of the alignment's letters
+	Adapter *string // whose it is, "" for the base model; nil where that is not known
 }
 
 // writeDocument writes the page: what the report says by the template, then the utterances, then the script.
@@ -115,8 +120,8 @@ func newView(d Data, h *histogram, kept *selection, sounds sound) view {
 	v := view{
 		Title: d.Title, Style: template.CSS(style), Script: template.JS(script), Policy: policy(style, script),
 		Report: r, Lead: lead(r), Confidence: roundPercent(d.Confidence),
-		Adapters: hasAdapters(r), Comparisons: r.Comparisons,
-		Notes: notes(d, kept, sounds), Shown: len(kept.utterances),
+		Adapters: hasAdapters(r),
+		Notes:    notes(d, kept, sounds), Shown: len(kept.utterances),
 	}
 	if v.Title == "" {
 		v.Title = "Evaluation"
@@ -135,17 +140,28 @@ func newView(d Data, h *histogram, kept *selection, sounds sound) view {
 		if c := row.OverBase; c != nil {
 			v.Gains = true
 			v.MAPSSWE = v.MAPSSWE || c.MAPSSWE != nil
+			v.Holm = v.Holm || c.Holm != nil
 		}
 	}
-	if compared {
+	v.Together, v.Comparisons = split(r)
+	for _, c := range v.Comparisons {
+		v.Several = v.Several || c.Adapter != ""
+	}
+	switch {
+	case r.Resampling != "":
+		v.Settings = append(v.Settings, setting{"Intervals", r.Resampling})
+	case compared:
 		v.Settings = append(v.Settings, setting{"Intervals", v.Confidence})
 	}
 	v.Charts = charts(d, h, v.Adapters)
-	most := 1
-	for _, c := range r.Confusions {
-		most = max(most, c.Count)
+	counted := make(map[string]*string) // like the total, confusions are of the last row of a language
+	for _, row := range r.Rows {
+		base := ""
+		counted[row.Lang] = cmp.Or(row.Adapter, &base)
 	}
-	for _, c := range r.Confusions {
+	confusions := slices.Clone(r.Confusions)
+	slices.SortStableFunc(confusions, func(a, b eval.Confusion) int { return b.Count - a.Count })
+	for _, c := range confusions {
 		kind := "S"
 		switch {
 		case c.Hyp == "":
@@ -153,7 +169,7 @@ func newView(d Data, h *histogram, kept *selection, sounds sound) view {
 		case c.Ref == "":
 			kind = "I"
 		}
-		v.Confusions = append(v.Confusions, confusion{c, kind, float64(c.Count) / float64(most)})
+		v.Confusions = append(v.Confusions, confusion{c, kind, counted[c.Lang]})
 	}
 	return v
 }
@@ -164,13 +180,18 @@ func charts(d Data, h *histogram, adapters bool) (all []chart) {
 	if adapters {
 		legend = "rates"
 	}
+	together, others := split(d.Report)
+	over := gains(d.Report)
+	if together != nil {
+		over = append(over, together)
+	}
 	intervals := "lines are " + roundPercent(d.Confidence) + " intervals"
 	for _, c := range []chart{
 		{"Word error rate", "Per cent of words; " + intervals, legend, rateChart(d.Report, d.Confidence)},
 		{"Gain over the base model", "Points of WER, right is better; " + intervals, "gain",
-			gainChart("chart-gain", "Gain over the base model by language", gains(d.Report), d.Confidence)},
+			gainChart("chart-gain", "Gain over the base model by language", over, d.Confidence)},
 		{"Comparison of systems", "Points of WER, right is better; " + intervals, "gain",
-			gainChart("chart-comparison", "Comparison of systems", d.Report.Comparisons, d.Confidence)},
+			gainChart("chart-comparison", "Comparison of systems", others, d.Confidence)},
 		{"Utterances by word error rate", "Share of utterances; each column up to the WER below it, in per cent", legend, h.svg()},
 		{"Latency", "Median (circle), 95th and 99th percentile (strokes)", legend, latencyChart(d.Report)},
 	} {

@@ -3,13 +3,11 @@ package page_test
 import (
 	"bufio"
 	"encoding/json"
-	"fmt"
 	"hash/fnv"
 	"iter"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -26,7 +24,8 @@ var written = []eval.Pair{
 	{ID: "ar/01", Lang: "ar", Reference: "صباح الخير", Hypothesis: "صباح الخير يا"},
 	{ID: "he/00", Lang: "he", Reference: "שלום לכולם", Hypothesis: "שלום"},
 	{ID: "ja/00", Lang: "ja", Reference: "今日は月曜日です", Hypothesis: "今日は日曜日"},
-	{ID: "xx/silence", Lang: "en", Reference: "", Hypothesis: "thank you", Duration: 4},
+	{ID: "pl/failed", Lang: "pl", Reference: "dzień dobry", Err: "the file is no sound"},
+	{ID: "en/silence", Lang: "en", Reference: "", Hypothesis: "thank you", Duration: 4},
 }
 
 // pairs are the test set as two systems might have heard it: words are lost, put in and taken for others, by the base model more often.
@@ -109,80 +108,13 @@ func each(outcomes []eval.Outcome) iter.Seq2[eval.Outcome, error] {
 	}
 }
 
-// reportOf adds outcomes up, with intervals and comparisons.
-func reportOf(t *testing.T, outcomes []eval.Outcome) *eval.Report {
-	t.Helper()
-	type name struct{ lang, adapter string }
-	var names []name
-	words := make(map[name][]eval.Counts)
-	scores := make(map[name]*eval.Score)
-	latencies := make(map[name][]float64)
-	confused := make(map[eval.Confusion]int)
+// reportOf adds outcomes up.
+func reportOf(outcomes []eval.Outcome) *eval.Report {
+	s := eval.NewSummary(eval.SummaryOptions{Bootstrap: eval.Bootstrap{Resamples: 500}, Confusions: 8, Normaliser: "glossa 1"})
 	for _, o := range outcomes {
-		n := name{o.Lang, o.Adapter}
-		if scores[n] == nil {
-			scores[n] = new(eval.Score)
-			names = append(names, n)
-		}
-		scores[n].Add(eval.Score{Utterances: 1, Words: o.Words, Characters: o.Characters})
-		words[n] = append(words[n], o.Words)
-		latencies[n] = append(latencies[n], o.Latency)
-		for r, h, ops := 0, 0, o.Ops; len(ops) > 0; ops = ops[1:] {
-			c := eval.Confusion{Lang: o.Lang}
-			if ops[0] != eval.Insertion {
-				c.Ref = o.Ref[r]
-				r++
-			}
-			if ops[0] != eval.Deletion {
-				c.Hyp = o.Hyp[h]
-				h++
-			}
-			if ops[0] != eval.Hit {
-				confused[c]++
-			}
-		}
+		s.Add(o)
 	}
-	var results []eval.Result
-	for _, n := range names {
-		results = append(results, eval.Result{Lang: n.lang, Adapter: n.adapter, Score: *scores[n]})
-	}
-	r := eval.NewReport(results)
-	r.Normaliser, r.Alignment = "glossa 1", "levenshtein"
-	b := eval.Bootstrap{Resamples: 200}
-	p := 0.0123
-	for i, n := range names {
-		row := &r.Rows[i]
-		found, err := b.Interval(words[n])
-		if err != nil {
-			t.Fatal(err)
-		}
-		row.WERInterval = &[2]float64{found.Low, found.High}
-		if slices.Sort(latencies[n]); latencies[n][0] > 0 {
-			at := func(q float64) float64 { return latencies[n][int(q*float64(len(latencies[n])-1))] }
-			row.Latency = &eval.Latency{P50: at(0.5), P95: at(0.95), P99: at(0.99)}
-		}
-		if n.adapter == "" {
-			continue
-		}
-		base := words[name{n.lang, ""}][:len(words[n])]
-		d, err := b.Difference(base, words[n])
-		if err != nil {
-			t.Fatal(err)
-		}
-		row.OverBase = &eval.Comparison{System: n.adapter, Utterances: len(base), WER: d.Estimate, Interval: [2]float64{d.Low, d.High}, Improvement: d.Improvement, MAPSSWE: &p}
-	}
-	for c, n := range confused {
-		c.Count = n
-		r.Confusions = append(r.Confusions, c)
-	}
-	slices.SortFunc(r.Confusions, func(a, b eval.Confusion) int {
-		if a.Count != b.Count {
-			return b.Count - a.Count
-		}
-		return strings.Compare(fmt.Sprint(a), fmt.Sprint(b))
-	})
-	r.Confusions = r.Confusions[:min(60, len(r.Confusions))]
-	return r
+	return s.Report()
 }
 
 // flac reads the sound of an utterance of the test set.
@@ -195,7 +127,7 @@ func flac(o eval.Outcome) ([]byte, string, error) {
 func example(t *testing.T) page.Data {
 	t.Helper()
 	outcomes := scored(t, pairs(t))
-	return page.Data{Title: "Ten languages, base and adapters", Report: reportOf(t, outcomes), Outcomes: each(outcomes), Sound: flac}
+	return page.Data{Title: "Ten languages, base and adapters", Report: reportOf(outcomes), Outcomes: each(outcomes), Sound: flac}
 }
 
 // write returns the page of data.

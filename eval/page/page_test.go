@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -65,9 +66,12 @@ func TestPageHoldsTheReport(t *testing.T) {
 		}
 	}
 	text := visible(got)
-	wants := []string{d.Title, "glossa 1", "levenshtein", "Intervals95%", fmt.Sprintf("%.1f%%", 100*d.Report.Total.WER)}
+	wants := []string{d.Title, "glossa 1", "levenshtein", d.Report.Resampling, fmt.Sprintf("%.1f%%", 100*d.Report.Total.WER)}
 	for _, row := range d.Report.Rows {
-		wants = append(wants, fmt.Sprintf("%.1f%%", 100*row.WER), fmt.Sprintf("%.1f–%.1f", 100*row.WERInterval[0], 100*row.WERInterval[1]))
+		wants = append(wants, fmt.Sprintf("%.1f%%", 100*row.WER))
+		if row.WERInterval != nil {
+			wants = append(wants, fmt.Sprintf("%.1f–%.1f", 100*row.WERInterval[0], 100*row.WERInterval[1]))
+		}
 		if c := row.OverBase; c != nil {
 			wants = append(wants, strings.ReplaceAll(fmt.Sprintf("%+.1f", 100*c.WER), "-", "−"))
 		}
@@ -252,6 +256,35 @@ func TestWhatThereIsNoRoomForIsLeftOut(t *testing.T) {
 			t.Errorf("%s is left out when the outcomes come in another order", e.ID)
 		}
 	}
+}
+
+// TestManyOutcomesInLittleMemory holds that memory does not grow with the outcomes.
+func TestManyOutcomesInLittleMemory(t *testing.T) {
+	const n = 300_000
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	words := strings.Fields("one two three four five six seven eight")
+	before, most := heap(), int64(0)
+	outcomes := func(yield func(eval.Outcome, error) bool) {
+		for i := range n {
+			o := eval.Outcome{Pair: eval.Pair{ID: fmt.Sprint(i), Reference: strings.Join(words, " ")}, Ref: words, Words: eval.Counts{Hits: 8, Insertions: i % 1000}}
+			if !yield(o, nil) {
+				return
+			}
+			if i%100_000 == 99_999 {
+				most = max(most, heap()-before)
+			}
+		}
+	}
+	got := write(t, page.Data{Report: &eval.Report{}, Outcomes: outcomes, Utterances: 1000})
+	if k := len(entries(t, got)); k < 990 || k > 1000 || most > 4<<20 {
+		t.Errorf("%d utterances kept, %d bytes of memory for %d outcomes", k, most, n)
+	}
+	t.Logf("%d bytes of memory for %d outcomes", most, n)
 }
 
 func TestTextBudget(t *testing.T) {

@@ -25,14 +25,24 @@ func lead(r *eval.Report) string {
 	if of == 0 {
 		return ""
 	}
-	s := fmt.Sprintf("Of %s with an adapter, %d %s better than the base model beyond doubt", plural(of, "row"), better, isAre(better))
-	if worse > 0 {
-		s += fmt.Sprintf(", %d worse", worse)
+	s := fmt.Sprintf("Adapters lower the word error rate in %d of %s with the base model", better, plural(of, "comparison"))
+	switch {
+	case worse > 0 && open > 0:
+		s += fmt.Sprintf(" and raise it in %d; of %d the interval holds zero", worse, open)
+	case worse > 0:
+		s += fmt.Sprintf(" and raise it in %d", worse)
+	case open > 0:
+		s += fmt.Sprintf("; of %d the interval holds zero", open)
 	}
-	if open > 0 {
-		s += fmt.Sprintf(", and of %d the interval holds zero", open)
+	s += "."
+	if together, _ := split(r); together != nil {
+		s += fmt.Sprintf(" All languages together gain %s points", signed(together.WER))
+		if hasInterval(together) {
+			s += interval(&together.Interval, signed)
+		}
+		s += "."
 	}
-	return s + "."
+	return s
 }
 
 // notes say what the page left out, and why.
@@ -85,13 +95,6 @@ func plural(n int, thing string) string {
 		thing += "s"
 	}
 	return count(n) + " " + thing
-}
-
-func isAre(n int) string {
-	if n == 1 {
-		return "is"
-	}
-	return "are"
 }
 
 func hasHave(n int) string {

@@ -1,9 +1,8 @@
 // Alignments. The steps of one are letters: C for correct, S, D and I for words that were substituted, left out and put in.
 const stepNames = { C: 'correct', S: 'substituted', D: 'deleted', I: 'inserted' };
 
-// Languages that are written without spaces between words, which are aligned by character or syllable.
-const unspaced = new Set(['zh', 'yue', 'cmn', 'ja', 'th', 'lo', 'km', 'my']);
-const spacer = (lang) => (unspaced.has((lang ?? '').split(/[-_]/)[0].toLowerCase()) ? '' : ' ');
+// spacer is what stands between the words of a language.
+const spacer = (lang) => (isUnspaced(lang) ? '' : ' ');
 
 // steps are those of a system's alignment: {op, ref, hyp}.
 function* steps(utterance, system) {
@@ -76,13 +75,13 @@ function alignment(utterance, systems) {
   const all = columns(words, utterance, systems);
   const box = element('div', { class: 'alignment', dir: direction(text) });
   const heads = element('div', { class: 'column heads', dir: 'auto' }, element('span', { class: 'cell ref' }, 'reference'),
-    ...systems.map((s) => element('span', { class: 'cell' }, element('span', { class: 'shown' }, systemName(s)), element('span', { class: 'letter' }, '\u00a0'))));
+    ...systems.map((s) => element('span', { class: s.edits ? 'cell' : 'cell quiet' }, element('span', { class: 'shown' }, systemName(s)), s.edits ? element('span', { class: 'letter' }, '\u00a0') : '')));
   box.append(heads);
   const draw = (from, to) => {
     for (const { ref, cells } of all.slice(from, to)) {
       const column = element('div', { class: 'column', lang: utterance.lang });
       column.append(element('span', { class: 'cell ref' }, ref === null ? element('span', { class: 'gap' }, '∗') : element('bdi', {}, ref)));
-      for (const cell of cells) column.append(cellOf(cell));
+      cells.forEach((cell, k) => column.append(cellOf(cell, systems[k].edits === 0)));
       box.append(column);
     }
   };
@@ -99,10 +98,11 @@ function alignment(utterance, systems) {
 }
 
 // cellOf draws a word that was heard, and the letter of its step where it is an error.
-function cellOf(cell) {
-  if (!cell) return element('span', { class: 'cell' }, '\u00a0');
+function cellOf(cell, quiet) {
+  const plain = quiet ? 'cell quiet' : 'cell'; // of a system without an error there are no letters to leave room for
+  if (!cell) return element('span', { class: plain }, '\u00a0');
   const { op, hyp } = cell;
-  if (op === 'C') return element('span', { class: 'cell' }, element('bdi', {}, hyp));
+  if (op === 'C') return element('span', { class: plain }, element('bdi', {}, hyp));
   const word = op === 'D' ? element('span', { class: 'gap' }, '∗') : element('bdi', {}, hyp);
   return element('span', { class: `cell ${op}` }, element('span', { class: 'shown' }, word), element('abbr', { class: 'letter', title: stepNames[op] }, op));
 }

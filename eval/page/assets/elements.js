@@ -29,6 +29,10 @@ function languageName(tag) {
   }
 }
 
+// Languages that are written without spaces between words. They are aligned by character or syllable.
+const unspaced = new Set(['zh', 'yue', 'cmn', 'ja', 'th', 'lo', 'km', 'my']);
+const isUnspaced = (lang) => unspaced.has((lang ?? '').split(/[-_]/)[0].toLowerCase());
+
 // direction is that of the first letter that has one.
 const rightToLeft = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
 function direction(text) {

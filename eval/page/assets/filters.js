@@ -12,7 +12,7 @@ function searchable(u) {
   return u.searchable;
 }
 
-// view is what is asked for. adapter is null for all systems; pair is a confusion.
+// view is what is asked for. adapter is null for all systems; pair is a confusion, of one system where that is known.
 const view = { text: '', lang: null, adapter: null, errors: 'all', order: 'errors', pair: null };
 
 // systemsOf are the systems of an utterance that are looked at.
@@ -56,9 +56,10 @@ const orders = {
 };
 
 // hasPair reports whether a system took one word for another.
-function hasPair(u, { lang, ref, hyp }) {
+function hasPair(u, { lang, adapter, ref, hyp }) {
   if (lang && lang !== u.lang) return false;
   return systemsOf(u).some((s) => {
+    if (adapter !== undefined && adapter !== (s.adapter ?? '')) return false;
     for (const step of steps(u, s)) if (step.op !== 'C' && step.ref === ref && step.hyp === hyp) return true;
     return false;
   });

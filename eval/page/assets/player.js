@@ -51,6 +51,9 @@ function animate() {
 }
 player.audio.addEventListener('playing', animate);
 
+// told is a position and a length: seconds, and minutes where there are any.
+const told = (at, length) => (length < 60 ? `${at.toFixed(1)} / ${length.toFixed(1)} s` : `${clock(at)} / ${clock(length)}`);
+
 // playerOf draws the controls of an utterance.
 function playerOf(utterance) {
   const button = element('button', { type: 'button', class: 'plain toggle' });
@@ -70,7 +73,7 @@ function playerOf(utterance) {
     button.textContent = player.playing(utterance.at) ? 'Pause' : 'Play';
     seek.value = mine && length > 0 ? currentTime / length : 0;
     seek.setAttribute('aria-valuetext', `${(mine ? currentTime : 0).toFixed(1)} s`);
-    time.textContent = mine && player.failed ? 'This browser cannot play it' : `${clock(mine ? currentTime : 0)} / ${clock(length)}`;
+    time.textContent = mine && player.failed ? 'This browser cannot play it' : told(mine ? currentTime : 0, length);
   };
   bar.update = update;
   update();

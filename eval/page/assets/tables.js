@@ -37,6 +37,8 @@ function sorted(rows, column, number, way) {
 for (const cell of document.querySelectorAll('th[data-lang]')) {
   const name = languageName(cell.dataset.lang);
   if (name) cell.append(' ', element('small', {}, name));
+  // Where there are no words to count, the rate of characters is the one to look at.
+  if (isUnspaced(cell.dataset.lang)) cell.parentElement.classList.add('by-character');
 }
 
 // The first confusions are shown, and the others when they are asked for.

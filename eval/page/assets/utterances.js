@@ -9,7 +9,7 @@ let opened = null; // its player, where it is open and has one
 function item(u) {
   const systems = systemsOf(u);
   const title = u.id ?? u.audio ?? `Number ${u.at + 1}`;
-  const open = element('button', { type: 'button', class: 'open', 'aria-expanded': 'false', title }, element('bdi', {}, title));
+  const open = element('button', { type: 'button', class: 'opener', 'aria-expanded': 'false', title }, element('bdi', {}, title));
   const play = element('button', { type: 'button', class: 'play', 'aria-label': `Play ${title}` });
   const facts = [u.lang, u.speaker, u.duration && `${u.duration.toFixed(1)} s`].filter(Boolean).join(' · ');
   const text = u.words.join(' ') || systems.map((s) => s.words.join(' ')).join(' ');
@@ -61,14 +61,14 @@ function select(u, open = true) {
   for (const e of byID('list').querySelectorAll('.utterance[data-open]')) {
     delete e.dataset.open;
     e.querySelector('.detail').remove();
-    e.querySelector('.open').setAttribute('aria-expanded', 'false');
+    e.querySelector('.opener').setAttribute('aria-expanded', 'false');
   }
   selected = open ? u : null;
   opened = null;
   if (!open) return;
   const li = byID('list').querySelector(`[data-at="${u.at}"]`);
   li.dataset.open = '';
-  li.querySelector('.open').setAttribute('aria-expanded', 'true');
+  li.querySelector('.opener').setAttribute('aria-expanded', 'true');
   li.append(detail(u));
 }
 

@@ -37,8 +37,8 @@ async function check(name, file, options, run) {
 
 const { REPORT, HOSTILE, MANY } = process.env;
 const found = (page) => page.textContent('#found').then((text) => text.replaceAll('\u202f', ''));
-const column = (page, n) => page.locator(`#results-table tbody tr > :nth-child(${n})`).allTextContents();
-const titles = (page) => page.locator('#list .open').allTextContents();
+const column = (page, cells) => page.locator(`#results-table tbody ${cells}`).allTextContents();
+const titles = (page) => page.locator('#list .opener').allTextContents();
 const choose = (page, id, label) => page.selectOption(`#${id}`, { label });
 
 await check('charts show', REPORT, {}, async (page) => {
@@ -61,23 +61,23 @@ await check('charts show', REPORT, {}, async (page) => {
 });
 
 await check('table of results is sorted', REPORT, {}, async (page) => {
-  const before = await column(page, 1);
+  const before = await column(page, 'th');
   await page.click('#results-table th:has-text("WER") button');
-  const rates = (await column(page, 5)).map(parseFloat);
+  const rates = (await column(page, '.wer')).map(parseFloat);
   assert.deepEqual(rates, rates.toSorted((a, b) => b - a));
   assert.equal(await page.getAttribute('#results-table th:has-text("WER")', 'aria-sort'), 'descending');
   await page.click('#results-table th:has-text("WER") button');
-  assert.deepEqual((await column(page, 5)).map(parseFloat), rates.toSorted((a, b) => a - b));
+  assert.deepEqual((await column(page, '.wer')).map(parseFloat), rates.toSorted((a, b) => a - b));
   await page.click('#results-table th:has-text("WER") button');
-  assert.deepEqual(await column(page, 1), before);
+  assert.deepEqual(await column(page, 'th'), before);
   await page.click('#results-table th:has-text("Language") button');
-  assert.match((await column(page, 1))[0], /^ar Arabic/);
+  assert.match((await column(page, 'th'))[0], /^ar Arabic/);
 });
 
 await check('utterances are filtered and sorted', REPORT, {}, async (page) => {
-  assert.equal(await found(page), '245 utterances');
+  assert.equal(await found(page), '246 utterances');
   await choose(page, 'lang', 'Czech (cs)');
-  assert.equal(await found(page), '24 of 245 utterances');
+  assert.equal(await found(page), '24 of 246 utterances');
   assert.ok((await titles(page)).every((t) => t.startsWith('cs/')));
   await choose(page, 'adapter', 'base');
   assert.deepEqual([...new Set(await page.locator('#list .lines dt').allTextContents())], ['said', 'base']);
@@ -90,7 +90,7 @@ await check('utterances are filtered and sorted', REPORT, {}, async (page) => {
   await choose(page, 'adapter', 'All');
   await choose(page, 'errors', 'All');
   await page.fill('#search', 'MONDAY');
-  await page.waitForFunction(() => /of 245/.test(document.getElementById('found').textContent));
+  await page.waitForFunction(() => /of 246/.test(document.getElementById('found').textContent));
   const texts = await page.locator('#list .utterance').allTextContents();
   assert.ok(texts.length > 0 && texts.every((t) => t.includes('monday')));
   await page.fill('#search', 'nothing like it');
@@ -107,19 +107,19 @@ await check('confusion shows its utterances', REPORT, {}, async (page) => {
   assert.equal(await page.locator('#list .utterance').count(), n);
   for (const e of await page.locator('#list .lines').all()) assert.match(await e.textContent(), new RegExp(pair.ref || pair.hyp));
   await page.click('#pair');
-  assert.equal(await found(page), '245 utterances');
+  assert.equal(await found(page), '246 utterances');
 });
 
 await check('alignment of base and adapter', REPORT, {}, async (page) => {
   await page.fill('#search', 'ja/00');
   await page.waitForFunction(() => document.querySelectorAll('#list li').length === 1);
-  await page.click('#list .open');
+  await page.click('#list .opener');
   const columns = await page.locator('#list .column:not(.heads)').allInnerTexts();
   assert.deepEqual(columns.map((c) => c.replace(/\s+/g, '')), ['今今', '日日', 'は\u306f', '月日S', '曜曜', '日日', 'で∗D', 'す∗D']);
   await page.fill('#search', 'en/0');
   await page.waitForFunction(() => document.querySelectorAll('#list li').length > 1);
   const row = page.locator('#list li', { has: page.locator('.rate:not(.right)') }).first();
-  await row.locator('.open').click();
+  await row.locator('.opener').click();
   const open = page.locator('#list [data-open]');
   assert.deepEqual(await open.locator('.heads .cell').allInnerTexts().then((all) => all.map((s) => s.trim())), ['reference', 'base', 'en']);
   for (const c of await open.locator('.column').all()) assert.equal(await c.locator(':scope > .cell').count(), 3);
@@ -135,7 +135,7 @@ await check('alignment of base and adapter', REPORT, {}, async (page) => {
 await check('text from right to left', REPORT, {}, async (page) => {
   await page.fill('#search', 'ar/00');
   await page.waitForFunction(() => document.querySelectorAll('#list li').length === 1);
-  await page.click('#list .open');
+  await page.click('#list .opener');
   const box = page.locator('.alignment');
   assert.equal(await box.getAttribute('dir'), 'rtl');
   assert.equal(await page.locator('#list dd.ref').getAttribute('lang'), 'ar');
@@ -172,7 +172,7 @@ await check('attacks are text', HOSTILE, {}, async (page) => {
   const n = await page.locator('#list li').count();
   assert.ok(n > 10);
   for (let i = 0; i < n; i++) {
-    await page.locator('#list .open').nth(i).click();
+    await page.locator('#list .opener').nth(i).click();
     await page.waitForSelector('#list [data-open] .detail');
   }
   await page.locator('.confusion').first().click();
@@ -215,7 +215,7 @@ await check('keyboard reaches everything', REPORT, {}, async (page) => {
 for (const theme of ['light', 'dark']) {
   for (const [name, width] of [['desktop', 1280], ['phone', 390]]) {
     await check(`${theme} on a ${name}`, REPORT, { width, theme }, async (page) => {
-      await page.locator('#list .open').first().click();
+      await page.locator('#list .opener').first().click();
       assert.deepEqual(await faults(page), []);
       assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'the page is wider than the window');
       await shoot(page, `${theme}-${name}`, { fullPage: true });
