@@ -91,7 +91,8 @@ func (p *ctmParser) next(l *lines) (*Record, error) {
 type ctmAlternatives struct {
 	reader *lines
 	open   bool
-	word   Word // of those so far
+	word   Word // times of those so far
+	text   []string
 	empty  bool // nothing is in the present one
 }
 
@@ -99,19 +100,19 @@ type ctmAlternatives struct {
 func (a *ctmAlternatives) add(r *Record, line *ctmLine) error {
 	end := func() {
 		if a.empty {
-			a.word.Text += " @" // the word of nothing
+			a.text = append(a.text, "@") // the word of nothing
 		}
 	}
 	switch {
 	case line.mark == altBegin && !a.open:
-		*a = ctmAlternatives{reader: a.reader, open: true, empty: true, word: Word{Text: "{", Start: math.Inf(1), Confidence: math.NaN()}}
+		*a = ctmAlternatives{reader: a.reader, open: true, empty: true, text: []string{"{"}, word: Word{Start: math.Inf(1), Confidence: math.NaN()}}
 	case line.mark == altNext && a.open:
 		end()
-		a.word.Text += " /"
+		a.text = append(a.text, "/")
 		a.empty = true
 	case line.mark == altEnd && a.open:
 		end()
-		a.word.Text += " }"
+		a.word.Text = strings.Join(append(a.text, "}"), " ")
 		a.open = false
 		if math.IsInf(a.word.Start, 1) {
 			return fmt.Errorf("%w: alternatives without a word", ErrSyntax)
@@ -125,7 +126,7 @@ func (a *ctmAlternatives) add(r *Record, line *ctmLine) error {
 			until = max(until, a.word.Start+a.word.Duration)
 		}
 		a.word.Start, a.word.Duration = begin, until-begin
-		a.word.Text += " " + line.word.Text
+		a.text = append(a.text, line.word.Text)
 		a.empty = false
 	default:
 		r.Words = append(r.Words, line.word)

@@ -129,6 +129,9 @@ func (j *join) emit(u *row) error {
 func (j *join) pair(system int, ref, hyp *Record) eval.Pair {
 	p := ref.Pair
 	p.Adapter, p.Detected, p.Latency, p.Err, p.Hypothesis = j.systems[system].name, "", 0, "", ""
+	if j.byLine && p.ID == "" {
+		p.ID = strconv.Itoa(ref.Place.Line)
+	}
 	if hyp == nil {
 		return p
 	}

@@ -51,7 +51,7 @@ func TestPairs(t *testing.T) {
 		{"extra ones left out", Options{Extra: Skip}, trn, []Source{memory(0, Auto, "h.trn", "a (x-1)\nq (y)\nc (x-2)\nd (x-3)")},
 			[]string{"x-1 : a b | a", "x-2 : c | c", "x-3 : d | d"}, "h.trn:2: 1 of 4 of the hypotheses are not among the references and are left out; the first is utterance y"},
 		{"by lines", Options{}, memory(0, Auto, "r.txt", "a\n\nb\n"), []Source{memory(0, Auto, "h.txt", "\nb\nc")},
-			[]string{": a |", ":  | b", ": b | c"}, ""},
+			[]string{"1 : a |", "2 :  | b", "3 : b | c"}, ""},
 		{"lines to identifiers", Options{}, trn, []Source{memory(0, Auto, "h.txt", "a\nc\nd\n")},
 			[]string{"x-1 : a b | a", "x-2 : c | c", "x-3 : d | d"}, ""},
 		{"by sound", Options{}, memory(0, Auto, "r.jsonl", `{"audio_filepath":"a/1.wav","text":"x"}`+"\n"+`{"audio_filepath":"b/1.wav","text":"y"}`),
@@ -199,6 +199,32 @@ func TestPairsHoldWhatIsBetween(t *testing.T) {
 func TestPairsEndWhenTheConsumerHasEnough(t *testing.T) {
 	for range Pairs(memory(0, Auto, "r.txt", "a\nb\n"), []Source{memory(0, Auto, "h.txt", "a\nb\n")}, Options{}) {
 		break
+	}
+}
+
+func TestResultPairs(t *testing.T) {
+	results := `{"id":"a","lang":"cs","adapter":null,"ref":"x","hyp":"y"}
+{"id":"a","lang":"cs","adapter":"cs","ref":"x","hyp":"x"}
+{"id":"a","lang":"fi","ref":"z","hyp":"z"}
+{"ref":"","hyp":""}
+{"ref":"","hyp":""}
+`
+	n := 0
+	for p, err := range ResultPairs(memory(0, Auto, "r.jsonl", results)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n++; n == 2 && (p.Adapter != "cs" || p.Hypothesis != "x") {
+			t.Errorf("%+v", p)
+		}
+	}
+	if n != 5 {
+		t.Errorf("%d pairs", n)
+	}
+	for _, err := range ResultPairs(memory(0, Auto, "r.jsonl", results+`{"id":"a","lang":"fi","ref":"z","hyp":"z"}`)) {
+		if n--; n < 0 && (!errors.Is(err, ErrUnpaired) || !strings.Contains(err.Error(), "r.jsonl:6: ")) {
+			t.Errorf("%v", err)
+		}
 	}
 }
 

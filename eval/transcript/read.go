@@ -226,6 +226,7 @@ type lines struct {
 	number int
 	r      *bufio.Reader
 	closer io.Closer
+	packed bool
 	long   []byte // what there is of a line longer than r's buffer
 }
 
@@ -249,7 +250,7 @@ func openLines(s Source, name string) (*lines, error) {
 			file.Close()
 			return nil, fmt.Errorf("%s: %w: %w", l.name, ErrSyntax, err)
 		}
-		l.r = bufio.NewReaderSize(z, 4*peeked)
+		l.r, l.packed = bufio.NewReaderSize(z, 4*peeked), true
 	}
 	if mark, _ := l.r.Peek(2); bytes.Equal(mark, []byte{0xff, 0xfe}) || bytes.Equal(mark, []byte{0xfe, 0xff}) {
 		file.Close()
@@ -303,7 +304,10 @@ func (l *lines) next() (string, error) {
 	if len(part) > maxLine {
 		return "", l.fail("a line of more than %d bytes", maxLine)
 	}
-	if err != nil && err != io.EOF {
+	switch {
+	case err != nil && err != io.EOF && l.packed:
+		return "", l.fail("gzip: %v", err)
+	case err != nil && err != io.EOF:
 		return "", l.place().wrap(fmt.Errorf("transcript: %w", err))
 	}
 	if err == io.EOF && len(part) == 0 {
