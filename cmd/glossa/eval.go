@@ -31,6 +31,7 @@ type evalCommand struct {
 	Policy string `group:"Live" enum:"localagreement2,alignatt" default:"localagreement2" help:"Which text live sessions commit. (${enum})"`
 
 	scoringFlags `group:"Scoring"`
+	Confusions   int `group:"Scoring" placeholder:"N" help:"Print the N most frequent confusions of each language."`
 
 	Markdown   bool   `group:"Results" xor:"format" help:"Print the tables as Markdown."`
 	JSON       bool   `group:"Results" name:"json" xor:"format" help:"Print one JSON object, rates as fractions."`
@@ -97,7 +98,7 @@ func (e *evalCommand) Run(ctx context.Context, c *console, parsed *kong.Context)
 	if r.set, err = e.testSet(r.testee, c.warn); err != nil {
 		return err
 	}
-	r.tally = newEvalTally(&e.scoringFlags, scorer)
+	r.tally = newEvalTally(e, scorer)
 	return r.run(ctx, gate)
 }
 

@@ -153,7 +153,7 @@ func newFakeRun(t *testing.T, n int, flags evalCommand, f *fakeTestee) *evalRun 
 	scorer := eval.Scorer{Normaliser: eval.DefaultNormaliser}
 	return &evalRun{
 		flags: &flags, console: newConsole(io.Discard, io.Discard), sounds: newSounds(0), testee: f, set: set,
-		tally: newEvalTally(&flags.scoringFlags, scorer),
+		tally: newEvalTally(&flags, scorer),
 	}
 }
 

@@ -184,12 +184,6 @@ func (r *evalRun) writePage(path string, report *eval.Report) (err error) {
 // maxPlayed is the longest sound of an utterance that a page has, in seconds.
 const maxPlayed = 60
 
-// media are the types of sound files that browsers play, by their endings in small letters.
-var media = map[string]string{
-	".flac": "audio/flac", ".mp3": "audio/mpeg", ".ogg": "audio/ogg", ".oga": "audio/ogg", ".opus": "audio/ogg", ".wav": "audio/wav",
-	".webm": "audio/webm", ".m4a": "audio/mp4", ".mp4": "audio/mp4", ".aac": "audio/aac",
-}
-
 // soundOf returns what gives the sound of outcomes: files as they are, parts of them and noise as WAV.
 func (s *testSet) soundOf(sounds *sounds) func(eval.Outcome) ([]byte, string, error) {
 	byID := make(map[string]*eval.Utterance, len(s.utterances))
@@ -201,7 +195,7 @@ func (s *testSet) soundOf(sounds *sounds) func(eval.Outcome) ([]byte, string, er
 		if u == nil || o.Duration > maxPlayed {
 			return nil, "", errors.New("there is no sound")
 		}
-		if kind := media[strings.ToLower(filepath.Ext(u.AudioFilepath))]; kind != "" && !u.Part {
+		if kind := soundMedia[strings.ToLower(filepath.Ext(u.AudioFilepath))]; kind != "" && !u.Part {
 			data, err := os.ReadFile(u.AudioFilepath)
 			return data, kind, err
 		}

@@ -8,17 +8,16 @@ import (
 	"glossa/eval"
 )
 
-// scoringFlags say what counts as an error, and what is printed of errors.
+// scoringFlags say what counts as an error.
 type scoringFlags struct {
 	Normaliser   string `enum:"glossa,basic,basic-diacritics,english,none" default:"glossa" help:"What counts as a difference: glossa keeps combining marks, basic and english are those of openai/whisper, none changes nothing. (${enum})"`
-	Spellings    string `placeholder:"FILE" help:"American spellings of British words for the english normaliser. (normalizer.json of the model's folder)"`
+	Spellings    string `placeholder:"FILE" help:"American spellings of British words for the english normaliser, as normalizer.json of a model's folder has them. (that of the model, where there is one)"`
 	Alignment    string `enum:"levenshtein,sclite" default:"levenshtein" help:"Which alignment is the best: that of the fewest errors, or sclite's, where a substitution weighs 4, a deletion or insertion 3. (${enum})"`
 	Alternatives bool   `help:"Read references as NIST's: { um / uh / @ } is any of these or nothing, and (a) may be left out."`
 	By           string `enum:"auto,speaker,recording,utterance" default:"auto" help:"What is drawn for intervals: all of a speaker or recording, or single utterances. (${enum}; the first that is known)"`
-	Confusions   int    `placeholder:"N" help:"Print the N most frequent confusions of each language."`
 }
 
-// scorer returns the scorer that the flags describe.
+// scorer returns the scorer that the flags describe. The model is one that spellings may come from.
 func (f *scoringFlags) scorer(model string) (eval.Scorer, error) {
 	s := eval.Scorer{Alternatives: f.Alternatives}
 	if f.Alignment == "sclite" {

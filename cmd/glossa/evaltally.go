@@ -18,7 +18,7 @@ type evalTally struct {
 }
 
 // newEvalTally returns the tally of no trials.
-func newEvalTally(f *scoringFlags, scorer eval.Scorer) *evalTally {
+func newEvalTally(f *evalCommand, scorer eval.Scorer) *evalTally {
 	o := eval.SummaryOptions{Confusions: f.Confusions, Normaliser: scorer.Normaliser.String(), Costs: scorer.Costs}
 	return &evalTally{scorer: scorer, grouped: f.grouped, speech: eval.NewSummary(o), nonSpeech: eval.NewSummary(o)}
 }
