@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,8 +30,8 @@ type DataOptions struct {
 	// Parts lets entries be parts of files. The default value is false: one that does not begin with its file is refused, for those who read whole files.
 	Parts bool
 
-	// Fields are the further fields, or columns, that are kept in Extra. The default value is nil: all of a manifest's, and no columns.
-	Fields []string
+	// NoExtra leaves out fields that are not those of an Utterance, which may take more memory than all others. The default value is false.
+	NoExtra bool
 
 	// Warn is told of what is left out. It may be nil.
 	Warn func(message string)
@@ -75,11 +74,8 @@ func ReadData(path string, o DataOptions) ([]Utterance, error) {
 		if u.Start > 0 && !o.Parts {
 			return nil, fmt.Errorf("%s: %w: utterance %d is a part of %s, and whole files alone can be read here", path, ErrManifest, i+1, u.AudioFilepath)
 		}
-		if o.Fields != nil {
-			maps.DeleteFunc(u.Extra, func(name string, _ json.RawMessage) bool { return !slices.Contains(o.Fields, name) })
-			if len(u.Extra) == 0 {
-				u.Extra = nil
-			}
+		if o.NoExtra {
+			u.Extra = nil
 		}
 	}
 	return utterances, nil

@@ -31,11 +31,9 @@ var (
 type columns struct{ audio, text, lang, duration, speaker, id int }
 
 // fleurs are the columns of a table of FLEURS, which has no heading: a number, the sound, the text as
-// written, normalised and by characters, the number of samples, and the speaker's gender.
+// written, normalised and by characters, the number of samples, and the speaker's gender. The
+// number is that of the sentence, which several people speak.
 var fleurs = columns{audio: 1, text: 2, lang: -1, duration: -1, speaker: -1, id: -1}
-
-// fleursHeading are names for the columns of FLEURS that tell more. Its first column numbers sentences, which several people speak.
-var fleursHeading = []string{"sentence_id", "", "", "", "", "", "gender"}
 
 const (
 	fleursColumns = 7
@@ -175,7 +173,7 @@ func readTable(path string, rows rowsOf, o DataOptions) ([]Utterance, error) {
 	if tag, err := in.Peek(len(byteOrderTag)); err == nil && string(tag) == byteOrderTag {
 		in.Discard(len(byteOrderTag)) // never fails: it is buffered
 	}
-	t := table{path: path, fields: o.Fields}
+	t := table{path: path}
 	for r, err := range rows(in) {
 		if err != nil && !errors.Is(err, ErrManifest) {
 			return nil, fmt.Errorf("%s:%d: eval: data: %w", path, r.line, err)
@@ -207,8 +205,6 @@ func readTable(path string, rows rowsOf, o DataOptions) ([]Utterance, error) {
 // table is a table under way.
 type table struct {
 	path       string
-	fields     []string // further ones that are kept
-	heading    []string
 	columns    *columns
 	fleurs     bool
 	unreadable bool // for its heading
@@ -221,12 +217,12 @@ type table struct {
 func (t *table) add(cells []string) error {
 	if t.columns == nil {
 		c := findColumns(cells)
-		t.columns, t.heading = &c, cells
+		t.columns = &c
 		switch {
 		case c.complete():
 			return nil
 		case len(cells) == fleursColumns && isSound(cells[fleurs.audio]):
-			t.columns, t.fleurs, t.heading = &fleurs, true, fleursHeading
+			t.columns, t.fleurs = &fleurs, true
 		default:
 			t.unreadable = true
 			return fmt.Errorf("%w: a heading with a column for the sound (%s) and one for the text (%s) is needed",
@@ -244,7 +240,7 @@ func (t *table) add(cells []string) error {
 	}
 	u := Utterance{
 		ID: cell(t.columns.id), AudioFilepath: cell(t.columns.audio), Text: cell(t.columns.text), Lang: cell(t.columns.lang),
-		Speaker: cell(t.columns.speaker), Extra: t.extra(cells),
+		Speaker: cell(t.columns.speaker),
 	}
 	if d, err := strconv.ParseFloat(cell(t.columns.duration), 64); err == nil {
 		u.Duration = d
@@ -257,23 +253,6 @@ func (t *table) add(cells []string) error {
 	}
 	t.utterances = append(t.utterances, u)
 	return nil
-}
-
-// extra returns the further fields of an entry that are to be kept.
-func (t *table) extra(cells []string) (extra map[string]json.RawMessage) {
-	for _, name := range t.fields {
-		i := slices.Index(t.heading, name)
-		if i < 0 || i >= len(cells) || slices.Contains([]int{t.columns.audio, t.columns.text, t.columns.lang, t.columns.duration, t.columns.speaker, t.columns.id}, i) {
-			continue
-		}
-		if text, err := json.Marshal(strings.TrimSpace(cells[i])); err == nil { // which never fails
-			if extra == nil {
-				extra = make(map[string]json.RawMessage)
-			}
-			extra[name] = text
-		}
-	}
-	return extra
 }
 
 // fail takes note of a bad line.

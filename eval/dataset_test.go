@@ -1,7 +1,6 @@
 package eval
 
 import (
-	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -180,8 +179,7 @@ func TestSoundFiles(t *testing.T) {
 	}
 }
 
-// TestTestSetsAsDownloaded reads folders as Common Voice 17 and FLEURS are unpacked: the split that is meant, who speaks, and columns that
-// are asked for.
+// TestTestSetsAsDownloaded reads folders as Common Voice 17 and FLEURS are unpacked: the split that is meant, and who speaks.
 func TestTestSetsAsDownloaded(t *testing.T) {
 	const commonVoice = "client_id\tpath\tsentence_id\tsentence\tsentence_domain\tup_votes\tdown_votes\tage\tgender\taccents\tvariant\tlocale\tsegment\n"
 	dir := writeFiles(t, map[string]string{
@@ -194,14 +192,12 @@ func TestTestSetsAsDownloaded(t *testing.T) {
 		"fleurs/cs_cz/dev.tsv": "1\t1.wav\tx\tx\tx\t1\tMALE\n", "fleurs/cs_cz/train.tsv": "1\t1.wav\tx\tx\tx\t1\tMALE\n",
 		"fleurs/cs_cz/audio/test/9112.wav": "", "fleurs/cs_cz/audio/test/9113.wav": "",
 	})
-	o := DataOptions{Code: known, Split: "test", Fields: []string{"gender", "age", "path"}}
-	text := func(s string) json.RawMessage { return json.RawMessage(`"` + s + `"`) }
+	o := DataOptions{Code: known, Split: "test"}
 	for name, want := range map[string][]Utterance{
-		"cv/cs": {{AudioFilepath: filepath.Join(dir, "cv/cs/clips/common_voice_cs_1.mp3"), Text: "Dobrý den.", Lang: "cs", Speaker: "c1",
-			Extra: map[string]json.RawMessage{"gender": text("female_feminine"), "age": text("twenties")}}},
+		"cv/cs": {{AudioFilepath: filepath.Join(dir, "cv/cs/clips/common_voice_cs_1.mp3"), Text: "Dobrý den.", Lang: "cs", Speaker: "c1"}},
 		"fleurs/cs_cz": {
-			{AudioFilepath: filepath.Join(dir, "fleurs/cs_cz/audio/test/9112.wav"), Duration: 3, Text: "Dobrý den.", Lang: "cs", Extra: map[string]json.RawMessage{"gender": text("FEMALE")}},
-			{AudioFilepath: filepath.Join(dir, "fleurs/cs_cz/audio/test/9113.wav"), Duration: 4, Text: "Dobrý den.", Lang: "cs", Extra: map[string]json.RawMessage{"gender": text("MALE")}},
+			{AudioFilepath: filepath.Join(dir, "fleurs/cs_cz/audio/test/9112.wav"), Duration: 3, Text: "Dobrý den.", Lang: "cs"},
+			{AudioFilepath: filepath.Join(dir, "fleurs/cs_cz/audio/test/9113.wav"), Duration: 4, Text: "Dobrý den.", Lang: "cs"},
 		},
 	} {
 		got, err := ReadData(filepath.Join(dir, name), o)
@@ -216,8 +212,8 @@ func TestPartsAreForThoseWhoReadThem(t *testing.T) {
 	if _, err := ReadData(path, DataOptions{}); !errors.Is(err, ErrManifest) || !strings.Contains(err.Error(), "whole files alone") {
 		t.Errorf("without Parts: %v", err)
 	}
-	us, err := ReadData(path, DataOptions{Parts: true, Fields: []string{"mood"}})
-	if err != nil || len(us) != 1 || us[0].Start != 2 || !us[0].Part || len(us[0].Extra) != 1 {
+	us, err := ReadData(path, DataOptions{Parts: true, NoExtra: true})
+	if err != nil || len(us) != 1 || us[0].Start != 2 || !us[0].Part || us[0].Extra != nil {
 		t.Errorf("%+v, %v", us, err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -30,6 +31,7 @@ type evalCommand struct {
 	Policy string `group:"Live" enum:"localagreement2,alignatt" default:"localagreement2" help:"Which text live sessions commit. (${enum})"`
 
 	scoringFlags `group:"Scoring"`
+	Confusions   int `group:"Scoring" placeholder:"N" help:"Print the N most frequent confusions of each language."`
 
 	Markdown   bool   `group:"Results" xor:"format" help:"Print the tables as Markdown."`
 	JSON       bool   `group:"Results" name:"json" xor:"format" help:"Print one JSON object, rates as fractions."`
@@ -96,7 +98,7 @@ func (e *evalCommand) Run(ctx context.Context, c *console, parsed *kong.Context)
 	if r.set, err = e.testSet(r.testee, c.warn); err != nil {
 		return err
 	}
-	r.tally = newEvalTally(e, scorer, r.set)
+	r.tally = newEvalTally(e, scorer)
 	return r.run(ctx, gate)
 }
 
@@ -124,6 +126,16 @@ func (e *evalCommand) check() error {
 	case e.Compare != "" && filepath.Clean(e.Compare) == filepath.Clean(e.Hypotheses):
 		return fmt.Errorf("--compare %s: --hypotheses writes it anew", e.Compare)
 	}
+	if e.Compare != "" {
+		if _, err := os.Stat(e.Compare); err != nil {
+			return fmt.Errorf("--compare %s: %w", e.Compare, reason(err))
+		}
+	}
+	for _, path := range []string{e.HTML, e.Hypotheses} { // which is written when all is done
+		if _, err := os.Stat(filepath.Dir(path)); err != nil {
+			return fmt.Errorf("%s: its folder: %w", path, reason(err))
+		}
+	}
 	return nil
 }
 
@@ -138,9 +150,6 @@ func (e *evalCommand) lines() string {
 	}
 	return resultLinesFormat
 }
-
-// fields returns the fields of utterances that rows hang on.
-func (e *evalCommand) fields() []string { return []string{e.By} }
 
 // nameOrNil returns an adapter as JSON has it, nil for the base model.
 func nameOrNil(adapter string) *string {

@@ -123,7 +123,7 @@ func (e *evalCommand) read(path string, warn func(string)) (utterances []eval.Ut
 		utterances, err = e.readTranscript(path, format, warn)
 	} else {
 		utterances, err = eval.ReadData(path, eval.DataOptions{
-			Language: e.Language, Code: whisper.LanguageCode, Split: e.Split, Parts: true, Fields: e.fields(), Warn: warn,
+			Language: e.Language, Code: whisper.LanguageCode, Split: e.Split, Parts: true, NoExtra: true, Warn: warn,
 		})
 	}
 	if err != nil {

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"glossa/eval"
@@ -17,8 +19,9 @@ import (
 // evalReport is what an evaluation prints as JSON.
 type evalReport struct {
 	*eval.Report
-	Run  evalFigures `json:"run"`
-	Live []*liveRow  `json:"live,omitempty"`
+	NonSpeech []eval.Row  `json:"non_speech,omitempty"` // of sound in which nothing is said, which counts in no rate
+	Live      []*liveRow  `json:"live,omitempty"`
+	Run       evalFigures `json:"run"`
 }
 
 // evalFigures tell how an evaluation went.
@@ -43,7 +46,7 @@ func (r *evalRun) figures() evalFigures {
 
 // deliver prints and writes what the trials came to. The error is errReported where a limit is passed.
 func (r *evalRun) deliver(live []*liveRow, gate *evalGate) error {
-	report := r.tally.report()
+	report, silent := r.tally.report()
 	beside(live, report)
 	f := r.flags
 	var comparisons []eval.Comparison
@@ -54,7 +57,7 @@ func (r *evalRun) deliver(live []*liveRow, gate *evalGate) error {
 		}
 		report.Comparisons = append(report.Comparisons, comparisons...)
 	}
-	if err := r.print(evalReport{report, r.figures(), live}); err != nil {
+	if err := r.print(evalReport{report, silent, live, r.figures()}); err != nil {
 		return err
 	}
 	if f.lines() != resultLinesFormat {
@@ -90,17 +93,43 @@ func (r *evalRun) print(e evalReport) error {
 		}
 		return r.console.print(string(text) + "\n")
 	}
-	text, table, heading := e.Text(), eval.Table.Text, ""
+	text, table, heading := "", eval.Table.Text, "%s\n"
 	if r.flags.Markdown {
-		text, table, heading = e.Markdown(), eval.Table.Markdown, "### "
+		table, heading = eval.Table.Markdown, "### %s\n\n"
 	}
-	if len(e.Live) > 0 {
-		text += fmt.Sprintf("\n%sLive, seconds\n%s%s", heading, strings.Repeat("\n", min(1, len(heading))), table(liveRatesTable(e.Live)))
+	switch {
+	case len(e.Rows) == 0:
+	case r.flags.Markdown:
+		text = e.Markdown()
+	default:
+		text = e.Text()
 	}
+	section := func(title string, t eval.Table) {
+		if len(t.Cells) > 1 {
+			text += strings.Repeat("\n", min(1, len(text))) + fmt.Sprintf(heading, title) + table(t)
+		}
+	}
+	section("Where nothing is said", silenceTable(e.NonSpeech))
+	section("Live, in seconds", liveRatesTable(e.Live))
 	if e.Run.Sound > 0 {
 		text += fmt.Sprintf("\nRTFx %.1f: %.1f s of sound in %.1f s, %s.\n", e.Run.RTFx, e.Run.Sound, e.Run.Seconds, latencyOf(e.Run.Concurrency))
 	}
 	return r.console.print(text)
+}
+
+// silenceTable returns what was heard where nothing is said.
+func silenceTable(rows []eval.Row) eval.Table {
+	t := eval.Table{Names: 1, Cells: [][]string{{"adapter", "clips", "sound", "words", "words a minute"}}}
+	for _, r := range rows {
+		rate := "-"
+		if r.InsertedPerMinute != nil {
+			rate = fmt.Sprintf("%.2f", *r.InsertedPerMinute)
+		}
+		t.Cells = append(t.Cells, []string{
+			nameOrDash(adapterOfRow(&r)), strconv.Itoa(r.Utterances), fmt.Sprintf("%.1f min", r.SilentSound/60), strconv.Itoa(r.Insertions), rate,
+		})
+	}
+	return t
 }
 
 // latencyOf says what latencies are of.
@@ -139,22 +168,21 @@ func (r *evalRun) writePage(path string, report *eval.Report) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, file.Close()) }()
+	defer func() {
+		if err = errors.Join(err, file.Close()); err != nil {
+			os.Remove(path) // half a page
+		}
+	}()
+	w := bufio.NewWriter(file)
 	title := "glossa eval: " + r.testee.identity()["model"]
-	if err := page.Write(file, page.Data{Title: title, Report: report, Outcomes: r.tally.outcomes(r.results.path, false), Sound: r.set.soundOf(r.sounds)}); err != nil {
+	if err := page.Write(w, page.Data{Title: title, Report: report, Outcomes: r.tally.outcomes(r.results.path, false), Sound: r.set.soundOf(r.sounds)}); err != nil {
 		return fmt.Errorf("--html %s: %w", path, err)
 	}
-	return nil
+	return w.Flush()
 }
 
 // maxPlayed is the longest sound of an utterance that a page has, in seconds.
 const maxPlayed = 60
-
-// media are the types of sound files that browsers play, by their endings in small letters.
-var media = map[string]string{
-	".flac": "audio/flac", ".mp3": "audio/mpeg", ".ogg": "audio/ogg", ".oga": "audio/ogg", ".opus": "audio/ogg", ".wav": "audio/wav",
-	".webm": "audio/webm", ".m4a": "audio/mp4", ".mp4": "audio/mp4", ".aac": "audio/aac",
-}
 
 // soundOf returns what gives the sound of outcomes: files as they are, parts of them and noise as WAV.
 func (s *testSet) soundOf(sounds *sounds) func(eval.Outcome) ([]byte, string, error) {
@@ -167,7 +195,7 @@ func (s *testSet) soundOf(sounds *sounds) func(eval.Outcome) ([]byte, string, er
 		if u == nil || o.Duration > maxPlayed {
 			return nil, "", errors.New("there is no sound")
 		}
-		if kind := media[strings.ToLower(filepath.Ext(u.AudioFilepath))]; kind != "" && !u.Part {
+		if kind := soundMedia[strings.ToLower(filepath.Ext(u.AudioFilepath))]; kind != "" && !u.Part {
 			data, err := os.ReadFile(u.AudioFilepath)
 			return data, kind, err
 		}

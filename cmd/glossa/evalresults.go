@@ -171,7 +171,7 @@ func resultLines(path string) iter.Seq2[resultLine, error] {
 			if err == nil {
 				line, err = decodeResult(text.bytes)
 			}
-			if err != nil {
+			if err != nil && text.number > 0 {
 				err = fmt.Errorf("%s:%d: %w", path, text.number, err)
 			}
 			if !yield(line, err) || err != nil {
@@ -189,10 +189,9 @@ func decodeResult(text []byte) (line resultLine, err error) {
 	return line, nil
 }
 
-// textLine is a line of a file that is not blank: where it begins, without its end.
+// textLine is a line of a file that is not blank, without its end.
 type textLine struct {
-	number int
-	offset int64
+	number int // from 1 on
 	bytes  []byte
 }
 
@@ -205,7 +204,7 @@ func wholeLines(path string) iter.Seq2[textLine, error] {
 			return
 		}
 		defer file.Close()
-		in, offset := bufio.NewReader(file), int64(0)
+		in := bufio.NewReader(file)
 		for number := 1; ; number++ {
 			text, err := in.ReadBytes('\n')
 			if err != nil {
@@ -214,10 +213,9 @@ func wholeLines(path string) iter.Seq2[textLine, error] {
 				}
 				return
 			}
-			if line := bytes.TrimSpace(text); len(line) > 0 && !yield(textLine{number, offset, line}, nil) {
+			if line := bytes.TrimSpace(text); len(line) > 0 && !yield(textLine{number, line}, nil) {
 				return
 			}
-			offset += int64(len(text))
 		}
 	}
 }

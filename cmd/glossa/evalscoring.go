@@ -1,40 +1,64 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
 	"path/filepath"
 
 	"glossa/eval"
 )
 
-// scoringFlags say how texts are compared.
+// scoringFlags say what counts as an error.
 type scoringFlags struct {
-	Normaliser   string `enum:"glossa,basic,basic-diacritics,english,none" default:"glossa" help:"What counts as a difference: glossa keeps combining marks, basic and english are those of openai/whisper. (${enum})"`
-	Alignment    string `enum:"levenshtein,sclite" default:"levenshtein" help:"Which alignment is the best: that of the fewest errors, or that of sclite's weights. (${enum})"`
-	Alternatives bool   `help:"Read references as NIST's: { a / b / @ } is any of these, (a) may be left out."`
-	By           string `default:"lang" placeholder:"FIELD" help:"What has a row of its own: lang; or, within each language, speaker, recording, or another field of the manifest, such as gender. (${default})"`
-	Confusions   int    `placeholder:"N" help:"Print the N words that are most often taken for another, left out or put in, of each language."`
+	Normaliser   string `enum:"glossa,basic,basic-diacritics,english,none" default:"glossa" help:"What counts as a difference: glossa keeps combining marks, basic and english are those of openai/whisper, none changes nothing. (${enum})"`
+	Spellings    string `placeholder:"FILE" help:"American spellings of British words for the english normaliser, as normalizer.json of a model's folder has them. (that of the model, where there is one)"`
+	Alignment    string `enum:"levenshtein,sclite" default:"levenshtein" help:"Which alignment is the best: that of the fewest errors, or sclite's, where a substitution weighs 4, a deletion or insertion 3. (${enum})"`
+	Alternatives bool   `help:"Read references as NIST's: { um / uh / @ } is any of these or nothing, and (a) may be left out."`
+	By           string `enum:"auto,speaker,recording,utterance" default:"auto" help:"What is drawn for intervals: all of a speaker or recording, or single utterances. (${enum}; the first that is known)"`
 }
 
-// costs returns those of the alignment.
-func (f *scoringFlags) costs() eval.Costs {
-	if f.Alignment == "sclite" {
-		return eval.Sclite
-	}
-	return eval.Levenshtein
-}
-
-// scorer returns a scorer. The english normaliser takes spellings from the folder of the model, where it has them.
+// scorer returns the scorer that the flags describe. The model is one that spellings may come from.
 func (f *scoringFlags) scorer(model string) (eval.Scorer, error) {
-	s := eval.Scorer{Costs: f.costs(), Alternatives: f.Alternatives}
-	var spellings map[string]string
-	if f.Normaliser == "english" {
-		if where, _, err := localPath(model); err == nil && model != nanoName {
-			if spellings, err = eval.ReadSpellings(filepath.Join(where, "normalizer.json")); err != nil {
-				return s, err
-			}
-		}
+	s := eval.Scorer{Alternatives: f.Alternatives}
+	if f.Alignment == "sclite" {
+		s.Costs = eval.Sclite
 	}
-	var err error
+	spellings, err := f.spellings(model)
+	if err != nil {
+		return s, err
+	}
 	s.Normaliser, err = eval.NormaliserNamed(f.Normaliser, spellings)
 	return s, err
+}
+
+// spellings returns those of the english normaliser, nil where neither the flags nor the model have any.
+func (f *scoringFlags) spellings(model string) (map[string]string, error) {
+	switch {
+	case f.Spellings != "" && f.Normaliser != "english":
+		return nil, errors.New("--spellings is for --normaliser english alone")
+	case f.Spellings != "":
+		return eval.ReadSpellings(f.Spellings)
+	case f.Normaliser != "english" || model == nanoName:
+		return nil, nil
+	}
+	where, _, err := localPath(model)
+	if err != nil {
+		return nil, nil // which opening the model will say
+	}
+	spellings, err := eval.ReadSpellings(filepath.Join(where, "normalizer.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return spellings, err
+}
+
+// grouped returns a pair as it is drawn.
+func (f *scoringFlags) grouped(p eval.Pair) eval.Pair {
+	switch f.By {
+	case "recording":
+		p.Speaker = ""
+	case "utterance":
+		p.Speaker, p.Audio = "", ""
+	}
+	return p
 }

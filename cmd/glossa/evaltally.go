@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"iter"
-	"strconv"
 
 	"glossa/eval"
 )
@@ -11,40 +10,17 @@ import (
 // evalTally adds up what the trials come to.
 type evalTally struct {
 	scorer    eval.Scorer
-	by        func(*eval.Pair) string // what has a row of its own within a language; "" for all of it
+	grouped   func(eval.Pair) eval.Pair
 	speech    *eval.Summary
 	nonSpeech *eval.Summary // of sound in which nothing is said, which no rate of words counts
-	spoken    bool          // there is speech
 	silent    bool          // there is such sound
 	soFar     eval.Counts   // of trials as a user would have them
 }
 
 // newEvalTally returns the tally of no trials.
-func newEvalTally(f *evalCommand, scorer eval.Scorer, set *testSet) *evalTally {
-	o := eval.SummaryOptions{Confusions: f.Confusions, Normaliser: scorer.Normaliser.Name + " " + scorer.Normaliser.Version, Costs: scorer.Costs}
-	return &evalTally{scorer: scorer, by: set.by(f.By), speech: eval.NewSummary(o), nonSpeech: eval.NewSummary(o)}
-}
-
-// by returns what tells rows of a language apart.
-func (s *testSet) by(field string) func(*eval.Pair) string {
-	switch field {
-	case "lang":
-		return func(*eval.Pair) string { return "" }
-	case "speaker":
-		return func(p *eval.Pair) string { return p.Speaker }
-	case "recording":
-		return func(p *eval.Pair) string { return p.Audio }
-	}
-	values := make(map[string]string, len(s.utterances))
-	for i := range s.utterances {
-		u := &s.utterances[i]
-		text := string(u.Extra[field])
-		if plain, err := strconv.Unquote(text); err == nil {
-			text = plain
-		}
-		values[u.ID] = text
-	}
-	return func(p *eval.Pair) string { return values[p.ID] }
+func newEvalTally(f *evalCommand, scorer eval.Scorer) *evalTally {
+	o := eval.SummaryOptions{Confusions: f.Confusions, Normaliser: scorer.Normaliser.String(), Costs: scorer.Costs}
+	return &evalTally{scorer: scorer, grouped: f.grouped, speech: eval.NewSummary(o), nonSpeech: eval.NewSummary(o)}
 }
 
 // outcome scores a pair. What was heard where nothing is said is in the language that was detected.
@@ -60,9 +36,6 @@ func (t *evalTally) outcome(p eval.Pair) (o eval.Outcome, err error) {
 		}
 	}
 	o.Lang = p.Lang
-	if row := t.by(&p); row != "" && p.Lang != nonSpeech {
-		o.Lang += " " + row
-	}
 	return o, nil
 }
 
@@ -72,45 +45,46 @@ func (t *evalTally) add(p eval.Pair, deployed bool) (eval.Outcome, error) {
 	if err != nil {
 		return o, err
 	}
+	drawn := o
+	drawn.Pair = t.grouped(o.Pair)
 	if p.Lang == nonSpeech {
 		t.silent = true
-		t.nonSpeech.Add(o)
+		t.nonSpeech.Add(drawn)
 		return o, nil
 	}
-	t.spoken = true
-	t.speech.Add(o)
+	t.speech.Add(drawn)
 	if deployed && p.Err == "" {
 		t.soFar = t.soFar.Plus(o.Words)
 	}
 	return o, nil
 }
 
-// report returns the report. The rows of sound in which nothing is said are its last, and count in no rate of the total.
-func (t *evalTally) report() *eval.Report {
-	if !t.spoken {
-		return t.nonSpeech.Report()
-	}
-	report := t.speech.Report()
+// report returns the report, and the rows of sound in which nothing is said.
+func (t *evalTally) report() (report *eval.Report, silent []eval.Row) {
+	report = t.speech.Report()
 	if t.silent {
-		silent := t.nonSpeech.Report()
-		report.Rows = append(report.Rows, silent.Rows...)
+		of := t.nonSpeech.Report()
+		silent = of.Rows
 		if report.Total.InsertedPerMinute == nil {
-			report.Total.InsertedPerMinute = silent.Total.InsertedPerMinute
+			report.Total.InsertedPerMinute, report.Total.SilentSound = of.Total.InsertedPerMinute, of.Total.SilentSound
 		}
 	}
-	return report
+	return report, silent
 }
 
-// outcomes yields the outcomes of a file of results, scored anew.
-func (t *evalTally) outcomes(path string, speechAlone bool) iter.Seq2[eval.Outcome, error] {
+// outcomes yields the outcomes of a file of results, scored anew; as they are drawn, without sound in which nothing is said, or all as they are.
+func (t *evalTally) outcomes(path string, drawn bool) iter.Seq2[eval.Outcome, error] {
 	return func(yield func(eval.Outcome, error) bool) {
 		for line, err := range resultLines(path) {
-			if err == nil && speechAlone && line.Lang == nonSpeech {
+			if err == nil && drawn && line.Lang == nonSpeech {
 				continue
 			}
 			var o eval.Outcome
 			if err == nil {
 				o, err = t.outcome(line.Pair)
+			}
+			if drawn {
+				o.Pair = t.grouped(o.Pair)
 			}
 			if !yield(o, err) || err != nil {
 				return

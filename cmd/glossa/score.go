@@ -64,7 +64,7 @@ Examples:
 
 // Run scores texts and prints what they come to.
 func (s *scoreCommand) Run(ctx context.Context, c *console) error {
-	scorer, err := s.Scoring.scorer()
+	scorer, err := s.Scoring.scorer(nanoName)
 	if err != nil {
 		return err
 	}

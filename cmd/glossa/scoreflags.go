@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"iter"
 	"strings"
@@ -9,34 +8,10 @@ import (
 	"glossa/eval"
 )
 
-// textScoringFlags say what counts as an error.
+// textScoringFlags say what counts as an error, of texts whose language may not be told.
 type textScoringFlags struct {
-	Language     string `placeholder:"TAG" help:"The language of all utterances, such as cs. (as the files say)"`
-	Normaliser   string `enum:"glossa,basic,basic-diacritics,english,none" default:"glossa" help:"What counts as a difference: glossa keeps combining marks, basic and english are those of openai/whisper, none changes nothing. (${enum})"`
-	Spellings    string `placeholder:"FILE" help:"American spellings of British words for the english normaliser: normalizer.json of a model's folder."`
-	Alignment    string `enum:"levenshtein,sclite" default:"levenshtein" help:"Which alignment is the best: that of the fewest errors, or sclite's, where a substitution weighs 4, a deletion or insertion 3. (${enum})"`
-	Alternatives bool   `help:"Read references as NIST's: { um / uh / @ } is any of these or nothing, and (a) may be left out."`
-	By           string `enum:"auto,speaker,recording,utterance" default:"auto" help:"What is drawn for intervals: all of a speaker or recording, or single utterances. (${enum}; the first that is known)"`
-}
-
-// scorer returns the scorer that the flags describe.
-func (f *textScoringFlags) scorer() (eval.Scorer, error) {
-	s := eval.Scorer{Alternatives: f.Alternatives}
-	if f.Alignment == "sclite" {
-		s.Costs = eval.Sclite
-	}
-	if f.Spellings != "" && f.Normaliser != "english" {
-		return s, errors.New("--spellings is for --normaliser english alone")
-	}
-	var spellings map[string]string
-	var err error
-	if f.Spellings != "" {
-		if spellings, err = eval.ReadSpellings(f.Spellings); err != nil {
-			return s, err
-		}
-	}
-	s.Normaliser, err = eval.NormaliserNamed(f.Normaliser, spellings)
-	return s, err
+	Language string `placeholder:"TAG" help:"The language of all utterances, such as cs. (as the files say)"`
+	scoringFlags
 }
 
 // grouped returns a pair as it is drawn. One without an identifier has that of its sound.
@@ -47,13 +22,7 @@ func (r *scoreRun) grouped(p eval.Pair) eval.Pair {
 			p.ID += fmt.Sprintf(" %.3f", p.Start)
 		}
 	}
-	switch r.command.Scoring.By {
-	case "recording":
-		p.Speaker = ""
-	case "utterance":
-		p.Speaker, p.Audio = "", ""
-	}
-	return p
+	return r.command.Scoring.grouped(p)
 }
 
 // tagged gives pairs the language of --language, and warns of alternatives that are not read as such.
