@@ -109,15 +109,15 @@ func pieceOf(r *Record) string {
 func byRecording(_ *join, _ int, r *Record) (string, error) { return r.Audio + "\x00" + r.Channel, nil }
 
 // emit yields an utterance, or the segments of a recording, for each system.
-func (j *join) emit(u *row) error {
-	ref := u.records[0]
+func (j *join) emit(records []*Record) error {
+	ref := records[0]
 	if ref.segments != nil {
-		return j.emitSegments(ref.segments, u.records[1:])
+		return j.emitSegments(ref.segments, records[1:])
 	}
 	if ref.Ignored {
 		return nil
 	}
-	for i, h := range u.records[1:] {
+	for i, h := range records[1:] {
 		if !j.yield(j.pair(i, ref, h), nil) {
 			return errStopped
 		}

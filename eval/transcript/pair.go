@@ -43,8 +43,8 @@ type Options struct {
 // Utterances are told by what the files name them by: their identifiers; or their sound files, as written, where no file has identifiers; or else by
 // identifiers and names of sound files without folder and ending. Plain text goes by the line, whatever the others are. Words of a ctm go to the segments
 // of an stm by time (see segments). Any order will do: sources are read together, and an utterance comes when all have told of it, what some lack at the end.
-// Memory is that of the utterances between, and a hash of 64 bits for each identifier that has come, which may not come again: among n identifiers two are
-// taken for the same by a chance of n²/2⁶⁵.
+// Memory is that of the utterances between, their texts and some 60 bytes each, and a hash of 64 bits for each identifier that has come, which may not come
+// again: among n identifiers two are taken for the same by a chance of n²/2⁶⁵.
 func Pairs(ref Source, hyps []Source, o Options) iter.Seq2[eval.Pair, error] {
 	ref.Role = Reference
 	o.Missing, o.Extra = cmp.Or(o.Missing, Empty), cmp.Or(o.Extra, Fail)
@@ -79,7 +79,7 @@ type join struct {
 	byLine  bool  // the key is the place among the records of a source
 	counts  []int // records of each source
 
-	pending map[string]*row
+	pending *waiting
 	done    map[uint64]struct{} // hashes of the keys that have come
 	seed    maphash.Seed
 }
@@ -88,7 +88,7 @@ type join struct {
 func newJoin(systems int, o Options, yield func(eval.Pair, error) bool) *join {
 	return &join{
 		options: o, systems: make([]system, systems), yield: yield,
-		pending: make(map[string]*row), done: make(map[uint64]struct{}), seed: maphash.MakeSeed(),
+		pending: newWaiting(1 + systems), done: make(map[uint64]struct{}), seed: maphash.MakeSeed(),
 	}
 }
 
@@ -109,12 +109,6 @@ func (t *tally) add(r *Record) {
 	if t.n++; t.first == nil || r.Place.File == t.first.Place.File && r.Place.Line < t.first.Place.Line {
 		t.first = r
 	}
-}
-
-// row is what is known of an utterance: a record of each source, as far as there is one.
-type row struct {
-	records []*Record
-	filled  int
 }
 
 // open opens the sources and finds out how their utterances are told.
@@ -196,26 +190,24 @@ func (j *join) add(source int, r *Record) error {
 	if err != nil {
 		return r.Place.wrap(err)
 	}
-	u := j.pending[key]
-	if u == nil {
-		if _, ok := j.done[maphash.String(j.seed, key)]; ok && !j.byLine {
-			return r.Place.wrap(fmt.Errorf("%w: %s comes twice%s", ErrUnpaired, nameOf(r), j.hint(source)))
-		}
-		u = &row{records: make([]*Record, len(j.sources))}
-		j.pending[key] = u
-	}
-	if before := u.records[source]; before != nil {
+	hash := maphash.String(j.seed, key)
+	records, filled := j.pending.take(hash)
+	if before := records[source]; before != nil {
 		return r.Place.wrap(fmt.Errorf("%w: %s comes twice; before at %v%s", ErrUnpaired, nameOf(r), before.Place, j.hint(source)))
 	}
-	u.records[source] = r
-	if u.filled++; u.filled < len(j.sources) {
+	if _, twice := j.done[hash]; twice && !j.byLine {
+		return r.Place.wrap(fmt.Errorf("%w: %s comes twice%s", ErrUnpaired, nameOf(r), j.hint(source)))
+	}
+	if filled+1 < len(j.sources) {
+		j.pending.add(hash, source, r)
 		return nil
 	}
-	delete(j.pending, key)
+	records[source] = r
+	j.pending.drop(hash)
 	if !j.byLine {
-		j.done[maphash.String(j.seed, key)] = struct{}{}
+		j.done[hash] = struct{}{}
 	}
-	return j.emit(u)
+	return j.emit(records)
 }
 
 // hint tells a way out of an utterance that comes twice.
@@ -246,32 +238,25 @@ func nameOf(r *Record) string {
 
 // finish passes on what some sources lack, in the order of the references, and tells of it.
 func (j *join) finish() error {
-	rest := make([]*row, 0, len(j.pending))
-	for _, u := range j.pending {
-		rest = append(rest, u)
-	}
-	slices.SortFunc(rest, func(a, b *row) int { return comparePlaces(a.first(), b.first()) })
+	rest := j.pending.ordered()
 	if err := j.checkRest(rest); err != nil {
 		return err
 	}
-	for _, u := range rest {
-		if u.records[0] == nil {
-			for i, r := range u.records[1:] {
-				if r != nil {
-					j.systems[i].extra.add(r)
-				}
-			}
-			continue
-		}
-		for i, r := range u.records[1:] {
-			if r == nil {
-				j.systems[i].missing.add(u.records[0])
+	for _, hash := range rest {
+		records, _ := j.pending.take(hash)
+		ref := records[0]
+		for i, r := range records[1:] {
+			switch {
+			case ref == nil && r != nil:
+				j.systems[i].extra.add(r)
+			case ref != nil && r == nil:
+				j.systems[i].missing.add(ref)
 			}
 		}
-		if j.options.Missing == Skip {
+		if ref == nil || j.options.Missing == Skip {
 			continue
 		}
-		if err := j.emit(u); err != nil {
+		if err := j.emit(records); err != nil {
 			return err
 		}
 	}
@@ -279,32 +264,21 @@ func (j *join) finish() error {
 	return nil
 }
 
-// first returns the first record that a row has.
-func (u *row) first() *Record {
-	for _, r := range u.records {
-		if r != nil {
-			return r
-		}
-	}
-	return nil
-}
-
-// comparePlaces compares by lines of one file; files are in no order.
-func comparePlaces(a, b *Record) int {
-	return cmp.Or(cmp.Compare(a.Place.File, b.Place.File), cmp.Compare(a.Place.Line, b.Place.Line))
-}
-
 // checkRest returns the error of what the policies do not allow.
-func (j *join) checkRest(rest []*row) error {
+func (j *join) checkRest(rest []uint64) error {
 	if j.byLine && len(rest) > 0 {
 		return j.unequal()
 	}
-	first := j.firstReference(rest)
-	strangers := len(j.done) == 0 && first != nil
-	for _, u := range rest {
-		for i, r := range u.records[1:] {
-			switch ref := u.records[0]; {
-			case ref == nil && r != nil && j.options.Extra == Fail && strangers:
+	var first *Record // of the references
+	for _, hash := range rest {
+		records, _ := j.pending.take(hash)
+		ref := records[0]
+		if first == nil {
+			first = ref
+		}
+		for i, r := range records[1:] {
+			switch {
+			case ref == nil && r != nil && j.options.Extra == Fail && len(j.done) == 0 && first != nil:
 				return r.Place.wrap(fmt.Errorf("%w: nothing in %s is among the references: there it is %s, here %s", ErrUnpaired, j.label(i), nameOf(first), nameOf(r)))
 			case ref == nil && r != nil && j.options.Extra == Fail:
 				return r.Place.wrap(fmt.Errorf("%w: %s is not among the references", ErrUnpaired, nameOf(r)))
@@ -322,16 +296,6 @@ func (j *join) unequal() error {
 		if n != j.counts[0] {
 			return fmt.Errorf("%w: %d references in %s, %d hypotheses in %s, where line is put to line",
 				ErrUnpaired, j.counts[0], j.sources[0].name(), n, j.sources[i].name())
-		}
-	}
-	return nil
-}
-
-// firstReference returns the first reference of rows, nil where there is none.
-func (j *join) firstReference(rest []*row) *Record {
-	for _, u := range rest {
-		if u.records[0] != nil {
-			return u.records[0]
 		}
 	}
 	return nil

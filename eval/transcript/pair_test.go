@@ -181,7 +181,7 @@ func TestPairsHoldWhatIsBetween(t *testing.T) {
 		t.Errorf("%d pairs of %d", seen, n)
 	}
 	j = newJoin(1, Options{Missing: Empty, Extra: Fail}, func(eval.Pair, error) bool {
-		most = max(most, len(j.pending))
+		most = max(most, len(j.pending.packed))
 		return true
 	})
 	defer j.close()
