@@ -13,7 +13,7 @@ import (
 // The classes of words that Classes knows by itself.
 const (
 	ClassNumbers       = "numbers"        // words with a digit; spelled numbers only where the normaliser makes digits of them
-	ClassForeignScript = "foreign script" // words with a letter of a script that the language is not written in
+	ClassForeignScript = "foreign-script" // words with a letter of a script that the language is not written in
 )
 
 // ClassRow is what became of the words of a class in the utterances of one language under one adapter. Hits, substitutions and deletions
@@ -42,8 +42,8 @@ type Classes struct {
 
 type classKey struct{ lang, adapter, class string }
 
-// NewClasses returns the counts of no outcome. lists holds words by the name of their class; an entry of several words stands for each
-// of them. They are normalised as the texts are; nil is DefaultNormaliser.
+// NewClasses returns the counts of no outcome. The classes are those of lists, which has their words; ClassNumbers and ClassForeignScript need
+// none. An entry of several words stands for each of them. They are normalised as the texts are; nil is DefaultNormaliser.
 func NewClasses(lists map[string][]string, normaliser *Normaliser) *Classes {
 	if normaliser == nil {
 		normaliser = DefaultNormaliser
@@ -102,13 +102,18 @@ func (c *Classes) Rows() []ClassRow {
 // of returns the classes of a word.
 func (c *Classes) of(word, lang string) []string {
 	var classes []string
-	if strings.ContainsFunc(word, unicode.IsNumber) {
+	if _, asked := c.lists[ClassNumbers]; asked && strings.ContainsFunc(word, unicode.IsNumber) {
 		classes = append(classes, ClassNumbers)
 	}
-	if scripts := c.scriptsOf(lang); len(scripts) > 0 && strings.ContainsFunc(word, func(r rune) bool { return unicode.IsLetter(r) && !unicode.In(r, scripts...) }) {
+	if _, asked := c.lists[ClassForeignScript]; asked && isForeign(word, c.scriptsOf(lang)) {
 		classes = append(classes, ClassForeignScript)
 	}
 	return append(classes, c.lexicon(lang)[word]...)
+}
+
+// isForeign reports whether a word has a letter of none of the scripts, of which there are none where the language's are not known.
+func isForeign(word string, scripts []*unicode.RangeTable) bool {
+	return len(scripts) > 0 && strings.ContainsFunc(word, func(r rune) bool { return unicode.IsLetter(r) && !unicode.In(r, scripts...) })
 }
 
 // lexicon returns the classes of the words of the lists, normalised for a language.

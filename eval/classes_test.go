@@ -6,7 +6,7 @@ import (
 )
 
 func TestClasses(t *testing.T) {
-	classes := NewClasses(map[string][]string{"names": {"Nováková", "New York"}, "places": {"York"}}, nil)
+	classes := NewClasses(map[string][]string{"names": {"Nováková", "New York"}, "places": {"York"}, ClassNumbers: nil, ClassForeignScript: nil}, nil)
 	for _, p := range []Pair{
 		{Lang: "cs", Reference: "Paní Nováková má 3 psy a mix", Hypothesis: "paní Novák má tři psy 2 микс"},
 		{Lang: "cs", Reference: "Nováková", Hypothesis: "Nováková New"},
@@ -56,7 +56,7 @@ func TestClassesOfForeignScript(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		classes := NewClasses(nil, nil)
+		classes := NewClasses(map[string][]string{ClassForeignScript: nil}, nil)
 		classes.Add(o)
 		var got Counts
 		for _, row := range classes.Rows() {

@@ -77,5 +77,5 @@ func (c *confusionCounts) top(k int, lang string) []Confusion {
 	slices.SortFunc(all, func(a, b Confusion) int {
 		return cmp.Or(-cmp.Compare(a.Count, b.Count), strings.Compare(a.Ref, b.Ref), strings.Compare(a.Hyp, b.Hyp))
 	})
-	return slices.Clone(all[:min(k, len(all))])
+	return slices.Clone(all[:max(0, min(k, len(all)))])
 }

@@ -31,6 +31,7 @@ func (r *Report) text(show func(Table) string, heading string) string {
 	}
 	section("Latency and silence", r.soundTable())
 	section("Comparisons", ComparisonTable(r.Comparisons))
+	section("Classes of words", ClassTable(r.Classes))
 	section("Confusions", r.confusionTable())
 	return out.String()
 }
@@ -57,11 +58,7 @@ func (r *Report) table() Table {
 		t.Cells = append(t.Cells, cells)
 	}
 	for _, row := range r.Rows {
-		adapter := "-"
-		if row.Adapter != nil {
-			adapter = *row.Adapter
-		}
-		line(row.Lang, adapter, row.Lang, row.Numbers, row.OverBase)
+		line(row.Lang, nameOrDash(row.Adapter), row.Lang, row.Numbers, row.OverBase)
 	}
 	var over *Comparison
 	if i := slices.IndexFunc(r.Comparisons, func(c Comparison) bool { return c.Lang == "" && c.Base == baseName && c.System == adaptersName }); i >= 0 {
@@ -138,6 +135,7 @@ func (r *Report) notes() []string {
 		}
 		marked = marked || row.OverBase != nil && row.OverBase.MAPSSWE != nil
 	}
+	marked = marked || slices.ContainsFunc(r.Comparisons, func(c Comparison) bool { return c.MAPSSWE != nil })
 	if len(characters) > 0 {
 		notes = append(notes, "The measure of "+strings.Join(characters, ", ")+" is CER.")
 	}
@@ -171,14 +169,30 @@ func (r *Report) soundTable() Table {
 		t.Cells = append(t.Cells, cells)
 	}
 	for _, row := range r.Rows {
-		adapter := "-"
-		if row.Adapter != nil {
-			adapter = *row.Adapter
-		}
-		line(row.Lang, adapter, row.Numbers)
+		line(row.Lang, nameOrDash(row.Adapter), row.Numbers)
 	}
 	line("total", "", r.Total)
 	return t
+}
+
+// ClassTable returns the table of classes of words, rates in per cent.
+func ClassTable(rows []ClassRow) Table {
+	t := Table{Names: 3, Cells: [][]string{{"lang", "adapter", "class", "words", "WER", "S", "D", "I"}}}
+	for _, c := range rows {
+		t.Cells = append(t.Cells, []string{
+			c.Lang, nameOrDash(c.Adapter), c.Class, strconv.Itoa(c.Words), percent(c.WER),
+			strconv.Itoa(c.Substitutions), strconv.Itoa(c.Deletions), strconv.Itoa(c.Insertions),
+		})
+	}
+	return t
+}
+
+// nameOrDash returns an adapter as tables have it.
+func nameOrDash(adapter *string) string {
+	if adapter == nil {
+		return "-"
+	}
+	return *adapter
 }
 
 // confusionTable returns the table of confusions.

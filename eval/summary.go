@@ -12,6 +12,9 @@ type SummaryOptions struct {
 	Normaliser string // as reported: name and version
 	Costs      Costs  // as reported
 
+	// Classes are counted, too, and reported. The default value is nil: none are.
+	Classes *Classes
+
 	// Alone leaves out the comparison of adapters with the base model, and with it what is kept of each utterance.
 	Alone bool
 }
@@ -86,6 +89,9 @@ func (s *Summary) Add(o Outcome) {
 	row.add(o, group)
 	if s.o.Confusions > 0 {
 		s.confuse(row, o)
+	}
+	if s.o.Classes != nil {
+		s.o.Classes.Add(o)
 	}
 	if !s.o.Alone && o.ID != "" {
 		s.pair(index, o, group)
@@ -172,6 +178,9 @@ func (s *Summary) Report() *Report {
 	report.Total = sum.numbers()
 	report.Total.setIntervals(b, sum.groups.all[0], sum.resamples, sum.drawn, sum.strata)
 	report.Comparisons = over.total(b)
+	if s.o.Classes != nil {
+		report.Classes = s.o.Classes.Rows()
+	}
 	return report
 }
 

@@ -31,15 +31,11 @@ type evalCommand struct {
 	Policy string `group:"Live" enum:"localagreement2,alignatt" default:"localagreement2" help:"Which text live sessions commit. (${enum})"`
 
 	scoringFlags `group:"Scoring"`
-	Confusions   int `group:"Scoring" placeholder:"N" help:"Print the N most frequent confusions of each language."`
 
-	Markdown   bool   `group:"Results" xor:"format" help:"Print the tables as Markdown."`
-	JSON       bool   `group:"Results" name:"json" xor:"format" help:"Print one JSON object, rates as fractions."`
-	HTML       string `group:"Results" name:"html" placeholder:"FILE" help:"Write a report with charts, alignments and sound, in one file that needs no network."`
-	Hypotheses string `group:"Results" placeholder:"FILE" help:"Write each reference and what was recognised, a line of JSON as soon as it is done; or, for a name that ends in .trn, .ctm or .stm, what was recognised under the last adapter of each language. With --live the final texts of live sessions go to FILE.live.jsonl, too."`
-	Resume     bool   `group:"Results" help:"Go on with the file of --hypotheses where an earlier evaluation broke off: what it has a text of is not recognised again. Live sessions are held anew."`
-	Compare    string `group:"Results" placeholder:"RESULTS" help:"Compare with an earlier evaluation, the file of its --hypotheses, on the utterances that both have."`
-	Gate       string `group:"Results" placeholder:"FILE" help:"Limits of error rates, YAML or JSON. The exit status is 1 where one is passed. See below."`
+	reportFlags `group:"Results"`
+	Hypotheses  string `group:"Results" placeholder:"FILE" help:"Write each reference and what was recognised, a line of JSON as soon as it is done; or, for a name that ends in .trn, .ctm or .stm, what was recognised under the last adapter of each language. With --live the final texts of live sessions go to FILE.live.jsonl, too."`
+	Resume      bool   `group:"Results" help:"Go on with the file of --hypotheses where an earlier evaluation broke off: what it has a text of is not recognised again. Live sessions are held anew."`
+	Compare     string `group:"Results" placeholder:"RESULTS" help:"Compare with an earlier evaluation, the file of its --hypotheses, on the utterances that both have."`
 
 	decodingFlags
 }
@@ -64,6 +60,7 @@ A file of limits, all of whose parts may be left out:
     each: {wer: 0.2, worse_wer: 0.005}   # of each language that is not named; worse than before by at most half a point, but for chance
     languages:
       zh: {cer: 0.1}
+    adapter: cs                          # whose results are held to limits (the last of each language)
     failed: 3                            # utterances without a text that may be (0)
     baseline: main.json                  # what an earlier evaluation has printed with --json; without it, that of --compare
 
@@ -90,7 +87,11 @@ func (e *evalCommand) Run(ctx context.Context, c *console, parsed *kong.Context)
 	if err != nil {
 		return err
 	}
-	r := &evalRun{flags: e, console: c, sounds: newSounds(e.Seed)}
+	tally, err := newEvalTally(e, scorer)
+	if err != nil {
+		return err
+	}
+	r := &evalRun{flags: e, console: c, sounds: newSounds(e.Seed), tally: tally}
 	if r.testee, err = e.open(ctx, r.sounds, parsed.Path); err != nil {
 		return err
 	}
@@ -98,7 +99,6 @@ func (e *evalCommand) Run(ctx context.Context, c *console, parsed *kong.Context)
 	if r.set, err = e.testSet(r.testee, c.warn); err != nil {
 		return err
 	}
-	r.tally = newEvalTally(e, scorer)
 	return r.run(ctx, gate)
 }
 

@@ -150,10 +150,12 @@ func newFakeRun(t *testing.T, n int, flags evalCommand, f *fakeTestee) *evalRun 
 	for i := range set.utterances {
 		set.utterances[i] = eval.Utterance{ID: fmt.Sprint("u", i), AudioFilepath: "a.wav", Text: "one two", Lang: "cs"}
 	}
-	scorer := eval.Scorer{Normaliser: eval.DefaultNormaliser}
+	tally, err := newEvalTally(&flags, eval.Scorer{Normaliser: eval.DefaultNormaliser})
+	if err != nil {
+		t.Fatal(err)
+	}
 	return &evalRun{
-		flags: &flags, console: newConsole(io.Discard, io.Discard), sounds: newSounds(0), testee: f, set: set,
-		tally: newEvalTally(&flags, scorer),
+		flags: &flags, console: newConsole(io.Discard, io.Discard), sounds: newSounds(0), testee: f, set: set, tally: tally,
 	}
 }
 

@@ -26,7 +26,7 @@ import (
 // evalSent are the flags of eval that hold with --server.
 var evalSent = namesOf(sentDecoding, []string{
 	"server", "api-key", "adapter", "language", "language-from", "split", "limit", "non-speech", "hallucinations", "live", "policy", "concurrency",
-	"hypotheses", "resume", "compare", "gate", "json", "markdown", "html", "normaliser", "alignment", "alternatives", "by", "confusions", "spellings",
+	"hypotheses", "resume", "compare", "gate", "json", "markdown", "html", "normaliser", "alignment", "alternatives", "by", "confusions", "class", "spellings",
 })
 
 // serverTestee is a server.

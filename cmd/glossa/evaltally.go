@@ -18,9 +18,9 @@ type evalTally struct {
 }
 
 // newEvalTally returns the tally of no trials.
-func newEvalTally(f *evalCommand, scorer eval.Scorer) *evalTally {
-	o := eval.SummaryOptions{Confusions: f.Confusions, Normaliser: scorer.Normaliser.String(), Costs: scorer.Costs}
-	return &evalTally{scorer: scorer, grouped: f.grouped, speech: eval.NewSummary(o), nonSpeech: eval.NewSummary(o)}
+func newEvalTally(f *evalCommand, scorer eval.Scorer) (*evalTally, error) {
+	speech, err := f.summary(scorer, false)
+	return &evalTally{scorer: scorer, grouped: f.grouped, speech: speech, nonSpeech: eval.NewSummary(eval.SummaryOptions{Alone: true})}, err
 }
 
 // outcome scores a pair. What was heard where nothing is said is in the language that was detected.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"runtime/debug"
+	"sync/atomic"
 
 	"glossa/eval"
 	"glossa/eval/transcript"
@@ -29,13 +30,9 @@ type scoreCommand struct {
 
 // scorePrinting say what is printed.
 type scorePrinting struct {
-	Confusions   int    `placeholder:"N" help:"Print the N most frequent confusions of each language."`
-	Align        bool   `xor:"format" help:"Print the alignment of each utterance that has errors, as sclite does."`
-	AlignCorrect bool   `help:"Print that of utterances without errors, too."`
-	Markdown     bool   `xor:"format" help:"Print tables as Markdown."`
-	JSON         bool   `name:"json" xor:"format" help:"Print one JSON object, rates as fractions."`
-	HTML         string `name:"html" placeholder:"FILE" help:"Write a page with charts, a table of utterances and their alignments."`
-	Gate         string `placeholder:"FILE" help:"Fail where a rate is worse than the limits in a YAML file."`
+	reportFlags
+	Align        bool `xor:"format" help:"Print the alignment of each utterance that has errors, as sclite does."`
+	AlignCorrect bool `help:"Print that of utterances without errors, too."`
 }
 
 // Help is shown by "glossa help score".
@@ -64,6 +61,9 @@ Examples:
 
 // Run scores texts and prints what they come to.
 func (s *scoreCommand) Run(ctx context.Context, c *console) error {
+	if p := &s.Print; p.AlignCorrect && (p.JSON || p.Markdown) {
+		return errors.New("--align-correct prints alignments, which are neither --json nor --markdown")
+	}
 	scorer, err := s.Scoring.scorer(nanoName)
 	if err != nil {
 		return err
@@ -126,19 +126,19 @@ type scoreRun struct {
 	ctx     context.Context
 	scorer  eval.Scorer
 	inputs  *scoreInputs
-	warned  bool // of alternatives
+	warned  atomic.Bool // of alternatives
 }
 
 // report scores all utterances, and prints their alignments where that is asked for.
 func (r *scoreRun) report() (*eval.Report, error) {
 	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
-	summary := eval.NewSummary(eval.SummaryOptions{
-		Confusions: r.command.Print.Confusions, Costs: r.scorer.Costs, Normaliser: r.scorer.Normaliser.String(),
-		Alone: r.inputs.results == nil, // systems are compared by r.comparers
-	})
+	summary, err := r.command.Print.summary(r.scorer, r.inputs.results == nil) // systems are compared by r.comparers
+	if err != nil {
+		return nil, err
+	}
 	comparers := r.comparers()
 	show := r.alignments()
-	number, err := 0, error(nil)
+	number := 0
 	r.inputs.begin()
 	for o, failed := range scoreAll(r.ctx, r.scorer, r.pairs(r.warn)) {
 		if err = failed; err != nil {
