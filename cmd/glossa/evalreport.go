@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"glossa/audio"
 	"glossa/eval"
 	"glossa/eval/page"
 	"glossa/eval/transcript"
@@ -44,6 +45,15 @@ func (r *evalRun) figures() evalFigures {
 	return f
 }
 
+// String says how fast it was, and what latencies are of.
+func (f evalFigures) String() string {
+	latency := "one utterance at a time, so that latencies are of one alone"
+	if f.Concurrency > 1 {
+		latency = fmt.Sprintf("%d utterances at a time, so that latencies are mostly of waiting", f.Concurrency)
+	}
+	return fmt.Sprintf("%.1f: %.1f s of sound in %.1f s, %s", f.RTFx, f.Sound, f.Seconds, latency)
+}
+
 // deliver prints and writes what the trials came to. The error is errReported where a limit is passed.
 func (r *evalRun) deliver(live []*liveRow, gate *evalGate) error {
 	report, silent := r.tally.report()
@@ -57,7 +67,8 @@ func (r *evalRun) deliver(live []*liveRow, gate *evalGate) error {
 		}
 		report.Comparisons = append(report.Comparisons, comparisons...)
 	}
-	if err := r.print(evalReport{report, silent, live, r.figures()}); err != nil {
+	all := evalReport{report, silent, live, r.figures()}
+	if err := r.print(all); err != nil {
 		return err
 	}
 	if f.lines() != resultLinesFormat {
@@ -66,7 +77,7 @@ func (r *evalRun) deliver(live []*liveRow, gate *evalGate) error {
 		}
 	}
 	if f.HTML != "" {
-		if err := r.writePage(f.HTML, report); err != nil {
+		if err := writePage(f.HTML, r.page(all)); err != nil {
 			return err
 		}
 	}
@@ -112,7 +123,7 @@ func (r *evalRun) print(e evalReport) error {
 	section("Where nothing is said", silenceTable(e.NonSpeech))
 	section("Live, in seconds", liveRatesTable(e.Live))
 	if e.Run.Sound > 0 {
-		text += fmt.Sprintf("\nRTFx %.1f: %.1f s of sound in %.1f s, %s.\n", e.Run.RTFx, e.Run.Sound, e.Run.Seconds, latencyOf(e.Run.Concurrency))
+		text += "\nRTFx " + e.Run.String() + ".\n"
 	}
 	return r.console.print(text)
 }
@@ -132,14 +143,6 @@ func silenceTable(rows []eval.Row) eval.Table {
 	return t
 }
 
-// latencyOf says what latencies are of.
-func latencyOf(concurrency int) string {
-	if concurrency == 1 {
-		return "one utterance at a time, so that latencies are of one alone"
-	}
-	return fmt.Sprintf("%d utterances at a time, so that latencies are mostly of waiting", concurrency)
-}
-
 // writeTranscript writes what was recognised under the last adapter of each language.
 func (r *evalRun) writeTranscript(path string, format transcript.Format) (err error) {
 	file, err := os.Create(path)
@@ -147,7 +150,8 @@ func (r *evalRun) writeTranscript(path string, format transcript.Format) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	w, err := transcript.NewWriter(file, format, transcript.Hypothesis)
+	out := bufio.NewWriter(file)
+	w, err := transcript.NewWriter(out, format, transcript.Hypothesis)
 	if err != nil {
 		return err
 	}
@@ -159,32 +163,31 @@ func (r *evalRun) writeTranscript(path string, format transcript.Format) (err er
 			return fmt.Errorf("--hypotheses %s: %w", path, err)
 		}
 	}
-	return nil
+	return out.Flush()
 }
 
-// writePage writes the report as a page, with the sound of utterances.
-func (r *evalRun) writePage(path string, report *eval.Report) (err error) {
-	file, err := os.Create(path)
-	if err != nil {
-		return err
+// page returns the report as a page, with the sound of utterances.
+func (r *evalRun) page(e evalReport) page.Data {
+	d := page.Data{
+		Title: "glossa eval: " + e.Run.Model, Report: e.Report, Outcomes: r.tally.outcomes(r.results.path, false), Sound: r.set.soundOf(r.sounds),
+		Tables: []page.Table{
+			{Title: "Where nothing is said", Table: silenceTable(e.NonSpeech)},
+			{Title: "Live sessions", Note: "Latencies in seconds: of the first text, of words that are committed, and of final texts.", Table: liveRatesTable(e.Live)},
+		},
 	}
-	defer func() {
-		if err = errors.Join(err, file.Close()); err != nil {
-			os.Remove(path) // half a page
-		}
-	}()
-	w := bufio.NewWriter(file)
-	title := "glossa eval: " + r.testee.identity()["model"]
-	if err := page.Write(w, page.Data{Title: title, Report: report, Outcomes: r.tally.outcomes(r.results.path, false), Sound: r.set.soundOf(r.sounds)}); err != nil {
-		return fmt.Errorf("--html %s: %w", path, err)
+	if e.Run.Server != "" {
+		d.Settings = append(d.Settings, page.Setting{Name: "Server", Value: e.Run.Server})
 	}
-	return w.Flush()
+	if e.Run.Sound > 0 {
+		d.Settings = append(d.Settings, page.Setting{Name: "RTFx", Value: e.Run.String()})
+	}
+	return d
 }
 
 // maxPlayed is the longest sound of an utterance that a page has, in seconds.
 const maxPlayed = 60
 
-// soundOf returns what gives the sound of outcomes: files as they are, parts of them and noise as WAV.
+// soundOf returns what gives the sound of outcomes: files as they are, parts of them, noise and what browsers do not play as WAV.
 func (s *testSet) soundOf(sounds *sounds) func(eval.Outcome) ([]byte, string, error) {
 	byID := make(map[string]*eval.Utterance, len(s.utterances))
 	for i := range s.utterances {
@@ -195,15 +198,19 @@ func (s *testSet) soundOf(sounds *sounds) func(eval.Outcome) ([]byte, string, er
 		if u == nil || o.Duration > maxPlayed {
 			return nil, "", errors.New("there is no sound")
 		}
-		if kind := soundMedia[strings.ToLower(filepath.Ext(u.AudioFilepath))]; kind != "" && !u.Part {
-			data, err := os.ReadFile(u.AudioFilepath)
-			return data, kind, err
+		if !u.Part {
+			if data, kind, err := clipOf(u.AudioFilepath); err == nil {
+				return data, kind, nil
+			}
 		}
 		pcm, release, err := sounds.take(context.Background(), u)
 		if err != nil {
 			return nil, "", err
 		}
 		defer release()
+		if len(pcm) > maxPlayed*audio.SampleRate {
+			return nil, "", errors.New("the sound is too long for a page")
+		}
 		return wavOf(encodePCM(pcm)), "audio/wav", nil
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"glossa/eval"
+	"glossa/eval/page"
 	"glossa/eval/transcript"
 )
 
@@ -82,7 +83,8 @@ func (s *scoreCommand) Run(ctx context.Context, c *console) error {
 		return err
 	}
 	if s.Print.HTML != "" {
-		if err := r.writePage(s.Print.HTML, report); err != nil {
+		d := page.Data{Title: r.title(), Report: report, Outcomes: scoreAll(r.ctx, r.scorer, r.pairs(nil)), Sound: r.sound}
+		if err := writePage(s.Print.HTML, d); err != nil { // for which all is read and scored again
 			return err
 		}
 	}

@@ -213,15 +213,15 @@ func interval(i *[2]float64, format func(float64) string) string {
 // histogram counts outcomes by their word error rate: none, up to 10%, …, up to 100%, more.
 type histogram struct{ base, adapter [12]int }
 
-// add counts an outcome. One without a hypothesis counts in nothing.
+// add counts an outcome. One without a hypothesis, or of nothing said, has no rate.
 func (h *histogram) add(o eval.Outcome) {
-	if o.Err != "" {
+	if o.Err != "" || o.Words.Reference() == 0 {
 		return
 	}
 	bin := 0
 	if edits := o.Words.Edits(); edits > 0 {
 		// The rate is in (10·(bin-1)%, 10·bin%], in whole numbers.
-		reference := max(1, o.Words.Reference())
+		reference := o.Words.Reference()
 		bin = min((10*edits+reference-1)/reference, len(h.base)-1)
 	}
 	if o.Adapter == "" {

@@ -55,7 +55,7 @@ type view struct {
 	Style      template.CSS
 	Script     template.JS
 	Report     *eval.Report
-	Settings   []setting
+	Settings   []Setting
 	Lead       string
 	Confidence string
 
@@ -69,14 +69,12 @@ type view struct {
 	Together    *eval.Comparison // of all adapters with the base model
 	Comparisons []*eval.Comparison
 	Several     bool // whether some of them are of one adapter
+	Tables      []Table
 	Confusions  []confusion
 	Adapters    bool // whether outcomes of more than one model stand beside each other
 	Notes       []string
 	Shown       int
 }
-
-// setting is a term and what it is.
-type setting struct{ Name, Value string }
 
 // chart is a figure.
 type chart struct {
@@ -126,7 +124,7 @@ func newView(d Data, h *histogram, kept *selection, sounds sound) view {
 	if v.Title == "" {
 		v.Title = "Evaluation"
 	}
-	for _, s := range []setting{{"Normaliser", r.Normaliser}, {"Alignment", r.Alignment}} {
+	for _, s := range []Setting{{"Normaliser", r.Normaliser}, {"Alignment", r.Alignment}} {
 		if s.Value != "" {
 			v.Settings = append(v.Settings, s)
 		}
@@ -149,9 +147,15 @@ func newView(d Data, h *histogram, kept *selection, sounds sound) view {
 	}
 	switch {
 	case r.Resampling != "":
-		v.Settings = append(v.Settings, setting{"Intervals", r.Resampling})
+		v.Settings = append(v.Settings, Setting{"Intervals", r.Resampling})
 	case compared:
-		v.Settings = append(v.Settings, setting{"Intervals", v.Confidence})
+		v.Settings = append(v.Settings, Setting{"Intervals", v.Confidence})
+	}
+	v.Settings = append(v.Settings, d.Settings...)
+	for _, t := range append(slices.Clip(d.Tables), Table{Title: "Classes of words", Table: eval.ClassTable(r.Classes)}) {
+		if len(t.Cells) > 1 {
+			v.Tables = append(v.Tables, t)
+		}
 	}
 	v.Charts = charts(d, h, v.Adapters)
 	counted := make(map[string]*string) // like the total, confusions are of the last row of a language
@@ -159,7 +163,13 @@ func newView(d Data, h *histogram, kept *selection, sounds sound) view {
 		base := ""
 		counted[row.Lang] = cmp.Or(row.Adapter, &base)
 	}
-	confusions := slices.Clone(r.Confusions)
+	v.Confusions = listed(r.Confusions, counted)
+	return v
+}
+
+// listed returns the confusions, the most frequent first. counted has the adapter of each language that they are of.
+func listed(all []eval.Confusion, counted map[string]*string) (list []confusion) {
+	confusions := slices.Clone(all)
 	slices.SortStableFunc(confusions, func(a, b eval.Confusion) int { return b.Count - a.Count })
 	for _, c := range confusions {
 		kind := "S"
@@ -169,9 +179,9 @@ func newView(d Data, h *histogram, kept *selection, sounds sound) view {
 		case c.Ref == "":
 			kind = "I"
 		}
-		v.Confusions = append(v.Confusions, confusion{c, kind, counted[c.Lang]})
+		list = append(list, confusion{c, kind, counted[c.Lang]})
 	}
-	return v
+	return list
 }
 
 // charts returns the figures that the report has numbers for.

@@ -41,6 +41,11 @@ type Data struct {
 	// that utterance alone.
 	Sound func(eval.Outcome) (data []byte, media string, err error)
 
+	// Settings and Tables are what the report does not hold, such as how fast the model was: the first stand with its own settings, the second
+	// behind its results.
+	Settings []Setting
+	Tables   []Table
+
 	// Utterances is the most utterances in the page. The default value is 10000.
 	Utterances int
 	// TextBudget is about the most bytes of the utterances' texts. The default value is 16 MiB.
@@ -49,6 +54,15 @@ type Data struct {
 	SoundBudget int
 	// Confidence is that of the intervals in the report. The default value is 0.95.
 	Confidence float64
+}
+
+// Setting is a term and what it is.
+type Setting struct{ Name, Value string }
+
+// Table is a table with a title, and what is to be said of it, or "".
+type Table struct {
+	Title, Note string
+	eval.Table
 }
 
 // Write writes the page. Besides the outcomes and the sound that the page has room for it keeps nothing in memory.
