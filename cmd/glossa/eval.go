@@ -36,8 +36,8 @@ type evalCommand struct {
 	Markdown   bool   `group:"Results" xor:"format" help:"Print the tables as Markdown."`
 	JSON       bool   `group:"Results" name:"json" xor:"format" help:"Print one JSON object, rates as fractions."`
 	HTML       string `group:"Results" name:"html" placeholder:"FILE" help:"Write a report with charts, alignments and sound, in one file that needs no network."`
-	Hypotheses string `group:"Results" placeholder:"FILE" help:"Write each reference and what was recognised, a line of JSON as soon as it is done; or, for a name that ends in .trn, .ctm or .stm, what was recognised under the last adapter of each language."`
-	Resume     bool   `group:"Results" help:"Go on with the file of --hypotheses where an earlier evaluation broke off: what it has a text of is not recognised again."`
+	Hypotheses string `group:"Results" placeholder:"FILE" help:"Write each reference and what was recognised, a line of JSON as soon as it is done; or, for a name that ends in .trn, .ctm or .stm, what was recognised under the last adapter of each language. With --live the final texts of live sessions go to FILE.live.jsonl, too."`
+	Resume     bool   `group:"Results" help:"Go on with the file of --hypotheses where an earlier evaluation broke off: what it has a text of is not recognised again. Live sessions are held anew."`
 	Compare    string `group:"Results" placeholder:"RESULTS" help:"Compare with an earlier evaluation, the file of its --hypotheses, on the utterances that both have."`
 	Gate       string `group:"Results" placeholder:"FILE" help:"Limits of error rates, YAML or JSON. The exit status is 1 where one is passed. See below."`
 
@@ -65,7 +65,7 @@ A file of limits, all of whose parts may be left out:
     languages:
       zh: {cer: 0.1}
     failed: 3                            # utterances without a text that may be (0)
-    baseline: main.json                  # what an earlier evaluation has printed with --json; without it, worse is than --compare
+    baseline: main.json                  # what an earlier evaluation has printed with --json; without it, that of --compare
 
 Examples:
 

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"glossa/asr"
@@ -46,8 +49,16 @@ type liveOutcome struct {
 
 // runLive speaks every utterance over a live session, in real time, under the adapter that is deployed, and returns the figures by
 // language.
-func (r *evalRun) runLive(ctx context.Context) ([]*liveRow, error) {
-	var rows []*liveRow
+func (r *evalRun) runLive(ctx context.Context) (rows []*liveRow, err error) {
+	var texts io.Writer = io.Discard
+	if r.flags.Hypotheses != "" {
+		file, failed := os.Create(r.flags.Hypotheses + ".live.jsonl")
+		if failed != nil {
+			return nil, failed
+		}
+		defer func() { err = errors.Join(err, file.Close()) }()
+		texts = file
+	}
 	streams := liveStreams
 	if r.flags.Concurrency > 0 {
 		streams = r.flags.Concurrency
@@ -59,35 +70,51 @@ func (r *evalRun) runLive(ctx context.Context) ([]*liveRow, error) {
 	p := newEvalProgress(r.console, total, "utterances spoken")
 	defer p.finish()
 	var sum eval.Counts
-	err := inOrder(ctx, streams, resultsAhead, r.spoken, r.speak, func(o liveOutcome) error {
+	err = inOrder(ctx, streams, resultsAhead, r.spoken, r.speak, func(o liveOutcome) error {
 		i := slices.IndexFunc(rows, func(row *liveRow) bool { return row.Lang == o.Lang && row.adapter == o.adapter })
 		if i < 0 {
 			i = len(rows)
 			rows = append(rows, &liveRow{Lang: o.Lang, adapter: o.adapter, Adapter: nameOrNil(o.adapter)})
 		}
-		row := rows[i]
-		seconds := o.Duration
-		if o.err != nil {
-			row.Failed++
-			r.tell(&o.trial, fmt.Errorf("live: %w", o.err))
-		} else {
-			pair := o.pair()
-			pair.Hypothesis = o.watch.finals.String()
-			scored, err := r.tally.scorer.Score(pair)
-			if err != nil {
-				return err
-			}
-			row.score.Add(eval.Score{Utterances: 1, Words: scored.Words, Characters: scored.Characters})
-			row.sum.add(o.watch)
-			sum = sum.Plus(scored.Words)
+		scored, err := r.scoreLive(&o)
+		if err != nil {
+			return err
 		}
-		p.add(seconds, sum)
+		rows[i].add(&o, scored)
+		sum = sum.Plus(scored.Words)
+		if err := encodeLine(texts, resultLine{Pair: scored.Pair}); err != nil {
+			return err
+		}
+		p.add(scored.Duration, sum)
 		return nil
 	})
 	for _, row := range rows {
 		row.finish()
 	}
 	return rows, err
+}
+
+// scoreLive scores the final texts of an utterance, and tells what is wrong with it.
+func (r *evalRun) scoreLive(o *liveOutcome) (eval.Outcome, error) {
+	p := o.pair()
+	if o.err != nil {
+		r.failed++
+		r.tell(&o.trial, fmt.Errorf("live: %w", o.err))
+		p.Err = o.err.Error()
+		return eval.Outcome{Pair: p}, nil
+	}
+	p.Hypothesis = strings.TrimSpace(o.watch.finals.String())
+	return r.tally.scorer.Score(p)
+}
+
+// add adds an utterance.
+func (row *liveRow) add(o *liveOutcome, scored eval.Outcome) {
+	if o.err != nil {
+		row.Failed++
+		return
+	}
+	row.score.Add(eval.Score{Utterances: 1, Words: scored.Words, Characters: scored.Characters})
+	row.sum.add(o.watch)
 }
 
 // spoken yields the trials that are spoken.
