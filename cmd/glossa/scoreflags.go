@@ -33,9 +33,9 @@ func (r *scoreRun) tagged(pairs iter.Seq2[eval.Pair, error]) iter.Seq2[eval.Pair
 			if lang != "" {
 				p.Lang = lang
 			}
-			if !r.scorer.Alternatives && !r.warned && hasAlternatives(p.Reference) {
+			if r.command.Scoring.Alternatives == nil && !r.scorer.Alternatives && !r.warned && hasAlternatives(p.Reference) {
 				r.warned = true
-				r.warn(fmt.Sprintf("%s: the reference has alternatives, { … / … }, which are read as such with --alternatives alone", p.ID))
+				r.warn(fmt.Sprintf("%s: the reference has alternatives, { … / … }, which are read as such with --alternatives", p.ID))
 			}
 			if !yield(p, err) || err != nil {
 				return
