@@ -111,13 +111,17 @@ func (g Gate) Check(r, earlier *Report) ([]Breach, error) {
 }
 
 // CheckComparisons returns the relative limits that a system breaks, compared with a base on the same utterances: those where the interval
-// of the difference lies wholly beyond what is allowed. Absolute limits are Check's.
+// of the difference lies wholly beyond what is allowed. Of a language with several comparisons the last is held to them, or that of g.Adapter.
+// Absolute limits are Check's.
 func (g Gate) CheckComparisons(list []Comparison) []Breach {
 	var breaches []Breach
-	for _, c := range list {
+	for i, c := range list {
 		limit := g.Total
 		if c.Lang != "" {
 			limit = g.limit(c.Lang)
+			if !g.holds(list, i) {
+				continue
+			}
 		}
 		check := func(measure string, allowed *float64, before, after float64, interval [2]float64) {
 			if allowed == nil || c.Utterances == 0 {
@@ -138,25 +142,50 @@ func (g Gate) CheckComparisons(list []Comparison) []Breach {
 	return breaches
 }
 
-// validate returns why the gate cannot be used.
-func (g Gate) validate(earlier *Report) error {
-	relative := g.Total.relative() || g.Each.relative()
+// holds reports whether the comparison of a language is of the row that is held to its limit, as row has it.
+func (g Gate) holds(list []Comparison, i int) bool {
+	if g.Adapter != "" {
+		return list[i].Adapter == g.Adapter
+	}
+	return !slices.ContainsFunc(list[i+1:], func(c Comparison) bool { return c.Lang == list[i].Lang })
+}
+
+// limits returns all limits.
+func (g Gate) limits() []Limit {
 	all := []Limit{g.Total, g.Each}
-	for lang, limit := range g.Langs {
-		if lang == "" {
-			return fmt.Errorf("%w: a limit of a language without a name", ErrGate)
-		}
-		relative = relative || limit.relative()
+	for _, limit := range g.Langs {
 		all = append(all, limit)
 	}
-	for _, l := range all {
+	return all
+}
+
+// Relative reports whether a limit refers to an earlier report, or to a comparison.
+func (g Gate) Relative() bool { return slices.ContainsFunc(g.limits(), Limit.relative) }
+
+// Validate returns ErrGate where a limit has no meaning.
+func (g Gate) Validate() error {
+	if _, nameless := g.Langs[""]; nameless {
+		return fmt.Errorf("%w: a limit of a language without a name", ErrGate)
+	}
+	if g.Failed < 0 {
+		return fmt.Errorf("%w: %d utterances that may fail; 0 is the least", ErrGate, g.Failed)
+	}
+	for _, l := range g.limits() {
 		for _, rate := range []*float64{l.WER, l.CER, l.WorseWER, l.WorseCER} {
 			if rate != nil && !(*rate >= 0 && !math.IsInf(*rate, 1)) {
 				return fmt.Errorf("%w: a limit of %v; limits are fractions of 0 or more, such as 0.12 for 12%%", ErrGate, *rate)
 			}
 		}
 	}
-	if relative && earlier == nil {
+	return nil
+}
+
+// validate returns why the gate cannot be used.
+func (g Gate) validate(earlier *Report) error {
+	if err := g.Validate(); err != nil {
+		return err
+	}
+	if g.Relative() && earlier == nil {
 		return fmt.Errorf("%w: a limit relative to an earlier report, which is not given", ErrGate)
 	}
 	return nil

@@ -79,3 +79,19 @@ func TestGateOfComparisons(t *testing.T) {
 		t.Errorf("breaches %v, want none", got)
 	}
 }
+
+// TestGateHoldsTheLast has two comparisons of a language, of which the last or the named is held to limits.
+func TestGateHoldsTheLast(t *testing.T) {
+	worse := 0.01
+	list := []Comparison{
+		{Lang: "cs", Utterances: 9, Groups: 1, BaseWER: 0.10, SystemWER: 0.20},
+		{Lang: "cs", Adapter: "cs", Utterances: 9, Groups: 1, BaseWER: 0.05, SystemWER: 0.05},
+	}
+	if got := (Gate{Each: Limit{WorseWER: &worse}}).CheckComparisons(list); len(got) != 0 {
+		t.Errorf("breaches %v of a row that no user has", got)
+	}
+	list[1].SystemWER = 0.2
+	if got := (Gate{Each: Limit{WorseWER: &worse}, Adapter: "cs"}).CheckComparisons(list); len(got) != 1 || got[0].Adapter != "cs" {
+		t.Errorf("breaches %v, want the adapter's", got)
+	}
+}

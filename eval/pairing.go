@@ -131,7 +131,9 @@ func (c *compared) fill(b Bootstrap) {
 	c.BaseWER, c.SystemWER, c.WER = words.first(), words.second(), words.difference()
 	c.BaseCER, c.SystemCER, c.CER = characters.first(), characters.second(), characters.difference()
 	c.Improvement = 0.5
-	if c.groups > c.strata {
+	if c.groups <= c.strata {
+		c.Groups = min(1, c.groups) // one in each language, of which none can be drawn
+	} else {
 		byWords := b.difference(words, c.resamples[0], c.groups, c.strata)
 		byCharacters := b.difference(characters, c.resamples[1], c.groups, c.strata)
 		c.Interval = [2]float64{byWords.Low, byWords.High}

@@ -72,7 +72,7 @@ type Comparison struct {
 	BaseWER     float64    `json:"base_wer"`
 	SystemWER   float64    `json:"system_wer"`
 	WER         float64    `json:"wer_difference"`
-	Interval    [2]float64 `json:"interval"` // of WER; zeros where there are no two groups to draw
+	Interval    [2]float64 `json:"interval"` // of WER; zeros where Groups is 1: there are no two to draw
 	BaseCER     float64    `json:"base_cer"`
 	SystemCER   float64    `json:"system_cer"`
 	CER         float64    `json:"cer_difference"`

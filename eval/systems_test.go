@@ -2,6 +2,7 @@ package eval
 
 import (
 	"errors"
+	"fmt"
 	"iter"
 	"math"
 	"slices"
@@ -102,5 +103,34 @@ func TestHolm(t *testing.T) {
 	}
 	if family[4].Holm != nil {
 		t.Error("a comparison without a p-value is adjusted")
+	}
+}
+
+// TestCompareOneGroupEach has a speaker in each language: the total has no interval, and a gate goes by the difference itself.
+func TestCompareOneGroupEach(t *testing.T) {
+	side := func(hypothesis string) iter.Seq2[Outcome, error] {
+		return func(yield func(Outcome, error) bool) {
+			for i, lang := range []string{"cs", "hi"} {
+				o, err := Scorer{}.Score(Pair{ID: fmt.Sprint(i), Lang: lang, Speaker: lang, Reference: "a b", Hypothesis: hypothesis})
+				if !yield(o, err) {
+					return
+				}
+			}
+		}
+	}
+	list, err := Compare(side("a b"), side("a"), CompareOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	total := list[len(list)-1]
+	if total.Lang != "" || total.Groups != 1 || total.WER != -0.5 {
+		t.Errorf("total %+v", total)
+	}
+	if text := total.cells(); text[3] != "-50.0    " || text[4] != "-" {
+		t.Errorf("cells %q", text)
+	}
+	worse := 0.01
+	if got := (Gate{Total: Limit{WorseWER: &worse}}).CheckComparisons(list); len(got) != 1 || got[0].Lang != "" {
+		t.Errorf("breaches %v, want the total's", got)
 	}
 }

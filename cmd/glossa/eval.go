@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -79,11 +80,11 @@ func (e *evalCommand) Run(ctx context.Context, c *console, parsed *kong.Context)
 	if err := e.check(); err != nil {
 		return err
 	}
-	gate, err := e.gate()
+	gate, err := openGate(e.Gate, e.Compare != "")
 	if err != nil {
 		return err
 	}
-	scorer, err := e.scorer(e.Model)
+	scorer, err := e.scorer(e.Model, namedNIST(e.Data))
 	if err != nil {
 		return err
 	}
@@ -131,12 +132,8 @@ func (e *evalCommand) check() error {
 			return fmt.Errorf("--compare %s: %w", e.Compare, reason(err))
 		}
 	}
-	for _, path := range []string{e.HTML, e.Hypotheses} { // which is written when all is done
-		if _, err := os.Stat(filepath.Dir(path)); err != nil {
-			return fmt.Errorf("%s: its folder: %w", path, reason(err))
-		}
-	}
-	return nil
+	inputs := slices.Concat(e.Data, e.NonSpeech, []string{e.Compare, e.Gate})
+	return checkWrites(inputs, output{"--hypotheses", e.Hypotheses}, output{"--html", e.HTML})
 }
 
 // resultLinesFormat is the format of files of results: JSON, one a line.

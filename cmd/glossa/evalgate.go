@@ -13,12 +13,15 @@ type evalGate struct {
 	earlier *eval.Report // nil where relative limits refer to --compare, or there are none
 }
 
-// gate reads the limits that the flags name, nil where they name none.
-func (e *evalCommand) gate() (*evalGate, error) {
-	if e.Gate == "" {
+// openGate reads a file of limits, nil without a name. compared says that results of --compare are there, which relative limits may refer to.
+func openGate(path string, compared bool) (*evalGate, error) {
+	if path == "" {
 		return nil, nil
 	}
-	gate, earlier, err := readGate(e.Gate)
+	gate, earlier, err := readGate(path)
+	if err == nil && gate.Relative() && earlier == nil && !compared {
+		err = fmt.Errorf("%s: worse_wer and worse_cer are relative: name an earlier report as baseline, or results with --compare", path)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("--gate %w", err)
 	}

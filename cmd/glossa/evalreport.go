@@ -54,41 +54,62 @@ func (f evalFigures) String() string {
 	return fmt.Sprintf("%.1f: %.1f s of sound in %.1f s, %s", f.RTFx, f.Sound, f.Seconds, latency)
 }
 
-// deliver prints and writes what the trials came to. The error is errReported where a limit is passed.
+// deliver prints and writes what the trials came to. The error is errReported where
+// a limit is passed, or something could not be delivered.
 func (r *evalRun) deliver(live []*liveRow, gate *evalGate) error {
 	report, silent := r.tally.report()
 	beside(live, report)
 	f := r.flags
-	var comparisons []eval.Comparison
-	if f.Compare != "" {
-		var err error
-		if comparisons, err = r.compare(f.Compare); err != nil {
-			return err
+	failed := false // which keeps nothing else from being delivered
+	tell := func(err error) {
+		if failed = failed || err != nil; err != nil && !errors.Is(err, errReported) {
+			r.console.report(err)
 		}
+	}
+	var comparisons []eval.Comparison
+	var alone error
+	if f.Compare != "" {
+		comparisons, alone = r.compare(f.Compare)
 		report.Comparisons = append(report.Comparisons, comparisons...)
 	}
 	all := evalReport{report, silent, live, r.figures()}
 	if err := r.print(all); err != nil {
 		return err
 	}
+	tell(alone)
 	if f.lines() != resultLinesFormat {
-		if err := r.writeTranscript(f.Hypotheses, transcript.Format(f.lines())); err != nil {
-			return err
-		}
+		tell(r.writeTranscript(f.Hypotheses, transcript.Format(f.lines())))
 	}
 	if f.HTML != "" {
-		if err := writePage(f.HTML, r.page(all)); err != nil {
-			return err
-		}
+		tell(writePage(f.HTML, r.page(all)))
 	}
-	return gate.check(r.console, report, comparisons)
+	if alone == nil { // or what limits refer to is missing
+		tell(gate.check(r.console, report, comparisons))
+	}
+	if failed {
+		return errReported
+	}
+	return nil
 }
 
 // compare compares with the results of an earlier evaluation.
 func (r *evalRun) compare(path string) ([]eval.Comparison, error) {
-	comparisons, err := eval.Compare(r.tally.outcomes(path, true), r.tally.outcomes(r.results.path, true), eval.CompareOptions{
-		Base: filepath.Base(path), System: "this",
+	was, err := adaptersOf(func(yield func(eval.Pair, error) bool) {
+		for line, err := range resultLines(path) {
+			if !yield(line.Pair, err) {
+				return
+			}
+		}
 	})
+	if err != nil {
+		return nil, fmt.Errorf("--compare %w", err)
+	}
+	is := adaptersByLang(r.set.adapters)
+	alone := deployedOf(was, is)
+	comparisons, err := eval.Compare(
+		deployedAlone(r.tally.outcomes(path, true), alone, was), deployedAlone(r.tally.outcomes(r.results.path, true), alone, is),
+		eval.CompareOptions{Base: filepath.Base(path), System: "this"},
+	)
 	if err != nil {
 		return nil, fmt.Errorf("--compare %s: %w", path, err)
 	}

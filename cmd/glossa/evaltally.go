@@ -32,7 +32,7 @@ func (t *evalTally) outcome(p eval.Pair) (o eval.Outcome, err error) {
 			q.Lang = p.Detected
 		}
 		if o, err = t.scorer.Score(q); err != nil {
-			return o, fmt.Errorf("%s: %w", p.ID, err)
+			return o, fmt.Errorf("%s: %w%s", p.ID, err, asTheyAre(err))
 		}
 	}
 	o.Lang = p.Lang

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -37,11 +38,18 @@ func readGate(path string) (gate eval.Gate, earlier *eval.Report, err error) {
 	}
 	var file gateFile
 	if err := yaml.UnmarshalWithOptions(text, &file, yaml.Strict()); err != nil {
+		var wrong *yaml.TypeError // whose text is of Go's types
+		if errors.As(err, &wrong) && wrong.Token != nil {
+			return gate, nil, fmt.Errorf("%s:%d: %q is of another kind than what belongs there; limits are fractions such as 0.12", path, wrong.Token.Position.Line, wrong.Token.Value)
+		}
 		return gate, nil, fmt.Errorf("%s: %s", path, yaml.FormatError(err, false, false))
 	}
 	gate = eval.Gate{Total: eval.Limit(file.Total), Each: eval.Limit(file.Each), Langs: make(map[string]eval.Limit), Adapter: file.Adapter, Failed: file.Failed}
 	for lang, limit := range file.Languages {
 		gate.Langs[lang] = eval.Limit(limit)
+	}
+	if err := gate.Validate(); err != nil {
+		return gate, nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if file.Baseline == "" {
 		return gate, nil, nil

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"runtime/debug"
 	"sync/atomic"
@@ -44,7 +43,7 @@ func (scoreCommand) Help() string {
     .stm    recording channel speaker start end [<labels>] words
     .ctm    recording channel start duration word [confidence]
     .jsonl  {"id": "u1", "ref": "…", "hyp": "…"}, or text, reference, transcription, pred_text, hypothesis, audio_filepath …
-    text    utterance words                                     Kaldi; by the name text, or --ref-format kaldi
+    text    utterance words                                     Kaldi; by the name text, beside one of it, or --ref-format kaldi
     .txt    words                                               line i of the one file belongs to line i of the other
 
 Files may be compressed (.gz). Utterances are matched by their identifiers or sound files, in any order, and words of a ctm go to the
@@ -65,7 +64,7 @@ func (s *scoreCommand) Run(ctx context.Context, c *console) error {
 	if p := &s.Print; p.AlignCorrect && (p.JSON || p.Markdown) {
 		return errors.New("--align-correct prints alignments, which are neither --json nor --markdown")
 	}
-	scorer, err := s.Scoring.scorer(nanoName)
+	scorer, err := s.Scoring.scorer(nanoName, s.nist())
 	if err != nil {
 		return err
 	}
@@ -73,7 +72,7 @@ func (s *scoreCommand) Run(ctx context.Context, c *console) error {
 	if err != nil {
 		return err
 	}
-	gate, err := s.gate()
+	gate, err := openGate(s.Print.Gate, s.Compare != "" || len(in.systems) > 1)
 	if err != nil {
 		return err
 	}
@@ -94,16 +93,15 @@ func (s *scoreCommand) Run(ctx context.Context, c *console) error {
 	return gate.check(c, report, report.Comparisons)
 }
 
-// gate reads the limits that --gate names, nil without it.
-func (s *scoreCommand) gate() (*evalGate, error) {
-	if s.Print.Gate == "" {
-		return nil, nil
+// nist reports whether the references are in a format that has alternatives.
+func (s *scoreCommand) nist() bool {
+	switch s.RefForm {
+	case transcript.TRN, transcript.STM:
+		return true
+	case transcript.Auto:
+		return namedNIST(s.Ref)
 	}
-	gate, earlier, err := readGate(s.Print.Gate)
-	if err != nil {
-		return nil, fmt.Errorf("--gate %w", err)
-	}
-	return &evalGate{gate, earlier}, nil
+	return false
 }
 
 // print prints the report.
@@ -148,10 +146,10 @@ func (r *scoreRun) report() (*eval.Report, error) {
 		}
 		number++
 		r.inputs.advance(number)
+		o.Pair = r.grouped(o.Pair)
 		if err = show(&o); err != nil {
 			break
 		}
-		o.Pair = r.grouped(o.Pair)
 		summary.Add(o)
 		for _, c := range comparers {
 			c.add(o)

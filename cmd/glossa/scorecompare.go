@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"iter"
+	"slices"
 
 	"glossa/eval"
 	"glossa/eval/transcript"
@@ -30,8 +31,9 @@ func (r *scoreRun) comparers() (list []*comparer) {
 		return list
 	}
 	source := transcript.Source{Files: []string{file}, Adapter: r.inputs.adapter, Open: r.inputs.open}
+	was, is, alone := r.deployed(file)
 	earlier := func(yield func(eval.Outcome, error) bool) {
-		for o, err := range scoreAll(r.ctx, r.scorer, r.tagged(transcript.ResultPairs(source))) {
+		for o, err := range deployedAlone(scoreAll(r.ctx, r.scorer, r.tagged(transcript.ResultPairs(source))), alone, was) {
 			if o.Pair = r.grouped(o.Pair); r.inputs.results == nil {
 				o.Adapter = "" // as that of the one system
 			}
@@ -42,8 +44,33 @@ func (r *scoreRun) comparers() (list []*comparer) {
 	}
 	c := newComparer("", "")
 	c.to[0] = nil
-	c.start(earlier, c.outcomes(1), systemName(file), r.inputs.name())
+	c.start(earlier, deployedAlone(c.outcomes(1), alone, is), systemName(file), r.inputs.name())
 	return append(list, c)
+}
+
+// deployed returns the adapters of earlier results and of those that are scored, and the languages of which the last ones are compared alone. The
+// standard input is not read twice, and what cannot be read will be told when it is scored.
+func (r *scoreRun) deployed(file string) (was, is adaptersByLang, alone map[string]bool) {
+	in := r.inputs
+	of := func(files ...string) adaptersByLang {
+		if slices.Contains(files, transcript.Stdin) {
+			return nil
+		}
+		a, err := adaptersOf(r.tagged(transcript.ResultPairs(transcript.Source{Files: files, Adapter: in.adapter})))
+		if err != nil {
+			return nil
+		}
+		return a
+	}
+	if was = of(file); in.results != nil {
+		is = of(in.results.Files...)
+		return was, is, deployedOf(was, is)
+	}
+	is, alone = make(adaptersByLang), make(map[string]bool) // one system, which has no name
+	for lang := range was {
+		is[lang], alone[lang] = []string{""}, true
+	}
+	return was, is, alone
 }
 
 // newComparer returns a comparer that was not started.

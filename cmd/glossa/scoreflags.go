@@ -33,8 +33,8 @@ func (r *scoreRun) tagged(pairs iter.Seq2[eval.Pair, error]) iter.Seq2[eval.Pair
 			if lang != "" {
 				p.Lang = lang
 			}
-			if !r.scorer.Alternatives && !r.warned.Load() && hasAlternatives(p.Reference) && !r.warned.Swap(true) {
-				r.warn(fmt.Sprintf("%s: the reference has alternatives, { … / … }, which are read as such with --alternatives alone", p.ID))
+			if r.command.Scoring.Alternatives == nil && !r.scorer.Alternatives && !r.warned.Load() && hasAlternatives(p.Reference) && !r.warned.Swap(true) {
+				r.warn(fmt.Sprintf("%s: the reference has alternatives, { … / … }, which are read as such with --alternatives", p.ID))
 			}
 			if !yield(p, err) || err != nil {
 				return

@@ -137,7 +137,7 @@ func (in *scoreInputs) check(s *scoreCommand) error {
 	case stdin > 0 && s.Print.HTML != "":
 		return errors.New("--html reads all files again, which the standard input cannot be")
 	}
-	return nil
+	return checkWrites(append(files, s.Print.Gate), output{"--html", s.Print.HTML})
 }
 
 // open opens a file and counts what is read of it.

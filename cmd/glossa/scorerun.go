@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"runtime"
@@ -98,10 +99,18 @@ func scoreSome(s eval.Scorer, batch []eval.Pair, ended error) scored {
 	for _, p := range batch {
 		o, err := s.Score(p)
 		if err != nil {
-			b.err = fmt.Errorf("utterance %s: %w", p.ID, err)
+			b.err = fmt.Errorf("utterance %s: %w%s", p.ID, err, asTheyAre(err))
 			break
 		}
 		b.outcomes = append(b.outcomes, o)
 	}
 	return b
+}
+
+// asTheyAre tells a way out of an error about alternatives.
+func asTheyAre(err error) string {
+	if errors.Is(err, eval.ErrAlternatives) {
+		return "; --no-alternatives takes braces as they are"
+	}
+	return ""
 }

@@ -41,7 +41,8 @@ type Options struct {
 // the source. An error is the last that it yields.
 //
 // Utterances are told by what the files name them by: their identifiers; or their sound files, as written, where no file has identifiers; or else by
-// identifiers and names of sound files without folder and ending. Plain text goes by the line, whatever the others are. Words of a ctm go to the segments
+// identifiers and names of sound files without folder and ending. Plain text goes by the line, whatever the others are; without Source.Format
+// it is taken for Kaldi's form beside a source of that. Words of a ctm go to the segments
 // of an stm by time (see segments). Any order will do: sources are read together, and an utterance comes when all have told of it, what some lack at the end.
 // Memory is that of the utterances between, their texts and some 60 bytes each, and a hash of 64 bits for each identifier that has come, which may not come
 // again: among n identifiers two are taken for the same by a chance of n²/2⁶⁵.
@@ -122,6 +123,9 @@ func (j *join) open(ref Source, hyps []Source) error {
 			return err
 		}
 		j.sources = append(j.sources, st)
+	}
+	j.besideKaldi()
+	for _, st := range j.sources {
 		head, err := st.next()
 		if err != nil && err != io.EOF {
 			return err
@@ -135,6 +139,19 @@ func (j *join) open(ref Source, hyps []Source) error {
 	var err error
 	j.key, err = j.chooseKey()
 	return err
+}
+
+// besideKaldi takes files that look like plain text for Kaldi's where another source is of Kaldi's form: a look cannot tell the two apart, and of a pair
+// one is seldom the one and one the other.
+func (j *join) besideKaldi() {
+	if !slices.ContainsFunc(j.sources, func(s *stream) bool { return s.format == Kaldi }) {
+		return
+	}
+	for _, s := range j.sources {
+		if guessed := cmp.Or(s.source.Format, Auto) == Auto; guessed && s.format == Text {
+			s.source.Format, s.format, s.parser = Kaldi, Kaldi, kaldiParser{s.source.Role}
+		}
+	}
 }
 
 // close closes all sources.

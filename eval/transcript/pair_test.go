@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -279,4 +281,38 @@ func FuzzPairs(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestKaldiBesideItself has one file told by its name, and the other by the first.
+func TestKaldiBesideItself(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	text, other := write("text", "u1 one two\nu2 three\n"), write("other", "u2 three\nu1 one\n")
+	pairs := func(ref, hyp Source) (list []string, err error) {
+		for p, err := range Pairs(ref, []Source{hyp}, Options{}) {
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, p.ID+": "+p.Reference+" / "+p.Hypothesis)
+		}
+		slices.Sort(list)
+		return list, nil
+	}
+	named, looked := Source{Files: []string{text}}, Source{Files: []string{other}}
+	if got, err := pairs(named, looked); err != nil || !slices.Equal(got, []string{"u1: one two / one", "u2: three / three"}) {
+		t.Errorf("hypotheses beside Kaldi's references: %q, %v", got, err)
+	}
+	if got, err := pairs(looked, named); err != nil || !slices.Equal(got, []string{"u1: one / one two", "u2: three / three"}) {
+		t.Errorf("references beside Kaldi's hypotheses: %q, %v", got, err)
+	}
+	looked.Format = Text
+	if got, err := pairs(named, looked); err != nil || !slices.Equal(got, []string{"u1: one two / u2 three", "u2: three / u1 one"}) {
+		t.Errorf("plain text as such: %q, %v", got, err)
+	}
 }
