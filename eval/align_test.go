@@ -61,31 +61,34 @@ func TestAlignInvariants(t *testing.T) {
 	}
 }
 
-// TestAlignHalving takes texts that are too long for one table.
-func TestAlignHalving(t *testing.T) {
+// TestAlignInBlocks takes texts whose rows are not all kept.
+func TestAlignInBlocks(t *testing.T) {
 	draw := rand.New(rand.NewPCG(3, 4))
 	for _, rate := range []float64{0.02, 0.3, 1} {
 		ref := randomText(draw, 1200, 500)
 		hyp := corrupted(draw, ref, rate)
-		if len(ref)*len(hyp) <= maxTable {
-			t.Fatalf("%d x %d units fit one table", len(ref), len(hyp))
+		if len(ref)*len(hyp) <= 4*keptCells {
+			t.Fatalf("%d x %d units fit few blocks", len(ref), len(hyp))
 		}
 		checkAlignment(t, ref, hyp)
 	}
-	checkAlignment(t, []string{"a"}, randomText(draw, maxTable/2, 3)) // a reference that cannot be halved
+	checkAlignment(t, []string{"a"}, randomText(draw, 2*keptCells, 3))
+	checkAlignment(t, randomText(draw, 2*keptCells, 3), []string{"w1"})
 }
 
-// TestAlignMemory holds Align to a small multiple of maxTable where a whole table would take 16 times maxTable.
+// TestAlignMemory holds Align to a twelfth of what all rows would take.
 func TestAlignMemory(t *testing.T) {
 	draw := rand.New(rand.NewPCG(5, 6))
 	ref := randomText(draw, 4096, 1000)
-	hyp := corrupted(draw, ref, 0.5)
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	Align(ref, hyp)
-	runtime.ReadMemStats(&after)
-	if got := after.TotalAlloc - before.TotalAlloc; got > 4*maxTable {
-		t.Errorf("Align of %d and %d units allocated %d bytes in all, want at most %d", len(ref), len(hyp), got, 4*maxTable)
+	hyp := randomText(draw, 4096, 1000)
+	for _, costs := range []Costs{Levenshtein, Sclite} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		AlignBy(costs, ref, hyp)
+		runtime.ReadMemStats(&after)
+		if got, most := after.TotalAlloc-before.TotalAlloc, uint64(4*len(ref)*len(hyp)/12); got > most {
+			t.Errorf("AlignBy(%v) of %d and %d units allocated %d bytes in all, want at most %d", costs, len(ref), len(hyp), got, most)
+		}
 	}
 }
 
@@ -120,8 +123,23 @@ func checkAlignment[T comparable](t *testing.T, ref, hyp []T) {
 		t.Errorf("%s: Count = %+v, Align = %+v", shown(), got, a.Counts)
 	}
 	edits, substitutions := leastEdits(ref, hyp)
+	if len(ref) > 0 && len(hyp) > 0 {
+		r, h := intern(ref, hyp)
+		for _, slack := range []int{max(0, (edits-max(len(h)-len(r), len(r)-len(h)))/2), firstSlack, len(r) + len(h)} {
+			bits := newBitTable(r, h, slack)
+			e := bits.edits()
+			if e < edits || slack >= (edits-max(len(h)-len(r), len(r)-len(h)))/2 && (e != edits || bits.substitutions() != substitutions) {
+				t.Errorf("%s: in bits of slack %d, %d edits, want %d with %d substitutions", shown(), slack, e, edits, substitutions)
+			}
+		}
+	}
 	if a.Edits() != edits || a.Substitutions != substitutions {
 		t.Errorf("%s: %+v, want %d edits and %d substitutions", shown(), a.Counts, edits, substitutions)
+	}
+	if s := AlignBy(Sclite, ref, hyp); s.Reference() != len(ref) || s.Hypothesis() != len(hyp) || !slices.Equal(replay(ref, hyp, s.Ops), hyp) {
+		t.Errorf("%s: by sclite's costs %+v, %v", shown(), s.Counts, s.Ops)
+	} else if got, most := scliteCost(s.Counts), scliteCost(a.Counts); got > most || s.Hits < a.Hits {
+		t.Errorf("%s: by sclite's costs %+v costs %d, and %+v %d", shown(), s.Counts, got, a.Counts, most)
 	}
 	if same := Count(ref, ref); same != (Counts{Hits: len(ref)}) {
 		t.Errorf("%s: reference against itself = %+v", shown(), same)
@@ -134,6 +152,9 @@ func checkAlignment[T comparable](t *testing.T, ref, hyp []T) {
 		t.Errorf("%s: the steps %v do not lead from the reference to the hypothesis", shown(), a.Ops)
 	}
 }
+
+// scliteCost returns what sclite weighs counts at.
+func scliteCost(c Counts) int { return 4*c.Substitutions + 3*c.Deletions + 3*c.Insertions }
 
 // replay returns what the steps make of ref, the units of insertions and substitutions taken from hyp; nil where a hit is none.
 func replay[T comparable](ref, hyp []T, ops []Op) []T {
@@ -215,18 +236,26 @@ func corrupted(draw *rand.Rand, words []string, rate float64) []string {
 	return out
 }
 
-// BenchmarkAlign and BenchmarkCount report cells of the full table a second: Count skips most, Align visits them about twice.
+// BenchmarkAlign, BenchmarkAlignSclite and BenchmarkCount report cells of the full table a second: what a band of few edits skips
+// counts as done.
 func BenchmarkAlign(b *testing.B) { benchmarkAlignment(b, func(r, h []string) { Align(r, h) }) }
+
+func BenchmarkAlignSclite(b *testing.B) {
+	benchmarkAlignment(b, func(r, h []string) { AlignBy(Sclite, r, h) })
+}
 
 func BenchmarkCount(b *testing.B) { benchmarkAlignment(b, func(r, h []string) { Count(r, h) }) }
 
 func benchmarkAlignment(b *testing.B, align func(ref, hyp []string)) {
-	for _, words := range []int{20, 1000, 20000} {
-		for _, rate := range []float64{0.1, 1} {
+	for _, words := range []int{20, 10000} {
+		for _, rate := range []float64{0.1, 0.5, 1} {
 			b.Run(fmt.Sprintf("words=%d/wer=%g", words, rate), func(b *testing.B) {
 				draw := rand.New(rand.NewPCG(7, 8))
 				ref := randomText(draw, words, 5000)
 				hyp := corrupted(draw, ref, rate)
+				if rate == 1 {
+					hyp = randomText(draw, words, 5000)
+				}
 				b.ReportAllocs()
 				for b.Loop() {
 					align(ref, hyp)

@@ -3,26 +3,34 @@ package eval
 import (
 	"errors"
 	"fmt"
-	"math"
-	"math/rand/v2"
-	"slices"
 )
 
 // ErrNoUtterances is returned where a statistic is asked of no utterances.
 var ErrNoUtterances = errors.New("eval: no utterances")
 
+// ErrOneGroup is returned where an interval is asked of a single group of utterances, which tells nothing of how groups differ.
+var ErrOneGroup = errors.New("eval: an interval takes two groups of utterances at least")
+
 // ErrUnpaired is returned where two systems were not scored on the same utterances in the same order.
 var ErrUnpaired = errors.New("eval: systems are not scored on the same utterances")
 
 // Bootstrap estimates by resampling how far an error rate would move on other utterances of the same kind (Bisani and Ney 2004,
-// "Bootstrap estimates for confidence intervals in ASR performance evaluation"). The utterance is the unit drawn, since errors within
-// one are not independent; utterances of one speaker are taken for independent, which makes intervals too narrow where speakers are few.
+// "Bootstrap estimates for confidence intervals in ASR performance evaluation").
 //
-// Equal options and counts give equal numbers. The zero value is ready to use.
+// The units drawn are groups of utterances: all of one speaker or of one recording, whose errors are not independent, or single utterances
+// where neither is known. Utterances that are drawn one by one although few people speak them give intervals that are far too narrow.
+//
+// The bounds are quantiles of the resampled rates, but further out than the percentile method's (1±Confidence)/2: at
+// Φ(±√(n/(n-1))·t) for n groups and Student's quantile t of n-1 degrees of freedom (Hesterberg 2015, "What Teachers Should Know About the
+// Bootstrap", section 5.3: the expanded percentile interval). The resampled rates spread √((n-1)/n) times as far as they should and take
+// the spread for known, so that of plain 95% percentile intervals over 8 speakers about 88% hold the true rate, and of expanded ones
+// 93-94%; from some hundred groups on the two are the same. Below 8 groups the expanded ones are too narrow as well.
+//
+// Equal options and counts give equal numbers, on any number of processors. The zero value is ready to use.
 type Bootstrap struct {
 	// Resamples is the number of test sets drawn. The default value is 10000.
 	Resamples int
-	// Confidence is the share of the resampled rates within the interval, in (0, 1). The default value is 0.95.
+	// Confidence is the share of test sets whose interval is to hold the true rate, in (0, 1). The default value is 0.95.
 	Confidence float64
 	// Seed selects the sequence of draws. The default value is 0, a seed like any other.
 	Seed uint64
@@ -41,53 +49,71 @@ type Difference struct {
 	Improvement float64
 }
 
-// Interval returns the error rate over all utterances, one Counts each (Score.Words or Score.Characters), with its percentile
-// interval. It fails with ErrNoUtterances.
-func (b Bootstrap) Interval(counts []Counts) (Interval, error) {
-	if len(counts) == 0 {
-		return Interval{}, ErrNoUtterances
+// Interval returns the error rate over all groups, one sum of Counts each (Score.Words or Score.Characters), with its interval. It fails
+// with ErrNoUtterances or ErrOneGroup.
+func (b Bootstrap) Interval(groups []Counts) (Interval, error) {
+	if err := enough(len(groups)); err != nil {
+		return Interval{}, err
 	}
 	b = b.withDefaults()
-	rates := make([]float64, b.Resamples)
-	b.resample(len(counts), func(k int, drawn []int) {
-		rates[k] = rateOf(counts, drawn)
-	})
-	return b.interval(rateOf(counts, inOrder(len(counts))), rates), nil
+	list := make([]sums, len(groups))
+	var all sums
+	for i, c := range groups {
+		list[i] = ofCounts(c, Counts{})
+		all.add(list[i])
+	}
+	values := mapped(b.resampled(list, 0), sums.first)
+	return b.interval(all.first(), values, len(list), 1), nil
 }
 
-// Difference returns how much lower the error rate of system is than that of base, both scored on the same utterances in the same
-// order. Each resample draws the same utterances for both: what is hard for one is hard for the other, and the paired difference
-// varies far less than the rates do. It fails with ErrNoUtterances or ErrUnpaired.
+// Difference returns how much lower the error rate of system is than that of base, both scored on the same utterances and summed by the
+// same groups in the same order. Each resample draws the same groups for both: what is hard for one is hard for the other, and the paired
+// difference varies far less than the rates do. It fails with ErrNoUtterances, ErrOneGroup or ErrUnpaired.
 func (b Bootstrap) Difference(base, system []Counts) (Difference, error) {
 	if len(base) != len(system) {
 		return Difference{}, fmt.Errorf("%w: %d and %d of them", ErrUnpaired, len(base), len(system))
 	}
-	if len(base) == 0 {
-		return Difference{}, ErrNoUtterances
-	}
+	list := make([]sums, len(base))
 	for i := range base {
 		if n, m := base[i].Reference(), system[i].Reference(); n != m {
-			return Difference{}, fmt.Errorf("%w: utterance %d has a reference of %d and of %d units", ErrUnpaired, i, n, m)
+			return Difference{}, fmt.Errorf("%w: number %d has a reference of %d and of %d units", ErrUnpaired, i, n, m)
 		}
+		list[i] = ofCounts(base[i], system[i])
+	}
+	if err := enough(len(list)); err != nil {
+		return Difference{}, err
 	}
 	b = b.withDefaults()
-	differences := make([]float64, b.Resamples)
+	return b.difference(total(list), b.resampled(list, 0), len(list), 1), nil
+}
+
+// difference returns the difference of all, with what its resamples say.
+func (b Bootstrap) difference(all sums, resamples []sums, groups, strata int) Difference {
+	values := mapped(resamples, sums.difference)
 	improvement := 0.0
-	b.resample(len(base), func(k int, drawn []int) {
-		d := rateOf(base, drawn) - rateOf(system, drawn)
-		differences[k] = d
+	for _, d := range values {
 		switch {
 		case d > 0:
 			improvement++
 		case d == 0:
 			improvement += 0.5
 		}
-	})
-	all := inOrder(len(base))
+	}
 	return Difference{
-		Interval:    b.interval(rateOf(base, all)-rateOf(system, all), differences),
-		Improvement: improvement / float64(b.Resamples),
-	}, nil
+		Interval:    b.interval(all.difference(), values, groups, strata),
+		Improvement: improvement / float64(len(values)),
+	}
+}
+
+// enough returns why there is no interval of n groups.
+func enough(n int) error {
+	switch n {
+	case 0:
+		return ErrNoUtterances
+	case 1:
+		return ErrOneGroup
+	}
+	return nil
 }
 
 // withDefaults returns b with its unset fields set. Values without a meaning are a programmer's fault and panic.
@@ -104,50 +130,19 @@ func (b Bootstrap) withDefaults() Bootstrap {
 	return b
 }
 
-// resample calls visit with n indices drawn from n with replacement, for each resample k. The slice drawn is used again.
-func (b Bootstrap) resample(n int, visit func(k int, drawn []int)) {
-	draw := rand.New(rand.NewPCG(b.Seed, 0))
-	drawn := make([]int, n)
-	for k := range b.Resamples {
-		for i := range drawn {
-			drawn[i] = draw.IntN(n)
-		}
-		visit(k, drawn)
+// total returns the sum of all groups.
+func total(groups []sums) (all sums) {
+	for _, g := range groups {
+		all.add(g)
 	}
+	return all
 }
 
-// interval returns estimate with the (1-confidence)/2 and (1+confidence)/2 quantiles of values, which it sorts.
-func (b Bootstrap) interval(estimate float64, values []float64) Interval {
-	slices.Sort(values)
-	return Interval{
-		Estimate: estimate,
-		Low:      quantile(values, (1-b.Confidence)/2),
-		High:     quantile(values, (1+b.Confidence)/2),
+// mapped returns what statistic makes of each resample.
+func mapped(resamples []sums, statistic func(sums) float64) []float64 {
+	values := make([]float64, len(resamples))
+	for k, s := range resamples {
+		values[k] = statistic(s)
 	}
-}
-
-// quantile returns the q-quantile of sorted values, interpolated between neighbours (definition 7 of Hyndman and Fan 1996).
-func quantile(sorted []float64, q float64) float64 {
-	at := q * float64(len(sorted)-1)
-	low := int(math.Floor(at))
-	high := min(low+1, len(sorted)-1)
-	return sorted[low] + (at-float64(low))*(sorted[high]-sorted[low])
-}
-
-// rateOf returns the error rate over the utterances of the given indices.
-func rateOf(counts []Counts, indices []int) float64 {
-	var sum Counts
-	for _, i := range indices {
-		sum = sum.Plus(counts[i])
-	}
-	return sum.ErrorRate()
-}
-
-// inOrder returns 0, 1, …, n-1.
-func inOrder(n int) []int {
-	indices := make([]int, n)
-	for i := range indices {
-		indices[i] = i
-	}
-	return indices
+	return values
 }

@@ -24,6 +24,15 @@ type DataOptions struct {
 	// nil, tags stay as they are and folders name no language.
 	Code func(name string) (code string, ok bool)
 
+	// Split is the table that is meant where a folder has several, such as "test". The default value is "": none is.
+	Split string
+
+	// Parts lets entries be parts of files. The default value is false: one that does not begin with its file is refused, for those who read whole files.
+	Parts bool
+
+	// NoExtra leaves out fields that are not those of an Utterance, which may take more memory than all others. The default value is false.
+	NoExtra bool
+
 	// Warn is told of what is left out. It may be nil.
 	Warn func(message string)
 }
@@ -61,6 +70,12 @@ func ReadData(path string, o DataOptions) ([]Utterance, error) {
 		}
 		if code, ok := o.code(u.Lang); ok {
 			u.Lang = code
+		}
+		if u.Start > 0 && !o.Parts {
+			return nil, fmt.Errorf("%s: %w: utterance %d is a part of %s, and whole files alone can be read here", path, ErrManifest, i+1, u.AudioFilepath)
+		}
+		if o.NoExtra {
+			u.Extra = nil
 		}
 	}
 	return utterances, nil
@@ -126,7 +141,11 @@ func readDataFolder(folder string, o DataOptions) ([]Utterance, error) {
 			return readDataFile(path, o)
 		}
 	}
-	switch splits := tablesIn(folder); len(splits) {
+	splits := tablesIn(folder)
+	if meant := filepath.Join(folder, o.Split+".tsv"); slices.Contains(splits, meant) {
+		splits = []string{meant}
+	}
+	switch len(splits) {
 	case 0:
 	case 1:
 		return readDataFile(splits[0], o)
@@ -219,8 +238,8 @@ func (o DataOptions) folderLanguage(root, file string) string {
 	}
 }
 
-// language returns the language of a file whose entry does not tell it.
-func (o DataOptions) language(root, file string) string {
+// LanguageOf returns the language of a file of the data set in root whose entry does not tell it.
+func (o DataOptions) LanguageOf(root, file string) string {
 	if o.Language != "" {
 		return o.Language
 	}

@@ -74,7 +74,7 @@ func readPairs(folder string, o DataOptions) ([]Utterance, error) {
 			return nil, err
 		}
 		utterances = append(utterances, Utterance{
-			AudioFilepath: sound, Text: strings.Join(strings.Fields(text), " "), Lang: o.language(folder, sound),
+			AudioFilepath: sound, Text: strings.Join(strings.Fields(text), " "), Lang: o.LanguageOf(folder, sound),
 		})
 	}
 	if n := len(sounds) - len(utterances); n > 0 && len(utterances) > 0 {

@@ -23,14 +23,17 @@ var (
 	textColumns     = []string{fieldText, "sentence", "transcription", "transcript", "raw_transcription", "normalized_text"}
 	langColumns     = []string{fieldLang, "language", "locale"}
 	durationColumns = []string{fieldLength, "duration_seconds"}
+	speakerColumns  = []string{fieldSpeaker, "client_id", "speaker_id"}
+	idColumns       = []string{fieldID, "utterance_id", "utt_id"}
 )
 
 // columns are the places of what is read in a row, -1 for what is not there.
-type columns struct{ audio, text, lang, duration int }
+type columns struct{ audio, text, lang, duration, speaker, id int }
 
 // fleurs are the columns of a table of FLEURS, which has no heading: a number, the sound, the text as
-// written, normalised and by characters, the number of samples, and the speaker's gender.
-var fleurs = columns{audio: 1, text: 2, lang: -1, duration: -1}
+// written, normalised and by characters, the number of samples, and the speaker's gender. The
+// number is that of the sentence, which several people speak.
+var fleurs = columns{audio: 1, text: 2, lang: -1, duration: -1, speaker: -1, id: -1}
 
 const (
 	fleursColumns = 7
@@ -48,7 +51,7 @@ func findColumns(heading []string) columns {
 		}
 		return -1
 	}
-	return columns{find(audioColumns), find(textColumns), find(langColumns), find(durationColumns)}
+	return columns{find(audioColumns), find(textColumns), find(langColumns), find(durationColumns), find(speakerColumns), find(idColumns)}
 }
 
 // complete reports whether there are sounds and texts.
@@ -193,7 +196,7 @@ func readTable(path string, rows rowsOf, o DataOptions) ([]Utterance, error) {
 	}
 	for i := range t.utterances {
 		if u := &t.utterances[i]; u.Lang == "" {
-			u.Lang = o.language(filepath.Dir(path), u.AudioFilepath)
+			u.Lang = o.LanguageOf(filepath.Dir(path), u.AudioFilepath)
 		}
 	}
 	return t.utterances, nil
@@ -235,7 +238,10 @@ func (t *table) add(cells []string) error {
 	if n := max(t.columns.audio, t.columns.text); n >= len(cells) {
 		return fmt.Errorf("%w: %d columns, at least %d are needed", ErrManifest, len(cells), n+1)
 	}
-	u := Utterance{AudioFilepath: cell(t.columns.audio), Text: cell(t.columns.text), Lang: cell(t.columns.lang)}
+	u := Utterance{
+		ID: cell(t.columns.id), AudioFilepath: cell(t.columns.audio), Text: cell(t.columns.text), Lang: cell(t.columns.lang),
+		Speaker: cell(t.columns.speaker),
+	}
 	if d, err := strconv.ParseFloat(cell(t.columns.duration), 64); err == nil {
 		u.Duration = d
 	}

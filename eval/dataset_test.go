@@ -178,3 +178,42 @@ func TestSoundFiles(t *testing.T) {
 		t.Error("a folder that is not there")
 	}
 }
+
+// TestTestSetsAsDownloaded reads folders as Common Voice 17 and FLEURS are unpacked: the split that is meant, and who speaks.
+func TestTestSetsAsDownloaded(t *testing.T) {
+	const commonVoice = "client_id\tpath\tsentence_id\tsentence\tsentence_domain\tup_votes\tdown_votes\tage\tgender\taccents\tvariant\tlocale\tsegment\n"
+	dir := writeFiles(t, map[string]string{
+		"cv/cs/test.tsv":           commonVoice + "c1\tcommon_voice_cs_1.mp3\ts1\tDobrý den.\t\t2\t0\ttwenties\tfemale_feminine\t\t\tcs\t\n",
+		"cv/cs/train.tsv":          commonVoice + "c2\tcommon_voice_cs_2.mp3\ts2\tAno.\t\t2\t0\t\t\t\t\tcs\t\n",
+		"cv/cs/clip_durations.tsv": "clip\tduration[ms]\ncommon_voice_cs_1.mp3\t1500\n", "cv/cs/other.tsv": commonVoice,
+		"cv/cs/clips/common_voice_cs_1.mp3": "", "cv/cs/clips/common_voice_cs_2.mp3": "",
+		"fleurs/cs_cz/test.tsv": "1842\t9112.wav\tDobrý den.\tdobrý den\td o b r ý | d e n\t48000\tFEMALE\n" +
+			"1842\t9113.wav\tDobrý den.\tdobrý den\td o b r ý | d e n\t64000\tMALE\n",
+		"fleurs/cs_cz/dev.tsv": "1\t1.wav\tx\tx\tx\t1\tMALE\n", "fleurs/cs_cz/train.tsv": "1\t1.wav\tx\tx\tx\t1\tMALE\n",
+		"fleurs/cs_cz/audio/test/9112.wav": "", "fleurs/cs_cz/audio/test/9113.wav": "",
+	})
+	o := DataOptions{Code: known, Split: "test"}
+	for name, want := range map[string][]Utterance{
+		"cv/cs": {{AudioFilepath: filepath.Join(dir, "cv/cs/clips/common_voice_cs_1.mp3"), Text: "Dobrý den.", Lang: "cs", Speaker: "c1"}},
+		"fleurs/cs_cz": {
+			{AudioFilepath: filepath.Join(dir, "fleurs/cs_cz/audio/test/9112.wav"), Duration: 3, Text: "Dobrý den.", Lang: "cs"},
+			{AudioFilepath: filepath.Join(dir, "fleurs/cs_cz/audio/test/9113.wav"), Duration: 4, Text: "Dobrý den.", Lang: "cs"},
+		},
+	} {
+		got, err := ReadData(filepath.Join(dir, name), o)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+}
+
+func TestPartsAreForThoseWhoReadThem(t *testing.T) {
+	path := filepath.Join(writeFiles(t, map[string]string{"m.jsonl": `{"audio_filepath": "a.wav", "text": "x", "offset": 2, "voice": "v", "mood": "glad"}`}), "m.jsonl")
+	if _, err := ReadData(path, DataOptions{}); !errors.Is(err, ErrManifest) || !strings.Contains(err.Error(), "whole files alone") {
+		t.Errorf("without Parts: %v", err)
+	}
+	us, err := ReadData(path, DataOptions{Parts: true, NoExtra: true})
+	if err != nil || len(us) != 1 || us[0].Start != 2 || !us[0].Part || us[0].Extra != nil {
+		t.Errorf("%+v, %v", us, err)
+	}
+}

@@ -3,6 +3,7 @@ package eval
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -18,10 +20,14 @@ var ErrManifest = errors.New("eval: bad manifest")
 
 // Utterance is one entry of a manifest: a piece of audio and what is said in it.
 type Utterance struct {
+	ID            string  // names the utterance within its test set; "" where the manifest does not say
 	AudioFilepath string  // never empty; what ReadManifest returns can be opened as it is
+	Part          bool    // it is the part of the file from Start on, Duration long, or to the file's end where that is 0
+	Start         float64 // seconds; 0 unless it is a part
 	Duration      float64 // seconds; 0 where the manifest does not say
 	Text          string  // as written, not normalised; "" where nothing is said
 	Lang          string  // language tag such as "cs"; "" where the manifest does not say
+	Speaker       string  // who speaks; "" where the manifest does not say
 	// Extra holds the entry's other fields by name. They are kept when the manifest is written again.
 	Extra map[string]json.RawMessage
 }
@@ -35,12 +41,16 @@ const (
 	fieldText    = "text"
 	fieldLang    = "lang"
 	fieldOffset  = "offset"
+	fieldStart   = "start" // another name of offset
+	fieldID      = "id"
+	fieldSpeaker = "speaker"
 	byteOrderTag = "\uFEFF"
 )
 
 // ReadManifest returns the utterances of a manifest in the form that NVIDIA NeMo reads: a file of JSON objects, one a line, with
-// audio_filepath (relative to the manifest's folder), duration (seconds), text and lang. audio_filepath and text are required;
-// blank lines are skipped, and fields of other names kept in Extra. An offset other than 0, NeMo's way to name a part of a file, is refused.
+// audio_filepath (relative to the manifest's folder), duration (seconds), text, lang, id and speaker (texts or numbers), and offset or
+// start (seconds), which make the entry a part of a file, so long as its duration. audio_filepath and text are required; blank lines are
+// skipped, and fields of other names kept in Extra.
 //
 // The errors of all bad lines come joined, each as "file:line: reason" and wrapping ErrManifest; so does that of a manifest without
 // utterances.
@@ -163,7 +173,8 @@ func decodeUtterance(line []byte, needsText bool) (u Utterance, err error) {
 	if fields == nil {
 		return u, fmt.Errorf("%w: null is not a JSON object", ErrManifest)
 	}
-	var offset float64
+	var id, speaker json.RawMessage
+	var offset, start *float64
 	for _, f := range []struct {
 		name     string
 		value    any
@@ -174,6 +185,9 @@ func decodeUtterance(line []byte, needsText bool) (u Utterance, err error) {
 		{fieldLength, &u.Duration, false},
 		{fieldLang, &u.Lang, false},
 		{fieldOffset, &offset, false},
+		{fieldStart, &start, false},
+		{fieldID, &id, false},
+		{fieldSpeaker, &speaker, false},
 	} {
 		raw, ok := fields[f.name]
 		delete(fields, f.name)
@@ -187,13 +201,28 @@ func decodeUtterance(line []byte, needsText bool) (u Utterance, err error) {
 			return u, fmt.Errorf("%w: %s: %v", ErrManifest, f.name, err)
 		}
 	}
-	if offset != 0 {
-		return u, fmt.Errorf("%w: %s %v: parts of files are not supported", ErrManifest, fieldOffset, offset)
+	if offset = cmp.Or(offset, start); offset != nil {
+		u.Part, u.Start = true, *offset
+	}
+	if u.ID, err = plainName(fieldID, id); err != nil {
+		return u, err
+	}
+	if u.Speaker, err = plainName(fieldSpeaker, speaker); err != nil {
+		return u, err
 	}
 	if len(fields) > 0 {
 		u.Extra = fields
 	}
 	return u, u.check()
+}
+
+// plainName returns a text, or a number as it is written.
+func plainName(field string, raw json.RawMessage) (string, error) {
+	name := plainJSON(raw)
+	if len(raw) > 0 && raw[0] != '"' && (raw[0] < '0' || raw[0] > '9') && raw[0] != '-' {
+		return "", fmt.Errorf("%w: %s is neither a text nor a number", ErrManifest, field)
+	}
+	return strings.Join(strings.Fields(name), " "), nil
 }
 
 // check returns an error that wraps ErrManifest unless u may stand in a manifest.
@@ -203,14 +232,18 @@ func (u Utterance) check() error {
 		return fmt.Errorf("%w: %s is empty", ErrManifest, fieldAudio)
 	case !(u.Duration >= 0) || math.IsInf(u.Duration, 0):
 		return fmt.Errorf("%w: %s of %v seconds", ErrManifest, fieldLength, u.Duration)
+	case !(u.Start >= 0) || math.IsInf(u.Start, 0):
+		return fmt.Errorf("%w: %s of %v seconds", ErrManifest, fieldOffset, u.Start)
+	case u.Start > 0 && !u.Part:
+		return fmt.Errorf("%w: it begins at %v seconds, and is no part", ErrManifest, u.Start)
 	case !plausibleLang(u.Lang):
 		return fmt.Errorf("%w: %s %.50q is not a language tag", ErrManifest, fieldLang, u.Lang)
-	case !utf8.ValidString(u.AudioFilepath + u.Text):
+	case !utf8.ValidString(u.AudioFilepath + u.Text + u.ID + u.Speaker):
 		return fmt.Errorf("%w: not UTF-8", ErrManifest)
 	}
 	for name := range u.Extra {
 		switch name {
-		case fieldAudio, fieldText, fieldLength, fieldLang, fieldOffset:
+		case fieldAudio, fieldText, fieldLength, fieldLang, fieldOffset, fieldStart, fieldID, fieldSpeaker:
 			return fmt.Errorf("%w: %s among the extra fields", ErrManifest, name)
 		}
 		if !utf8.ValidString(name) {
@@ -274,8 +307,13 @@ func encodeManifest(folder string, utterances []Utterance) ([]byte, error) {
 		if u.Duration != 0 {
 			entry[fieldLength] = u.Duration
 		}
-		if u.Lang != "" {
-			entry[fieldLang] = u.Lang
+		if u.Part {
+			entry[fieldOffset] = u.Start
+		}
+		for name, value := range map[string]string{fieldLang: u.Lang, fieldID: u.ID, fieldSpeaker: u.Speaker} {
+			if value != "" {
+				entry[name] = value
+			}
 		}
 		for name, raw := range u.Extra {
 			entry[name] = raw

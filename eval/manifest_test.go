@@ -16,9 +16,10 @@ func TestReadManifest(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "manifest.jsonl")
 	elsewhere := filepath.Join(t.TempDir(), "b.wav")
-	content := "\uFEFF" + `{"audio_filepath": "cs/a.flac", "duration": 1.5, "text": "Dobrý den.", "lang": "cs", "speaker": {"id": 7}}` + "\r\n" +
+	content := "\uFEFF" + `{"audio_filepath": "cs/a.flac", "duration": 1.5, "text": "Dobrý den.", "lang": "cs", "voice": {"id": 7}}` + "\r\n" +
 		"\n" +
-		`{"text": "", "audio_filepath": "` + filepath.ToSlash(elsewhere) + `", "TEXT": "no field of ours", "lang": null, "offset": 0.0}`
+		`{"text": "", "audio_filepath": "` + filepath.ToSlash(elsewhere) + `", "TEXT": "no field of ours", "lang": null, "offset": 0.0}` + "\n" +
+		`{"audio_filepath": "c.wav", "text": "x", "id": 12, "speaker": " Eva  N. ", "start": 2.5, "duration": 3}`
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -28,8 +29,9 @@ func TestReadManifest(t *testing.T) {
 	}
 	want := []Utterance{
 		{AudioFilepath: filepath.Join(folder, "cs", "a.flac"), Duration: 1.5, Text: "Dobrý den.", Lang: "cs",
-			Extra: map[string]json.RawMessage{"speaker": json.RawMessage(`{"id": 7}`)}},
-		{AudioFilepath: elsewhere, Extra: map[string]json.RawMessage{"TEXT": json.RawMessage(`"no field of ours"`)}},
+			Extra: map[string]json.RawMessage{"voice": json.RawMessage(`{"id": 7}`)}},
+		{AudioFilepath: elsewhere, Part: true, Extra: map[string]json.RawMessage{"TEXT": json.RawMessage(`"no field of ours"`)}},
+		{ID: "12", AudioFilepath: filepath.Join(folder, "c.wav"), Part: true, Start: 2.5, Duration: 3, Text: "x", Speaker: "Eva N."},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("ReadManifest = %+v, want %+v", got, want)
@@ -51,7 +53,8 @@ func TestManifestBadLines(t *testing.T) {
 		{`{"audio_filepath": "a.wav", "text": "x", "duration": "2"}`, "duration: json: cannot unmarshal string"},
 		{`{"audio_filepath": "a.wav", "text": "x", "duration": 1e999}`, "duration: json: cannot unmarshal number"},
 		{`{"audio_filepath": "a.wav", "text": "x", "lang": "c z"}`, "is not a language tag"},
-		{`{"audio_filepath": "a.wav", "text": "x", "offset": 2.5}`, "parts of files are not supported"},
+		{`{"audio_filepath": "a.wav", "text": "x", "offset": -2.5}`, "offset of -2.5 seconds"},
+		{`{"audio_filepath": "a.wav", "text": "x", "speaker": [1]}`, "speaker is neither a text nor a number"},
 		{"{\"audio_filepath\": \"a.wav\", \"text\": \"\xff\"}", "not UTF-8"},
 		{`{"audio_filepath": "a.wav", "text": "` + strings.Repeat("x", maxLine) + `"}`, "line of more than 1048576 bytes"},
 	} {
@@ -96,8 +99,8 @@ func TestWriteManifest(t *testing.T) {
 	path := filepath.Join(folder, "manifest.jsonl")
 	utterances := []Utterance{
 		{AudioFilepath: filepath.Join(folder, "cs", "a.flac"), Duration: 1.25, Text: "a < b & \"c\"\n", Lang: "cs",
-			Extra: map[string]json.RawMessage{"speaker": json.RawMessage(`7`)}},
-		{AudioFilepath: filepath.Join(filepath.Dir(folder), "b.wav")},
+			Extra: map[string]json.RawMessage{"voice": json.RawMessage(`7`)}},
+		{ID: "b", AudioFilepath: filepath.Join(filepath.Dir(folder), "b.wav"), Part: true, Start: 1.5, Speaker: "7"},
 	}
 	if err := WriteManifest(path, utterances); err != nil {
 		t.Fatal(err)
@@ -106,8 +109,8 @@ func TestWriteManifest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `{"audio_filepath":"cs/a.flac","duration":1.25,"lang":"cs","speaker":7,"text":"a < b & \"c\"\n"}` + "\n" +
-		`{"audio_filepath":"../b.wav","text":""}` + "\n"
+	const want = `{"audio_filepath":"cs/a.flac","duration":1.25,"lang":"cs","text":"a < b & \"c\"\n","voice":7}` + "\n" +
+		`{"audio_filepath":"../b.wav","id":"b","offset":1.5,"speaker":"7","text":""}` + "\n"
 	if string(content) != want {
 		t.Errorf("wrote\n%s\nwant\n%s", content, want)
 	}

@@ -3,7 +3,6 @@ package eval
 import (
 	"encoding/json"
 	"fmt"
-	"strconv"
 )
 
 // Result is the score of one system on the utterances of one language.
@@ -31,13 +30,16 @@ type Numbers struct {
 	WIL float64 `json:"wil"`
 	WIP float64 `json:"wip"`
 
-	WERInterval *[2]float64 `json:"wer_interval,omitempty"` // of Bootstrap.Confidence
+	WERInterval *[2]float64 `json:"wer_interval,omitempty"` // of Bootstrap.Confidence; nil where there are no two groups to draw
 	CERInterval *[2]float64 `json:"cer_interval,omitempty"`
+	Groups      int         `json:"groups,omitempty"` // speakers, recordings or utterances, or blocks of them, that were drawn
 
 	Sound   float64  `json:"sound_seconds,omitempty"`
 	Latency *Latency `json:"latency,omitempty"`
-	// InsertedPerMinute is what was heard where nothing is said: words inserted a minute of sound, over utterances with an empty reference.
+	// InsertedPerMinute is what was heard where nothing is said: words inserted a minute of sound, over utterances with an empty reference
+	// and a known duration, of SilentSound seconds together.
 	InsertedPerMinute *float64 `json:"inserted_words_per_minute,omitempty"`
+	SilentSound       float64  `json:"silent_seconds,omitempty"`
 }
 
 // Latency are percentiles of the seconds from question to answer.
@@ -52,22 +54,39 @@ type Row struct {
 	Lang    string  `json:"lang"`
 	Adapter *string `json:"adapter"` // nil, JSON's null, for the base model
 	Numbers
-	// OverBase compares an adapter with the base model on the same utterances.
+	// OverBase compares an adapter with the base model on the utterances that both have an outcome of.
 	OverBase *Comparison `json:"over_base,omitempty"`
 }
 
-// Comparison is how a system differs from another on the same utterances.
+// Comparison is how a system differs from another on the same utterances. Differences are of the base less the system: positive where the
+// system is better.
 type Comparison struct {
-	Lang       string     `json:"lang"` // "" for all
-	Base       string     `json:"base"` // names the systems
-	System     string     `json:"system"`
-	Utterances int        `json:"utterances"`
-	WER        float64    `json:"wer_difference"` // of the base less that of the system: positive where the system is better
-	Interval   [2]float64 `json:"interval"`
-	// Improvement is the share of resamples in which the system is better (Bisani and Ney 2004).
+	Lang       string `json:"lang"` // "" for all
+	Base       string `json:"base"` // names the systems
+	System     string `json:"system"`
+	Adapter    string `json:"adapter,omitempty"`  // of the system, where rows of one adapter are compared
+	Utterances int    `json:"utterances"`         // that both systems have an outcome of
+	Unpaired   int    `json:"unpaired,omitempty"` // that one system alone has, or that have another reference there
+	Groups     int    `json:"groups,omitempty"`   // speakers, recordings or utterances, or blocks of them, that were drawn
+
+	BaseWER     float64    `json:"base_wer"`
+	SystemWER   float64    `json:"system_wer"`
+	WER         float64    `json:"wer_difference"`
+	Interval    [2]float64 `json:"interval"` // of WER; zeros where Groups is 1: there are no two to draw
+	BaseCER     float64    `json:"base_cer"`
+	SystemCER   float64    `json:"system_cer"`
+	CER         float64    `json:"cer_difference"`
+	CERInterval [2]float64 `json:"cer_interval"`
+	// Improvement is the share of resamples in which the system has the lower word error rate (Bisani and Ney 2004).
 	Improvement float64 `json:"probability_of_improvement"`
-	// MAPSSWE is the two-sided p-value of the matched-pairs test of sentence segments (Gillick and Cox 1989; NIST's sc_stats -t mapsswe).
-	MAPSSWE *float64 `json:"mapsswe_p,omitempty"`
+
+	// MAPSSWE is the two-sided p-value of the matched-pairs test of sentence segments (Gillick and Cox 1989; NIST's sc_stats -t mapsswe),
+	// nil where it has none (see MAPSSWE.Z).
+	MAPSSWE  *float64 `json:"mapsswe_p,omitempty"`
+	Segments int      `json:"mapsswe_segments,omitempty"`
+	// Holm is MAPSSWE adjusted for the number of comparisons that were made together, one for each language and adapter (Holm 1979). The
+	// comparison of all has none.
+	Holm *float64 `json:"mapsswe_p_holm,omitempty"`
 }
 
 // Confusion is a pair of words that was taken for one another, or a word that was left out (Hyp "") or put in (Ref "").
@@ -75,17 +94,19 @@ type Confusion struct {
 	Lang  string `json:"lang"`
 	Ref   string `json:"ref"`
 	Hyp   string `json:"hyp"`
-	Count int    `json:"count"`
+	Count int    `json:"count"` // at least, and exactly where there were no more distinct pairs than a Summary holds
 }
 
 // Report is the outcome of an evaluation.
 type Report struct {
 	Normaliser  string       `json:"normaliser,omitempty"` // name and version
 	Alignment   string       `json:"alignment,omitempty"`  // "levenshtein" or "sclite"
+	Resampling  string       `json:"resampling,omitempty"` // how intervals were made
 	Rows        []Row        `json:"rows"`
 	Total       Numbers      `json:"total"`
 	Comparisons []Comparison `json:"comparisons,omitempty"`
 	Confusions  []Confusion  `json:"confusions,omitempty"`
+	Classes     []ClassRow   `json:"classes,omitempty"`
 }
 
 // NewReport returns the report of results, its rows in their order.
@@ -131,29 +152,3 @@ func (r *Report) JSON() ([]byte, error) {
 	}
 	return append(out, '\n'), nil
 }
-
-// Text returns the report as a table of aligned columns, rates in per cent.
-func (r *Report) Text() string { return r.table().Text() }
-
-// Markdown returns the report as a Markdown table, rates in per cent.
-func (r *Report) Markdown() string { return r.table().Markdown() }
-
-// table returns the table of the report: a heading, a line for each row and the total.
-func (r *Report) table() Table {
-	t := Table{Names: 2, Cells: [][]string{{"lang", "adapter", "utterances", "words", "WER", "CER"}}}
-	line := func(lang, adapter string, utterances, words int, wer, cer float64) {
-		t.Cells = append(t.Cells, []string{lang, adapter, strconv.Itoa(utterances), strconv.Itoa(words), percent(wer), percent(cer)})
-	}
-	for _, row := range r.Rows {
-		adapter := "-"
-		if row.Adapter != nil {
-			adapter = *row.Adapter
-		}
-		line(row.Lang, adapter, row.Utterances, row.Words, row.WER, row.CER)
-	}
-	line("total", "", r.Total.Utterances, r.Total.Words, r.Total.WER, r.Total.CER)
-	return t
-}
-
-// percent returns a fraction in per cent with one decimal: "12.3%".
-func percent(fraction float64) string { return strconv.FormatFloat(100*fraction, 'f', 1, 64) + "%" }

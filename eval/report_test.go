@@ -64,11 +64,11 @@ func TestReportOfNothing(t *testing.T) {
 }
 
 func TestReportText(t *testing.T) {
-	const want = `lang   adapter   utterances  words    WER    CER
-cs     -                 20    100  65.0%  13.0%
-cs     cs|flora          20    100  15.0%   1.7%
-en     -                 30    300   5.0%   0.3%
-total                    50    400   7.5%   0.7%
+	const want = `lang   adapter   utterances  words    WER    CER   S  D  I
+cs     -                 20    100  65.0%  13.0%  60  0  5
+cs     cs|flora          20    100  15.0%   1.7%  15  0  0
+en     -                 30    300   5.0%   0.3%  10  0  5
+total                    50    400   7.5%   0.7%  25  0  5
 `
 	if got := exampleReport().Text(); got != want {
 		t.Errorf("Text =\n%s\nwant\n%s", got, want)
@@ -76,12 +76,12 @@ total                    50    400   7.5%   0.7%
 }
 
 func TestReportMarkdown(t *testing.T) {
-	const want = `| lang  | adapter   | utterances | words |   WER |   CER |
-|:------|:----------|-----------:|------:|------:|------:|
-| cs    | -         |         20 |   100 | 65.0% | 13.0% |
-| cs    | cs\|flora |         20 |   100 | 15.0% |  1.7% |
-| en    | -         |         30 |   300 |  5.0% |  0.3% |
-| total |           |         50 |   400 |  7.5% |  0.7% |
+	const want = `| lang  | adapter   | utterances | words |   WER |   CER |  S | D | I |
+|:------|:----------|-----------:|------:|------:|------:|---:|--:|--:|
+| cs    | -         |         20 |   100 | 65.0% | 13.0% | 60 | 0 | 5 |
+| cs    | cs\|flora |         20 |   100 | 15.0% |  1.7% | 15 | 0 | 0 |
+| en    | -         |         30 |   300 |  5.0% |  0.3% | 10 | 0 | 5 |
+| total |           |         50 |   400 |  7.5% |  0.7% | 25 | 0 | 5 |
 `
 	if got := exampleReport().Markdown(); got != want {
 		t.Errorf("Markdown =\n%s\nwant\n%s", got, want)

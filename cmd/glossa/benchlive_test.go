@@ -62,6 +62,26 @@ func TestLiveWatch(t *testing.T) {
 	}
 }
 
+// TestRetractedWords counts words that were shown and changed, over segments whose first part is done with before the rest.
+func TestRetractedWords(t *testing.T) {
+	w := &liveWatch{begin: time.Now()}
+	for _, e := range []ws.Event{
+		{Type: ws.TypePartial, Tentative: " red green"},
+		{Type: ws.TypePartial, Committed: " red", Tentative: " grey blue"}, // green
+		{Type: ws.TypePartial, Committed: " red grey", Tentative: " blue black"},
+		{Type: ws.TypeFinal, Text: " red grey"}, // the rest stays
+		{Type: ws.TypePartial, Tentative: " blue white"},
+		{Type: ws.TypeFinal, Text: " blue white", SpeechFinal: true}, // black, before
+		{Type: ws.TypePartial, Tentative: " yes no"},
+		{Type: ws.TypeFinal, Text: " yes", SpeechFinal: true}, // no
+	} {
+		w.event(e, time.Now())
+	}
+	if w.retracted != 3 || w.finals.String() != " red grey blue white yes" {
+		t.Errorf("%d words retracted, finals %q", w.retracted, w.finals.String())
+	}
+}
+
 // TestSpeakersDiffer checks that clients say different things, each long enough and the same each time.
 func TestSpeakersDiffer(t *testing.T) {
 	clips := []clip{{pcm: testSound(1)}, {pcm: testSound(2)}, {pcm: testSound(3)}}

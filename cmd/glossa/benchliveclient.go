@@ -32,8 +32,8 @@ func (s *liveSpeaker) sound() []byte {
 	return sound
 }
 
-// speak speaks over a connection, and returns what became of it.
-func (s *liveSpeaker) speak(ctx context.Context, conn liveConn) (*liveWatch, error) {
+// speak speaks sound in real time over a connection, and returns what became of it.
+func speak(ctx context.Context, conn liveConn, sound []byte) (*liveWatch, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var sender sync.WaitGroup
 	defer sender.Wait()
@@ -41,7 +41,7 @@ func (s *liveSpeaker) speak(ctx context.Context, conn liveConn) (*liveWatch, err
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	w := &liveWatch{begin: time.Now()}
 	sender.Go(func() {
-		if err := s.send(ctx, conn, w.begin); err != nil {
+		if err := sendInTime(ctx, conn, sound, w.begin); err != nil {
 			cancel(err)
 		}
 	})
@@ -62,9 +62,8 @@ func (s *liveSpeaker) speak(ctx context.Context, conn liveConn) (*liveWatch, err
 	}
 }
 
-// send sends the sound in real time.
-func (s *liveSpeaker) send(ctx context.Context, conn liveConn, begin time.Time) error {
-	sound := s.sound()
+// sendInTime sends sound in real time, and its end.
+func sendInTime(ctx context.Context, conn liveConn, sound []byte, begin time.Time) error {
 	for sent := 0; sent < len(sound); {
 		to := min(len(sound), sent+fileFormat.chunkBytes())
 		spoken := begin.Add(time.Duration(fileFormat.milliseconds(int64(to))) * time.Millisecond)
@@ -114,19 +113,20 @@ func (b *liveBench) speaker(ctx context.Context, i, n int) (*liveWatch, error) {
 	}
 	defer conn.Close()
 	s := liveSpeaker{clips: b.clips, pause: b.flags.Pause, seconds: b.flags.Seconds, number: i}
-	return s.speak(ctx, conn)
+	return speak(ctx, conn, s.sound())
 }
 
 // liveSum are the times of several clients.
 type liveSum struct {
 	liveTimes
-	clients, words int
-	lag            time.Duration
+	clients, words, retracted int
+	lag                       time.Duration
 }
 
 func (s *liveSum) add(w *liveWatch) {
 	s.liveTimes.add(w.liveTimes)
 	s.clients++
 	s.words += w.words
+	s.retracted += w.retracted
 	s.lag = max(s.lag, w.lag)
 }

@@ -35,6 +35,10 @@ type liveWatch struct {
 	firstText time.Time // of the segment
 	lag       time.Duration
 	words     int
+
+	shown     []string // words of the newest text of the segment
+	retracted int      // words that were shown and then were not, or were others
+	finals    strings.Builder
 }
 
 // grown is a committed text's length at a time.
@@ -53,13 +57,16 @@ func (w *liveWatch) event(e ws.Event, at time.Time) {
 	switch e.Type {
 	case ws.TypePartial:
 		w.seen(e.Committed+e.Tentative, at)
+		w.show(strings.Fields(e.Committed+e.Tentative), true)
 		w.partial = append(w.partial, w.since(e.EndMS, at))
 		if n := len(strings.TrimSpace(e.Committed)); n > 0 && (len(w.growth) == 0 || n > w.growth[len(w.growth)-1].bytes) {
 			w.growth = append(w.growth, grown{n, at})
 		}
 	case ws.TypeFinal:
 		w.seen(e.Text, at)
+		w.show(strings.Fields(e.Text), e.SpeechFinal)
 		w.finish(e, at)
+		w.finals.WriteString(e.Text)
 	case ws.TypeLag:
 		w.lag = max(w.lag, time.Duration(e.MS)*time.Millisecond)
 	}
@@ -69,6 +76,26 @@ func (w *liveWatch) event(e ws.Event, at time.Time) {
 func (w *liveWatch) seen(text string, at time.Time) {
 	if w.firstText.IsZero() && strings.TrimSpace(text) != "" {
 		w.firstText = at
+	}
+}
+
+// show counts the words of the text before that are gone: those behind what both texts begin with, as the erasure of Arivazhagan et al. 2020
+// ("Re-translation versus Streaming for Simultaneous Translation", section 3.3) counts them. A text that is not whole takes the place of as
+// many words; those behind it stay shown.
+func (w *liveWatch) show(words []string, whole bool) {
+	before := w.shown
+	if !whole {
+		before = before[:min(len(words), len(before))]
+	}
+	same := 0
+	for same < len(words) && same < len(before) && words[same] == before[same] {
+		same++
+	}
+	w.retracted += len(before) - same
+	if whole {
+		w.shown = words
+	} else {
+		w.shown = w.shown[len(before):]
 	}
 }
 
@@ -96,6 +123,7 @@ func (w *liveWatch) finish(e ws.Event, at time.Time) {
 	}
 	w.growth = w.growth[:0]
 	if e.SpeechFinal {
+		w.shown = nil
 		if n := len(e.Words); n > 0 {
 			w.final = append(w.final, w.since(e.Words[n-1].EndMS, at))
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -118,4 +119,11 @@ func (c *console) clear() {
 	if c.bar != nil {
 		c.bar.Clear() // what cannot be cleared on err cannot be reported there either
 	}
+}
+
+// encodeLine writes v as a line of JSON.
+func encodeLine(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
 }

@@ -1,215 +1,176 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 
-	"glossa/asr"
+	"github.com/alecthomas/kong"
+
 	"glossa/eval"
-	"glossa/flora/train"
 )
 
 type evalCommand struct {
-	Manifest string `arg:"" placeholder:"DATA" help:"${data}"`
+	Data      []string `arg:"" optional:"" name:"data" placeholder:"DATA" help:"${data} Or a trn or stm beside its sound files."`
+	Server    string   `group:"Server" placeholder:"URL" help:"Evaluate a server, such as http://127.0.0.1:8080, instead of a model in this process."`
+	serverKey `group:"Server"`
 	modelFlags
 	dataFlags
+	Split        string `default:"test" placeholder:"NAME" help:"Which table of a folder that holds several is meant: test.tsv for test. (${default})"`
+	Limit        int    `placeholder:"N" help:"Utterances of each language, at most, evenly spread. (all)"`
 	LanguageFrom string `enum:"manifest,auto" default:"manifest" help:"Tell the model the language, or let it detect it. (${enum})"`
-	Markdown     bool   `xor:"format" help:"Print the table as Markdown."`
-	JSON         bool   `name:"json" xor:"format" help:"Print one JSON object, rates as fractions."`
-	Hypotheses   string `placeholder:"FILE" help:"Write each reference and what was recognised, as JSONL."`
+	Concurrency  int    `placeholder:"N" help:"Utterances at a time; 1 measures the latency of one alone. (two batches; with --live, 8)"`
+
+	NonSpeech      []string `group:"Non-speech" sep:"none" placeholder:"DIR|FILE" help:"Sound in which nothing is said, to count the words that are heard in it. Repeatable."`
+	Hallucinations int      `group:"Non-speech" placeholder:"N" help:"Make so many clips of 10 s in which nothing is said: silence, white and pink noise, hum and tones in turn, drawn by --seed."`
+
+	Live   bool   `group:"Live" help:"Speak every utterance in real time over a live session, too, under its adapter, and measure latencies, retracted words and the error rate of the final texts."`
+	Policy string `group:"Live" enum:"localagreement2,alignatt" default:"localagreement2" help:"Which text live sessions commit. (${enum})"`
+
+	scoringFlags `group:"Scoring"`
+
+	reportFlags `group:"Results"`
+	Hypotheses  string `group:"Results" placeholder:"FILE" help:"Write each reference and what was recognised, a line of JSON as soon as it is done; or, for a name that ends in .trn, .ctm or .stm, what was recognised under the last adapter of each language. With --live the final texts of live sessions go to FILE.live.jsonl, too."`
+	Resume      bool   `group:"Results" help:"Go on with the file of --hypotheses where an earlier evaluation broke off: what it has a text of is not recognised again. Live sessions are held anew."`
+	Compare     string `group:"Results" placeholder:"RESULTS" help:"Compare with an earlier evaluation, the file of its --hypotheses, on the utterances that both have."`
+
 	decodingFlags
 }
 
-// trial is one utterance under one adapter.
-type trial struct {
-	eval.Utterance
-	row evalRow
+// Help is shown by "glossa help eval".
+func (evalCommand) Help() string {
+	return `Every utterance is recognised under the base model and under its language's adapter, all in shared batches, and scored. A file that cannot
+be read is named, counts as failed and harms no other; the exit status then is 1.
+
+What it measures: RTFx is seconds of sound a second of work, of all that is recognised, decoding of files included. Latency is the time from
+handing an utterance in to its text. With batches full, most of that is waiting: --concurrency 1 measures an utterance alone. Words inserted
+a minute are those heard where the reference is empty. With --live, first is the time from a segment's first word to its first text, commit
+from a word's end to when it is committed, final from a segment's last word to its final text, the silence that ends it included; retracted
+words are those that were shown and then were not, or were others, a 100 words of the final texts.
+
+Comparisons are paired: the interval is of the difference of error rates by Bisani and Ney's bootstrap, drawn by speaker where speakers are
+known, else by recording; p is of the matched-pairs test (MAPSSWE).
+
+A file of limits, all of whose parts may be left out:
+
+    total: {wer: 0.12}                   # rates as fractions; there is cer, too
+    each: {wer: 0.2, worse_wer: 0.005}   # of each language that is not named; worse than before by at most half a point, but for chance
+    languages:
+      zh: {cer: 0.1}
+    adapter: cs                          # whose results are held to limits (the last of each language)
+    failed: 3                            # utterances without a text that may be (0)
+    baseline: main.json                  # what an earlier evaluation has printed with --json; without it, that of --compare
+
+Examples:
+
+    glossa eval testdata/multilingual/manifest.jsonl
+    glossa eval --model small --adapters adapters --html report.html fleurs/cs_cz fleurs/hi_in cv-corpus/mr
+    glossa eval --server http://127.0.0.1:8080 --hypotheses run.jsonl --resume manifest.jsonl
+    glossa eval --compare before.jsonl --gate limits.yaml manifest.jsonl
+    glossa eval --hallucinations 50 --non-speech musan/noise
+    glossa eval --live --limit 20 manifest.jsonl`
 }
 
-// evalRow names a row of the report.
-type evalRow struct{ lang, adapter string }
-
-// hypothesis is a line of --hypotheses.
-type hypothesis struct {
-	File     string  `json:"audio_filepath"`
-	Lang     string  `json:"lang"`
-	Detected string  `json:"detected,omitempty"`
-	Adapter  *string `json:"adapter"`
-	Ref      string  `json:"ref"`
-	Hyp      string  `json:"hyp"`
-	WER      float64 `json:"wer"`
-}
-
-// Run transcribes every utterance under the base model and under its adapter, all in shared
-// batches, and prints the error rates by language.
-func (e *evalCommand) Run(ctx context.Context, c *console) error {
-	utterances, err := train.ReadUtterances(e.Manifest, e.Language, c.warn)
+// Run recognises every utterance and prints the tables.
+func (e *evalCommand) Run(ctx context.Context, c *console, parsed *kong.Context) error {
+	if err := e.check(); err != nil {
+		return err
+	}
+	gate, err := openGate(e.Gate, e.Compare != "")
 	if err != nil {
 		return err
 	}
-	engine, err := e.engine()
+	scorer, err := e.scorer(e.Model, namedNIST(e.Data))
 	if err != nil {
 		return err
 	}
-	rows, trials := e.trials(utterances, engine)
-	s := &scores{byRow: make(map[evalRow]*eval.Score)}
-	if e.Hypotheses != "" {
-		f, err := os.Create(e.Hypotheses)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		s.hypotheses = bufio.NewWriter(f)
-	}
-	if err := e.score(ctx, c, engine, trials, s); err != nil {
-		return err
-	}
-	if s.hypotheses != nil {
-		if err := s.hypotheses.Flush(); err != nil {
-			return err
-		}
-	}
-	if err := e.print(c, s.report(rows)); err != nil {
-		return err
-	}
-	if len(s.unread) > 0 {
-		return errReported
-	}
-	return nil
-}
-
-// trials returns the rows of the report, languages in the order of the manifest, and what is to be
-// transcribed: each utterance under the base model, and under the adapter of its language. Where
-// languages are detected so are adapters, whose rows then are named auto.
-func (e *evalCommand) trials(utterances []eval.Utterance, engine *asr.Engine) (rows []evalRow, trials []trial) {
-	for _, u := range utterances {
-		adapters := []string{""}
-		switch {
-		case e.Adapter == asr.None:
-		case e.Adapter != asr.Auto:
-			adapters = append(adapters, e.Adapter)
-		case e.LanguageFrom == asr.Auto && len(engine.Adapters()) > 0:
-			adapters = append(adapters, asr.Auto)
-		case e.LanguageFrom != asr.Auto && engine.AdapterOf(u.Lang) != "":
-			adapters = append(adapters, engine.AdapterOf(u.Lang))
-		}
-		at := len(rows)
-		if i := slices.IndexFunc(rows, func(r evalRow) bool { return r.lang == u.Lang }); i < 0 {
-			for _, a := range adapters {
-				rows = append(rows, evalRow{u.Lang, a})
-			}
-		} else {
-			at = i
-		}
-		for _, row := range rows[at : at+len(adapters)] {
-			trials = append(trials, trial{u, row})
-		}
-	}
-	return rows, trials
-}
-
-// score transcribes the trials and adds them up.
-func (e *evalCommand) score(ctx context.Context, c *console, engine *asr.Engine, trials []trial, s *scores) error {
-	names := make([]string, len(trials))
-	for i, t := range trials {
-		names[i] = t.AudioFilepath
-	}
-	files := newAhead(names, maxUnread)
-	defer files.close()
-	decoding, err := e.decoding()
+	tally, err := newEvalTally(e, scorer)
 	if err != nil {
 		return err
 	}
-	requests := make([]asr.Request, len(trials))
-	for i, t := range trials {
-		requests[i] = asr.Request{Audio: func() ([]float32, error) { return files.take(i) }, Language: t.Lang, Adapter: t.row.adapter, Decoding: decoding}
-		if e.LanguageFrom == asr.Auto {
-			requests[i].Language = asr.Auto
-		}
-		if t.row.adapter == "" {
-			requests[i].Adapter = asr.None
-		}
-	}
-	if err := engine.Check(asr.Request{Decoding: decoding}); err != nil {
+	r := &evalRun{flags: e, console: c, sounds: newSounds(e.Seed), tally: tally}
+	if r.testee, err = e.open(ctx, r.sounds, parsed.Path); err != nil {
 		return err
 	}
-	p := newProgress(c, len(requests), "transcriptions")
-	err = transcribe(ctx, engine, requests, p, func(i int, r *asr.Result) error {
-		return s.add(c, trials[i], r)
-	})
-	if err == nil && !c.terminal {
-		c.note("%d %s, %s", p.done, p.what, p.speed())
+	defer r.testee.close()
+	if r.set, err = e.testSet(r.testee, c.warn); err != nil {
+		return err
 	}
-	return err
+	return r.run(ctx, gate)
 }
 
-func (e *evalCommand) print(c *console, r *eval.Report) error {
+// open opens what is evaluated.
+func (e *evalCommand) open(ctx context.Context, s *sounds, given []*kong.Path) (testee, error) {
+	if e.Server != "" {
+		return e.openServer(ctx, s, given)
+	}
+	return e.openEngine(s)
+}
+
+// check finds what is wrong with the flags before any work is done.
+func (e *evalCommand) check() error {
 	switch {
-	case e.JSON:
-		text, err := r.JSON()
-		if err != nil {
-			return err
-		}
-		return c.print(string(text))
-	case e.Markdown:
-		return c.print(r.Markdown())
+	case e.Concurrency < 0:
+		return fmt.Errorf("--concurrency %d: at least 1 is needed", e.Concurrency)
+	case e.Limit < 0:
+		return fmt.Errorf("--limit %d: at least 1 is needed", e.Limit)
+	case e.Hallucinations < 0:
+		return fmt.Errorf("--hallucinations %d: at least 1 is needed", e.Hallucinations)
+	case e.Resume && e.Hypotheses == "":
+		return errors.New("--resume goes on with the file of --hypotheses, which is not named")
+	case e.Resume && e.lines() != resultLinesFormat:
+		return fmt.Errorf("--resume: %s does not hold all that it takes to go on; name a .jsonl", e.Hypotheses)
+	case e.Compare != "" && filepath.Clean(e.Compare) == filepath.Clean(e.Hypotheses):
+		return fmt.Errorf("--compare %s: --hypotheses writes it anew", e.Compare)
 	}
-	return c.print(r.Text())
-}
-
-// scores are what the trials added up to.
-type scores struct {
-	byRow      map[evalRow]*eval.Score
-	unread     []string // files without a result, each once
-	hypotheses *bufio.Writer
-}
-
-// add scores a result. A file without one counts in no row.
-func (s *scores) add(c *console, t trial, r *asr.Result) error {
-	if r.Err != nil {
-		if !slices.Contains(s.unread, t.AudioFilepath) {
-			s.unread = append(s.unread, t.AudioFilepath)
-			c.report(fmt.Errorf("%s: %w", t.AudioFilepath, r.Err))
+	if e.Compare != "" {
+		if _, err := os.Stat(e.Compare); err != nil {
+			return fmt.Errorf("--compare %s: %w", e.Compare, reason(err))
 		}
+	}
+	inputs := slices.Concat(e.Data, e.NonSpeech, []string{e.Compare, e.Gate})
+	return checkWrites(inputs, output{"--hypotheses", e.Hypotheses}, output{"--html", e.HTML})
+}
+
+// resultLinesFormat is the format of files of results: JSON, one a line.
+const resultLinesFormat = "jsonl"
+
+// lines returns the format of --hypotheses, by its ending.
+func (e *evalCommand) lines() string {
+	switch ending := strings.ToLower(strings.TrimPrefix(filepath.Ext(e.Hypotheses), ".")); ending {
+	case "trn", "ctm", "stm":
+		return ending
+	}
+	return resultLinesFormat
+}
+
+// nameOrNil returns an adapter as JSON has it, nil for the base model.
+func nameOrNil(adapter string) *string {
+	if adapter == "" {
 		return nil
 	}
-	score := eval.ScoreUtterance(t.Text, r.Text, t.Lang)
-	if s.byRow[t.row] == nil {
-		s.byRow[t.row] = new(eval.Score)
-	}
-	s.byRow[t.row].Add(score)
-	if s.hypotheses == nil {
-		return nil
-	}
-	h := hypothesis{File: t.AudioFilepath, Lang: t.Lang, Ref: t.Text, Hyp: r.Text, WER: score.WER()}
-	if t.row.adapter != "" {
-		h.Adapter = &r.Adapter
-	}
-	if r.LanguageProb > 0 {
-		h.Detected = r.Language
-	}
-	return encodeLine(s.hypotheses, h)
+	return &adapter
 }
 
-// encodeLine writes v as a line of JSON.
-func encodeLine(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
+// nameOrDash returns an adapter as tables have it.
+func nameOrDash(adapter string) string {
+	if adapter == "" {
+		return "-"
+	}
+	return adapter
 }
 
-// report returns the rows that have utterances.
-func (s *scores) report(rows []evalRow) *eval.Report {
-	var results []eval.Result
-	for _, row := range rows {
-		if score := s.byRow[row]; score != nil {
-			results = append(results, eval.Result{Lang: row.lang, Adapter: row.adapter, Score: *score})
-		}
+// adapterOfRow returns the adapter of a row, "" for the base model.
+func adapterOfRow(r *eval.Row) string {
+	if r.Adapter == nil {
+		return ""
 	}
-	return eval.NewReport(results)
+	return *r.Adapter
 }
+
+// perCent returns a fraction in per cent.
+func perCent(fraction float64) string { return fmt.Sprintf("%.1f%%", 100*fraction) }

@@ -82,6 +82,18 @@ func encodePCM(pcm []float32) []byte {
 	return data
 }
 
+// wavOf returns a WAV file of 16-bit samples at 16 kHz.
+func wavOf(data []byte) []byte {
+	const header = 36 // bytes behind the size of the file
+	e := binary.LittleEndian
+	file := e.AppendUint32([]byte("RIFF"), uint32(header+len(data)))
+	file = e.AppendUint32(append(file, "WAVEfmt "...), 16)
+	file = e.AppendUint16(e.AppendUint16(file, 1), 1)                                                        // PCM, mono
+	file = e.AppendUint32(e.AppendUint32(file, audio.SampleRate), 2*audio.SampleRate)                        // samples and bytes a second
+	file = e.AppendUint32(append(e.AppendUint16(e.AppendUint16(file, 2), 16), "data"...), uint32(len(data))) // bytes and bits a sample
+	return append(file, data...)
+}
+
 // fileSound returns sound that is there, in real time or as fast as it is asked for.
 func fileSound(data []byte, f soundFormat, realTime bool) liveSound {
 	var begin time.Time

@@ -65,12 +65,15 @@ const (
 )
 
 // transcribe returns the text of a recording. Where the server is busy or restarts, it tries again after the time that
-// the server says.
+// the server says. The error is a laterError where it has no room all the while.
 func (r *remoteClient) transcribe(ctx context.Context, q remoteRequest) (*asr.Result, error) {
 	for try := 1; ; try++ {
 		result, again, err := r.try(ctx, q)
-		if err == nil || again == 0 || try == maxTries || ctx.Err() != nil {
+		if err == nil || again == 0 || ctx.Err() != nil {
 			return result, err
+		}
+		if try == maxTries {
+			return nil, &laterError{again, err}
 		}
 		if err := sleep(ctx, min(again, maxRetryWait)); err != nil {
 			return nil, err

@@ -28,7 +28,8 @@ type commands struct {
 	Jobs       jobsCommands      `cmd:"" help:"See to jobs: list, show, result, cancel, retry, dead."`
 	Worker     workerCommand     `cmd:"" help:"Do the jobs that NATS servers keep."`
 	Listen     listenCommand     `cmd:"" help:"Stream a sound file, or sound from the standard input, to a server and print its text live."`
-	Eval       evalCommand       `cmd:"" help:"Measure word and character error rates on a manifest."`
+	Eval       evalCommand       `cmd:"" help:"Measure error rates, latencies and hallucinations of a model, or of a server, on test sets."`
+	Score      scoreCommand      `cmd:"" help:"Measure error rates of texts, in the formats of NIST and others, without a model."`
 	Bench      benchCommands     `cmd:"" help:"Measure the speed of models, and of live sessions, on this machine."`
 	Simulate   simulateCommand   `cmd:"" help:"Predict latencies, and how many workers a load needs, from measured costs."`
 	Train      trainCommand      `cmd:"" help:"Train a model, or an adapter over a frozen one."`
@@ -54,6 +55,7 @@ Examples:
     glossa pull small
     glossa transcribe --model small --language cs --format srt --output-dir out *.flac
     glossa eval testdata/multilingual/manifest.jsonl
+    glossa score --ref ref.trn --hyp hyp.trn
     glossa adapters list
     glossa vad talk.wav
     glossa train --kind flora --data cs.jsonl --dev dev.jsonl --out cs

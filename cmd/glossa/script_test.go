@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -36,6 +37,8 @@ func TestScripts(t *testing.T) {
 			"model":   scriptModel,
 			"adapter": scriptAdapter,
 			"tone":    scriptTone,
+			"lines":   scriptLines,
+			"rename":  scriptRename,
 			"cut":     scriptCut,
 			"claim":   scriptClaim,
 			"speech":  scriptSpeech,
@@ -95,6 +98,19 @@ func scriptCut(ts *testscript.TestScript, _ bool, args []string) {
 	n, err := strconv.ParseInt(args[1], 10, 64)
 	ts.Check(err)
 	ts.Check(os.Truncate(ts.MkAbs(args[0]), n))
+}
+
+// scriptLines cuts a file behind so many lines, and adds text: lines FILE NUMBER TEXT.
+func scriptLines(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	lines := strings.SplitAfterN(ts.ReadFile(args[0]), "\n", n+1)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Join(lines[:n], "")+args[2]), 0o666))
+}
+
+// scriptRename renames a file: rename FROM TO.
+func scriptRename(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(os.Rename(ts.MkAbs(args[0]), ts.MkAbs(args[1])))
 }
 
 // scriptClaim makes the header of a file that tone wrote promise samples: claim FILE BYTES.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -20,13 +21,18 @@ import (
 const remoteRequests = 8
 
 // sentFlags are the flags of transcribe that hold with --server. What others ask for, a server is not asked for.
-var sentFlags = map[string]bool{
-	"server": true, "api-key": true, "language": true, "languages": true, "switch-language": true, "adapter": true, "task": true,
-	"format": true, "timestamps": true, "output-dir": true, "word-timestamps": true, "max-line-width": true,
-	"max-line-count": true, "max-words-per-line": true, "highlight-words": true, "vad": true, "beam-size": true,
-	"patience": true, "best-of": true, "length-penalty": true, "seed": true, "temperature": true,
-	"compression-ratio-threshold": true, "logprob-threshold": true, "no-speech-threshold": true,
-	"condition-on-previous-text": true, "initial-prompt": true, "hotwords": true,
+var sentFlags = namesOf(sentDecoding, []string{
+	"server", "api-key", "language", "languages", "switch-language", "adapter", "task", "format", "timestamps", "output-dir",
+	"word-timestamps", "max-line-width", "max-line-count", "max-words-per-line", "highlight-words", "vad",
+})
+
+// namesOf returns the set of names.
+func namesOf(lists ...[]string) map[string]bool {
+	set := make(map[string]bool)
+	for _, name := range slices.Concat(lists...) {
+		set[name] = true
+	}
+	return set
 }
 
 // runRemote has a server transcribe the files, and writes their texts as Run does.
@@ -155,21 +161,26 @@ func (t *transcribeCommand) remoteFields() (url.Values, error) {
 	default:
 		return nil, errors.New("--vad: with --server it is none or builtin, which is the detector of the server")
 	}
-	if len(t.Temperature) != 1 {
-		return nil, errors.New("--temperature: a server takes one")
-	}
 	if !t.plain() {
 		f.Add("timestamp_granularities[]", "segment")
 		if t.WordTimestamps {
 			f.Add("timestamp_granularities[]", "word")
 		}
 	}
-	t.remoteDecoding(f)
-	return f, nil
+	return f, t.remoteDecoding(f)
+}
+
+// sentDecoding are the flags of decoding that a server can be asked for.
+var sentDecoding = []string{
+	"beam-size", "patience", "best-of", "length-penalty", "seed", "temperature", "compression-ratio-threshold", "logprob-threshold",
+	"no-speech-threshold", "condition-on-previous-text", "initial-prompt", "hotwords",
 }
 
 // remoteDecoding adds how windows are decoded.
-func (t *transcribeCommand) remoteDecoding(f url.Values) {
+func (t *decodingFlags) remoteDecoding(f url.Values) error {
+	if len(t.Temperature) != 1 {
+		return errors.New("--temperature: a server takes one")
+	}
 	f.Set("beam_size", strconv.Itoa(t.BeamSize))
 	f.Set("best_of", strconv.Itoa(t.BestOf))
 	if t.Patience != 0 {
@@ -190,4 +201,5 @@ func (t *transcribeCommand) remoteDecoding(f url.Values) {
 	if t.Hotwords != "" {
 		f.Set("hotwords", t.Hotwords)
 	}
+	return nil
 }

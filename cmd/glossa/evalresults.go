@@ -1,0 +1,231 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"hash/maphash"
+	"io"
+	"io/fs"
+	"iter"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"glossa/eval"
+)
+
+// resultLine is a line of a file of results.
+type resultLine struct {
+	eval.Pair
+	WER *float64 `json:"wer,omitempty"` // where there is a hypothesis
+}
+
+// results is the file of results of an evaluation, a line for each trial, with the settings that they hang on in a file beside it.
+type results struct {
+	path   string
+	file   *os.File
+	seed   maphash.Seed
+	done   map[uint64]struct{} // trials that are in it from an earlier run
+	remove bool                // it is of no use when the evaluation is over
+}
+
+// settingsBeside returns the file beside a file of results.
+func settingsBeside(path string) string { return path + ".settings.json" }
+
+// newResults begins a file of results; path "" is a file that is removed in the end.
+func newResults(path string, settings map[string]string) (*results, error) {
+	r := &results{path: path, seed: maphash.MakeSeed()}
+	var err error
+	if path == "" {
+		if r.file, err = os.CreateTemp("", "glossa-eval-*.jsonl"); err != nil {
+			return nil, err
+		}
+		r.path, r.remove = r.file.Name(), true
+		return r, nil
+	}
+	text, err := json.MarshalIndent(settings, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	if r.file, err = os.Create(path); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(settingsBeside(path), append(text, '\n'), 0o666); err != nil {
+		r.file.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// resumeResults goes on with a file of results, and calls each with those that stay: of trials that have failed it is as if they had never
+// been made, and a last line that is torn is dropped. The error says which settings are other ones than those of the file. Where there is no
+// file it begins one.
+func resumeResults(path string, settings map[string]string, each func(eval.Pair) error) (*results, error) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return newResults(path, settings)
+	}
+	if err := sameSettings(path, settings); err != nil {
+		return nil, err
+	}
+	r := &results{path: path, seed: maphash.MakeSeed(), done: make(map[uint64]struct{})}
+	kept, err := os.CreateTemp(filepath.Dir(path), ".glossa-eval-*")
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(kept.Name()) // which by then has another name
+	out := bufio.NewWriter(kept)
+	for line, err := range resultLines(path) {
+		if err == nil && line.Err == "" {
+			r.done[r.key(line.ID, line.Adapter)] = struct{}{}
+			if err = each(line.Pair); err == nil {
+				err = encodeLine(out, line)
+			}
+		}
+		if err != nil {
+			kept.Close()
+			return nil, err
+		}
+	}
+	if err := errors.Join(out.Flush(), kept.Chmod(0o644), os.Rename(kept.Name(), path)); err != nil {
+		kept.Close()
+		return nil, err
+	}
+	r.file = kept
+	return r, nil
+}
+
+// sameSettings compares settings with those of a file of results.
+func sameSettings(path string, settings map[string]string) error {
+	text, err := os.ReadFile(settingsBeside(path))
+	if err != nil {
+		return fmt.Errorf("--resume: the settings that %s was made with are not known: %w", path, err)
+	}
+	var before map[string]string
+	if err := json.Unmarshal(text, &before); err != nil {
+		return fmt.Errorf("--resume: %s: %w", settingsBeside(path), err)
+	}
+	var other []string
+	for _, name := range slices.Sorted(maps.Keys(union(before, settings))) {
+		if before[name] != settings[name] {
+			other = append(other, fmt.Sprintf("%s was %q and is %q", name, before[name], settings[name]))
+		}
+	}
+	if len(other) > 0 {
+		return fmt.Errorf("--resume: %s was made with other settings: %s; without --resume it is made anew", path, strings.Join(other, "; "))
+	}
+	return nil
+}
+
+// union returns all of two maps.
+func union(a, b map[string]string) map[string]string {
+	all := maps.Clone(a)
+	maps.Copy(all, b)
+	return all
+}
+
+// key stands for a trial.
+func (r *results) key(id, adapter string) uint64 {
+	return maphash.Comparable(r.seed, [2]string{id, adapter})
+}
+
+// has reports whether a trial is in the file from an earlier run.
+func (r *results) has(t trial) bool {
+	if r == nil {
+		return false
+	}
+	_, done := r.done[r.key(t.ID, t.adapter)]
+	return done
+}
+
+// add adds a line, which is there whatever becomes of the process.
+func (r *results) add(p eval.Pair, wer *float64) error {
+	if r == nil {
+		return nil
+	}
+	return encodeLine(r.file, resultLine{p, wer})
+}
+
+// close ends the file.
+func (r *results) close() error {
+	if r == nil {
+		return nil
+	}
+	err := r.file.Close()
+	if r.remove {
+		err = errors.Join(err, os.Remove(r.path))
+	}
+	return err
+}
+
+// resultLines yields the lines of a file of results. A last line without an end, as a crash leaves it, is none.
+func resultLines(path string) iter.Seq2[resultLine, error] {
+	return func(yield func(resultLine, error) bool) {
+		for text, err := range wholeLines(path) {
+			var line resultLine
+			if err == nil {
+				line, err = decodeResult(text.bytes)
+			}
+			if err != nil && text.number > 0 {
+				err = fmt.Errorf("%s:%d: %w", path, text.number, err)
+			}
+			if !yield(line, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// decodeResult returns the result that a line holds.
+func decodeResult(text []byte) (line resultLine, err error) {
+	if err := json.Unmarshal(text, &line); err != nil {
+		return line, fmt.Errorf("it is no result of glossa eval: %w", err)
+	}
+	return line, nil
+}
+
+// textLine is a line of a file that is not blank, without its end.
+type textLine struct {
+	number int // from 1 on
+	bytes  []byte
+}
+
+// wholeLines yields the lines of a file that have an end. It stops at an error.
+func wholeLines(path string) iter.Seq2[textLine, error] {
+	return func(yield func(textLine, error) bool) {
+		file, err := os.Open(path)
+		if err != nil {
+			yield(textLine{}, err)
+			return
+		}
+		defer file.Close()
+		in := bufio.NewReader(file)
+		for number := 1; ; number++ {
+			text, err := in.ReadBytes('\n')
+			if err != nil {
+				if err != io.EOF {
+					yield(textLine{number: number}, err)
+				}
+				return
+			}
+			if line := bytes.TrimSpace(text); len(line) > 0 && !yield(textLine{number, line}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// fingerprint returns what tells two test sets apart.
+func (s *testSet) fingerprint() string {
+	h := fnv.New64a()
+	for i := range s.utterances {
+		u := &s.utterances[i]
+		fmt.Fprintf(h, "%q %q %q %q %g\n", u.ID, u.Lang, u.AudioFilepath, u.Text, u.Start)
+	}
+	return fmt.Sprintf("%d utterances, %x", len(s.utterances), h.Sum64())
+}
