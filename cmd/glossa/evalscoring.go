@@ -15,7 +15,7 @@ type scoringFlags struct {
 	Spellings    string `placeholder:"FILE" help:"American spellings of British words for the english normaliser, as normalizer.json of a model's folder has them. (that of the model, where there is one)"`
 	Alignment    string `enum:"levenshtein,sclite" default:"levenshtein" help:"Which alignment is the best: that of the fewest errors, or sclite's, where a substitution weighs 4, a deletion or insertion 3. (${enum})"`
 	Alternatives *bool  `negatable:"" help:"Read references as NIST's: { um / uh / @ } is any of these or nothing, and (a) may be left out. (where they are named .trn or .stm)"`
-	By           string `enum:"auto,speaker,recording,utterance" default:"auto" help:"What is drawn for intervals: all of a speaker or recording, or single utterances. (${enum}; the first that is known)"`
+	By           string `enum:"speaker,recording,utterance" default:"speaker" help:"What is drawn for intervals: all of a speaker, all of a recording, or single utterances; the next of these where one is not known. (${enum})"`
 }
 
 // scorer returns the scorer that the flags describe. The model is one that spellings may come from, nist says that the references are in a format of

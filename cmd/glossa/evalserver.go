@@ -113,12 +113,11 @@ func (s *serverTestee) get(ctx context.Context, path string, to any) error {
 // recognise is a part of testee. Where the server is busy, restarts or is away for a while, it tries again.
 func (s *serverTestee) recognise(ctx context.Context, t trial) (eval.Pair, error) {
 	p := t.pair()
-	q, release, err := s.request(ctx, t)
+	q, err := s.request(ctx, t)
 	if err != nil {
 		p.Err = err.Error()
 		return p, context.Cause(ctx)
 	}
-	defer release()
 	for failing, pause := time.Now(), time.Second; ; pause = min(2*pause, maxRetryWait) {
 		begin := time.Now()
 		r, err := s.remote.transcribe(ctx, q)
@@ -159,7 +158,7 @@ func transient(err error) bool {
 }
 
 // request returns what is asked for a trial: files are sent as they are, parts of them and noise as WAV.
-func (s *serverTestee) request(ctx context.Context, t trial) (q remoteRequest, release func(), err error) {
+func (s *serverTestee) request(ctx context.Context, t trial) (q remoteRequest, err error) {
 	detected := t.language(s.flags.LanguageFrom) == asr.Auto
 	q = remoteRequest{name: filepath.Base(t.AudioFilepath), fields: make(url.Values), plain: !detected && t.Duration > 0}
 	for name, values := range s.fields {
@@ -171,17 +170,17 @@ func (s *serverTestee) request(ctx context.Context, t trial) (q remoteRequest, r
 	q.fields.Set("adapter", t.adapterName())
 	if !t.Part && !strings.HasPrefix(t.AudioFilepath, noisePrefix) {
 		q.open = func() (io.ReadCloser, error) { return os.Open(t.AudioFilepath) }
-		return q, func() {}, nil
+		return q, nil
 	}
 	pcm, release, err := s.sounds.take(ctx, t.Utterance)
 	if err != nil {
-		return q, nil, err
+		return q, err
 	}
-	release()
 	file := wavOf(encodePCM(pcm))
+	release()
 	q.name = "part.wav"
 	q.open = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(file)), nil }
-	return q, func() {}, nil
+	return q, nil
 }
 
 func (s *serverTestee) listen(ctx context.Context, t trial) (liveConn, error) {

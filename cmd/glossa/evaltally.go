@@ -63,11 +63,7 @@ func (t *evalTally) add(p eval.Pair, deployed bool) (eval.Outcome, error) {
 func (t *evalTally) report() (report *eval.Report, silent []eval.Row) {
 	report = t.speech.Report()
 	if t.silent {
-		of := t.nonSpeech.Report()
-		silent = of.Rows
-		if report.Total.InsertedPerMinute == nil {
-			report.Total.InsertedPerMinute, report.Total.SilentSound = of.Total.InsertedPerMinute, of.Total.SilentSound
-		}
+		silent = t.nonSpeech.Report().Rows
 	}
 	return report, silent
 }

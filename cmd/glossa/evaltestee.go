@@ -31,10 +31,11 @@ type testee interface {
 	close()
 }
 
-// liveConn is begun with these, whatever is evaluated.
+// listenOptions are those of a live session for a trial, whatever is evaluated.
 func (e *evalCommand) listenOptions(t trial) asr.ListenOptions {
-	o := asr.ListenOptions{Language: t.language(e.LanguageFrom), Adapter: t.adapterName(), Policy: asr.Policy(e.Policy), Hotwords: e.Hotwords, Prompt: e.InitialPrompt}
-	return o
+	return asr.ListenOptions{
+		Language: t.language(e.LanguageFrom), Adapter: t.adapterName(), Policy: asr.Policy(e.Policy), Hotwords: e.Hotwords, Prompt: e.InitialPrompt,
+	}
 }
 
 // language returns what is told of the language of a trial.
