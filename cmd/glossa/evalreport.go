@@ -191,7 +191,7 @@ func (r *evalRun) writePage(path string, report *eval.Report) (err error) {
 	}
 	defer func() {
 		if err = errors.Join(err, file.Close()); err != nil {
-			os.Remove(path) // half a page
+			removeHalf(path)
 		}
 	}()
 	w := bufio.NewWriter(file)

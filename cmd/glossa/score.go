@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"runtime/debug"
 
@@ -80,13 +81,14 @@ func (s *scoreCommand) Run(ctx context.Context, c *console) error {
 	if err != nil {
 		return err
 	}
-	if s.Print.HTML != "" {
-		if err := r.writePage(s.Print.HTML, report); err != nil {
-			return err
-		}
-	}
 	if err := s.print(c, report); err != nil {
 		return err
+	}
+	if s.Print.HTML != "" {
+		if err := r.writePage(s.Print.HTML, report); err != nil {
+			c.report(err)
+			return cmp.Or(gate.check(c, report, report.Comparisons), errReported)
+		}
 	}
 	return gate.check(c, report, report.Comparisons)
 }
@@ -161,7 +163,9 @@ func (r *scoreRun) report() (*eval.Report, error) {
 		err = cmp.Or(err, failed)
 	}
 	if err == nil && number == 0 {
-		err = errors.New("there are no utterances to score")
+		if err = errors.New("there are no utterances to score"); r.inputs.adapter != nil {
+			err = fmt.Errorf("there are no utterances of --adapter %s to score", *r.command.Adapter)
+		}
 	}
 	if err != nil {
 		return nil, err

@@ -21,7 +21,7 @@ func (r *scoreRun) writePage(name string, report *eval.Report) (err error) {
 	defer func() {
 		err = errors.Join(err, f.Close())
 		if err != nil {
-			os.Remove(name) // half a page
+			removeHalf(name)
 		}
 	}()
 	w := bufio.NewWriter(f)
