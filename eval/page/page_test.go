@@ -395,7 +395,7 @@ func TestWriteFails(t *testing.T) {
 
 // TestEmptyReport holds that a report of nothing is a page.
 func TestEmptyReport(t *testing.T) {
-	got := write(t, page.Data{Report: eval.NewReport(nil)})
+	got := write(t, page.Data{Report: &eval.Report{}})
 	if !strings.Contains(visible(got), "There are no utterances in this report.") || strings.Contains(got, "<svg") {
 		t.Error(visible(got))
 	}
