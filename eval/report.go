@@ -102,6 +102,16 @@ type Report struct {
 	Classes     []ClassRow   `json:"classes,omitempty"`
 }
 
+// AllOverBase returns the comparison of all adapters together with the base model, which is one of r.Comparisons; nil where there is none.
+func (r *Report) AllOverBase() *Comparison {
+	for i := range r.Comparisons {
+		if c := &r.Comparisons[i]; c.Lang == "" && c.Base == baseName && c.System == adaptersName {
+			return c
+		}
+	}
+	return nil
+}
+
 // numbers returns the numbers of a score.
 func numbers(s Score) Numbers {
 	w := s.Words
