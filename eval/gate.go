@@ -111,43 +111,56 @@ func (g Gate) Check(r, earlier *Report) ([]Breach, error) {
 }
 
 // CheckComparisons returns the relative limits that a system breaks, compared with a base on the same utterances: those where the interval
-// of the difference lies wholly beyond what is allowed. Of a language with several comparisons the last is held to them, or that of g.Adapter.
-// Absolute limits are Check's.
-func (g Gate) CheckComparisons(list []Comparison) []Breach {
-	var breaches []Breach
-	for i, c := range list {
-		limit := g.Total
-		if c.Lang != "" {
-			limit = g.limit(c.Lang)
-			if !g.holds(list, i) {
-				continue
-			}
+// of the difference lies wholly beyond what is allowed. Of a language with several comparisons the last is held to them, or that of g.Adapter;
+// to those of the total the last of all, which is the only one where there is one language. It fails with ErrGate where a language of the report
+// is to be compared and is in no comparison. Absolute limits are Check's.
+func (g Gate) CheckComparisons(r *Report, list []Comparison) (breaches []Breach, err error) {
+	for _, lang := range g.langs(r) {
+		if g.limit(lang).relative() && !slices.ContainsFunc(list, func(c Comparison) bool { return c.Lang == lang && g.names(c) }) {
+			return nil, fmt.Errorf("%w: there is nothing of %q to compare with", ErrGate, lang)
 		}
-		check := func(measure string, allowed *float64, before, after float64, interval [2]float64) {
-			if allowed == nil || c.Utterances == 0 {
-				return
-			}
-			least := before - after // how much the system gains at best
-			if c.Groups > 1 {
-				least = interval[1]
-			}
-			if least < -*allowed {
-				bound := before + *allowed
-				breaches = append(breaches, Breach{Lang: c.Lang, Adapter: c.Adapter, Measure: measure, Value: after, Limit: bound, Earlier: &before, By: after - bound})
-			}
-		}
-		check("WER", limit.WorseWER, c.BaseWER, c.SystemWER, c.Interval)
-		check("CER", limit.WorseCER, c.BaseCER, c.SystemCER, c.CERInterval)
 	}
+	for i, c := range list {
+		if (c.Lang != "" || len(list) == 1) && g.holds(list, i) {
+			breaches = append(breaches, g.limit(c.Lang).checkComparison(c)...)
+		}
+	}
+	if len(list) > 0 {
+		c := list[len(list)-1]
+		c.Lang, c.Adapter = "", ""
+		breaches = append(breaches, g.Total.checkComparison(c)...)
+	}
+	return breaches, nil
+}
+
+// checkComparison returns what a comparison breaks.
+func (l Limit) checkComparison(c Comparison) (breaches []Breach) {
+	check := func(measure string, allowed *float64, before, after float64, interval [2]float64) {
+		if allowed == nil || c.Utterances == 0 {
+			return
+		}
+		least := before - after // how much the system gains at best
+		if c.Groups > 1 {
+			least = interval[1]
+		}
+		if least < -*allowed {
+			bound := before + *allowed
+			breaches = append(breaches, Breach{Lang: c.Lang, Adapter: c.Adapter, Measure: measure, Value: after, Limit: bound, Earlier: &before, By: after - bound})
+		}
+	}
+	check("WER", l.WorseWER, c.BaseWER, c.SystemWER, c.Interval)
+	check("CER", l.WorseCER, c.BaseCER, c.SystemCER, c.CERInterval)
 	return breaches
 }
 
 // holds reports whether the comparison of a language is of the row that is held to its limit, as row has it.
 func (g Gate) holds(list []Comparison, i int) bool {
-	if g.Adapter != "" {
-		return list[i].Adapter == g.Adapter
-	}
-	return !slices.ContainsFunc(list[i+1:], func(c Comparison) bool { return c.Lang == list[i].Lang })
+	return g.names(list[i]) && !slices.ContainsFunc(list[i+1:], func(c Comparison) bool { return c.Lang == list[i].Lang && g.names(c) })
+}
+
+// names reports whether a comparison is of the adapter that the gate names, if it does; systems beside each other are named so, too.
+func (g Gate) names(c Comparison) bool {
+	return g.Adapter == "" || c.Adapter == g.Adapter || c.System == g.Adapter
 }
 
 // limits returns all limits.

@@ -72,11 +72,26 @@ func TestGateOfComparisons(t *testing.T) {
 		{Lang: "cs", Utterances: 10, Groups: 5, BaseWER: 0.10, SystemWER: 0.14, WER: -0.04, Interval: [2]float64{-0.06, -0.02}},
 		{Lang: "en", Utterances: 10, Groups: 5, BaseWER: 0.10, SystemWER: 0.14, WER: -0.04, Interval: [2]float64{-0.09, 0.01}},
 	}
-	if got := (Gate{Each: Limit{WorseWER: f(0.01)}}).CheckComparisons(list); len(got) != 1 || got[0].Lang != "cs" {
+	if got, err := (Gate{Each: Limit{WorseWER: f(0.01)}}).CheckComparisons(&Report{}, list); err != nil || len(got) != 1 || got[0].Lang != "cs" {
 		t.Errorf("breaches %v, want cs alone", got)
 	}
-	if got := (Gate{Each: Limit{WorseWER: f(0.03)}}).CheckComparisons(list); len(got) != 0 {
+	if got, err := (Gate{Each: Limit{WorseWER: f(0.03)}}).CheckComparisons(&Report{}, list); err != nil || len(got) != 0 {
 		t.Errorf("breaches %v, want none", got)
+	}
+	total := Gate{Total: Limit{WorseWER: f(0.01)}}
+	if got, err := total.CheckComparisons(&Report{}, list[:1]); err != nil || len(got) != 1 || got[0].Lang != "" || got[0].Measure != "WER" {
+		t.Errorf("of one language: breaches %v, want one of the total", got)
+	}
+	all := Comparison{Utterances: 20, Groups: 10, BaseWER: 0.10, SystemWER: 0.10, Interval: [2]float64{-0.02, 0.02}}
+	if got, err := total.CheckComparisons(&Report{}, append(list[:1:1], all)); err != nil || len(got) != 0 {
+		t.Errorf("of a total that is well: breaches %v", got)
+	}
+	now := gateReport(0, nil, "cs", "en")
+	if _, err := (Gate{Each: Limit{WorseWER: f(1)}}).CheckComparisons(now, list[:1]); !errors.Is(err, ErrGate) || !strings.Contains(err.Error(), `"en"`) {
+		t.Errorf("a language without a comparison: %v", err)
+	}
+	if _, err := (Gate{Each: Limit{WorseWER: f(1)}, Langs: map[string]Limit{"en": {WER: f(1)}}}).CheckComparisons(now, list[:1]); err != nil {
+		t.Errorf("a language that is not held to a comparison: %v", err)
 	}
 }
 
@@ -87,11 +102,11 @@ func TestGateHoldsTheLast(t *testing.T) {
 		{Lang: "cs", Utterances: 9, Groups: 1, BaseWER: 0.10, SystemWER: 0.20},
 		{Lang: "cs", Adapter: "cs", Utterances: 9, Groups: 1, BaseWER: 0.05, SystemWER: 0.05},
 	}
-	if got := (Gate{Each: Limit{WorseWER: &worse}}).CheckComparisons(list); len(got) != 0 {
+	if got, err := (Gate{Each: Limit{WorseWER: &worse}}).CheckComparisons(&Report{}, list); err != nil || len(got) != 0 {
 		t.Errorf("breaches %v of a row that no user has", got)
 	}
 	list[1].SystemWER = 0.2
-	if got := (Gate{Each: Limit{WorseWER: &worse}, Adapter: "cs"}).CheckComparisons(list); len(got) != 1 || got[0].Adapter != "cs" {
+	if got, err := (Gate{Each: Limit{WorseWER: &worse}, Adapter: "cs"}).CheckComparisons(&Report{}, list); err != nil || len(got) != 1 || got[0].Adapter != "cs" {
 		t.Errorf("breaches %v, want the adapter's", got)
 	}
 }

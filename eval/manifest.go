@@ -54,14 +54,7 @@ const (
 //
 // The errors of all bad lines come joined, each as "file:line: reason" and wrapping ErrManifest; so does that of a manifest without
 // utterances.
-func ReadManifest(path string) ([]Utterance, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("eval: manifest: %w", err)
-	}
-	defer file.Close()
-	return DecodeManifest(file, path)
-}
+func ReadManifest(path string) ([]Utterance, error) { return readManifest(path, true) }
 
 // DecodeManifest is ReadManifest from an open reader. path names the manifest in errors, and its folder is what paths are relative to.
 func DecodeManifest(r io.Reader, path string) ([]Utterance, error) {
@@ -69,13 +62,16 @@ func DecodeManifest(r io.Reader, path string) ([]Utterance, error) {
 }
 
 // ReadRecordings is ReadManifest of a manifest whose entries need no text: what is to be transcribed.
-func ReadRecordings(path string) ([]Utterance, error) {
+func ReadRecordings(path string) ([]Utterance, error) { return readManifest(path, false) }
+
+// readManifest opens a manifest whose entries need a text, or do not.
+func readManifest(path string, needsText bool) ([]Utterance, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("eval: manifest: %w", err)
 	}
 	defer file.Close()
-	return decodeManifest(file, path, false)
+	return decodeManifest(file, path, needsText)
 }
 
 // decodeManifest reads a manifest whose entries need a text, or do not.

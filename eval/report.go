@@ -5,13 +5,6 @@ import (
 	"fmt"
 )
 
-// Result is the score of one system on the utterances of one language.
-type Result struct {
-	Lang    string
-	Adapter string // "" for the base model
-	Score   Score
-}
-
 // Numbers are those of a number of utterances as they are reported. Rates are fractions; a pointer is nil, JSON's null, where a number
 // is not known.
 type Numbers struct {
@@ -109,29 +102,14 @@ type Report struct {
 	Classes     []ClassRow   `json:"classes,omitempty"`
 }
 
-// NewReport returns the report of results, its rows in their order.
-//
-// The total counts each language once, by the last of its results: with the base model's result before the adapter's, it is the
-// score of the whole test set with every utterance under its own adapter, and no utterance is counted twice.
-func NewReport(results []Result) *Report {
-	last := make(map[string]int)
-	for i, r := range results {
-		last[r.Lang] = i
-	}
-	report := &Report{Rows: make([]Row, 0, len(results))}
-	var sum Score
-	for i, r := range results {
-		row := Row{Lang: r.Lang, Numbers: numbers(r.Score)}
-		if r.Adapter != "" {
-			row.Adapter = &r.Adapter
-		}
-		report.Rows = append(report.Rows, row)
-		if last[r.Lang] == i {
-			sum.Add(r.Score)
+// AllOverBase returns the comparison of all adapters together with the base model, which is one of r.Comparisons; nil where there is none.
+func (r *Report) AllOverBase() *Comparison {
+	for i := range r.Comparisons {
+		if c := &r.Comparisons[i]; c.Lang == "" && c.Base == baseName && c.System == adaptersName {
+			return c
 		}
 	}
-	report.Total = numbers(sum)
-	return report
+	return nil
 }
 
 // numbers returns the numbers of a score.

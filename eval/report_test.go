@@ -11,11 +11,15 @@ func exampleReport() *Report {
 		c := Counts{Hits: hits, Substitutions: substitutions, Insertions: insertions}
 		return Score{Utterances: utterances, Words: c, Characters: Counts{Hits: 10 * hits, Substitutions: substitutions}}
 	}
-	return NewReport([]Result{
-		{Lang: "cs", Score: score(20, 40, 60, 5)},
-		{Lang: "cs", Adapter: "cs|flora", Score: score(20, 85, 15, 0)},
-		{Lang: "en", Score: score(30, 290, 10, 5)},
-	})
+	adapter := "cs|flora"
+	return &Report{
+		Rows: []Row{
+			{Lang: "cs", Numbers: numbers(score(20, 40, 60, 5))},
+			{Lang: "cs", Adapter: &adapter, Numbers: numbers(score(20, 85, 15, 0))},
+			{Lang: "en", Numbers: numbers(score(30, 290, 10, 5))},
+		},
+		Total: numbers(score(50, 375, 25, 5)),
+	}
 }
 
 // TestReportJSON pins the field names and units, which programs read.
@@ -50,7 +54,7 @@ func TestReportJSON(t *testing.T) {
 }
 
 func TestReportOfNothing(t *testing.T) {
-	out, err := NewReport(nil).JSON()
+	out, err := NewSummary(SummaryOptions{}).Report().JSON()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -60,11 +60,7 @@ func (r *Report) table() Table {
 	for _, row := range r.Rows {
 		line(row.Lang, nameOrDash(row.Adapter), row.Lang, row.Numbers, row.OverBase)
 	}
-	var over *Comparison
-	if i := slices.IndexFunc(r.Comparisons, func(c Comparison) bool { return c.Lang == "" && c.Base == baseName && c.System == adaptersName }); i >= 0 {
-		over = &r.Comparisons[i]
-	}
-	line("total", "", r.totalMeasure(), r.Total, over)
+	line("total", "", r.totalMeasure(), r.Total, r.AllOverBase())
 	return t
 }
 

@@ -22,7 +22,7 @@ type SummaryOptions struct {
 // Summary adds outcomes up by language and adapter. It is not safe for concurrent use.
 //
 // Its memory grows with rows: by 2048 groups of utterances at most (see Bootstrap; more are gathered in as many blocks), a few hundred
-// classes of latencies, and pairs of words, of which all rows share 131,072. It grows with utterances in one respect: to compare an adapter
+// steps of latency, and pairs of words, of which all rows share 131,072. It grows with utterances in one respect: to compare an adapter
 // with the base model on the same utterances, in whatever order they come, a record of some 20 bytes and its entry, 70 bytes in all, stays of
 // every utterance that has an ID: of the base model's until the end, of an adapter's until the base model's comes.
 type Summary struct {

@@ -130,7 +130,7 @@ func TestCompareOneGroupEach(t *testing.T) {
 		t.Errorf("cells %q", text)
 	}
 	worse := 0.01
-	if got := (Gate{Total: Limit{WorseWER: &worse}}).CheckComparisons(list); len(got) != 1 || got[0].Lang != "" {
+	if got, err := (Gate{Total: Limit{WorseWER: &worse}}).CheckComparisons(&Report{}, list); err != nil || len(got) != 1 || got[0].Lang != "" {
 		t.Errorf("breaches %v, want the total's", got)
 	}
 }

@@ -182,7 +182,7 @@ func TestEvalIsInterrupted(t *testing.T) {
 		t.Errorf("%d were there, %d were made", r.resumed, f.n.Load())
 	}
 	seen := make(map[string]bool)
-	for line, err := range resultLines(path) {
+	for line, err := range resultPairs(path) {
 		if err != nil || seen[line.ID] {
 			t.Fatal(line.ID, err)
 		}

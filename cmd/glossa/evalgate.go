@@ -36,7 +36,10 @@ func (g *evalGate) check(c *console, r *eval.Report, comparisons []eval.Comparis
 	var breaches []eval.Breach
 	absolute := g.Gate
 	if g.earlier == nil && len(comparisons) > 0 {
-		breaches = g.CheckComparisons(comparisons)
+		var err error
+		if breaches, err = g.CheckComparisons(r, comparisons); err != nil {
+			return fmt.Errorf("--gate: %w", err)
+		}
 		absolute = g.absolute()
 	}
 	more, err := absolute.Check(r, g.earlier)

@@ -82,7 +82,7 @@ func (r *evalRun) runLive(ctx context.Context) (rows []*liveRow, err error) {
 		}
 		rows[i].add(&o, scored)
 		sum = sum.Plus(scored.Words)
-		if err := encodeLine(texts, resultLine{Pair: scored.Pair}); err != nil {
+		if err := encodeLine(texts, resultOf(&scored)); err != nil {
 			return err
 		}
 		p.add(scored.Duration, sum)

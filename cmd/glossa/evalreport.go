@@ -94,13 +94,7 @@ func (r *evalRun) deliver(live []*liveRow, gate *evalGate) error {
 
 // compare compares with the results of an earlier evaluation.
 func (r *evalRun) compare(path string) ([]eval.Comparison, error) {
-	was, err := adaptersOf(func(yield func(eval.Pair, error) bool) {
-		for line, err := range resultLines(path) {
-			if !yield(line.Pair, err) {
-				return
-			}
-		}
-	})
+	was, err := adaptersOf(resultPairs(path))
 	if err != nil {
 		return nil, fmt.Errorf("--compare %w", err)
 	}
@@ -176,9 +170,9 @@ func (r *evalRun) writeTranscript(path string, format transcript.Format) (err er
 	if err != nil {
 		return err
 	}
-	for line, err := range resultLines(r.results.path) {
-		if err == nil && line.Lang != nonSpeech && r.set.deployed(&line.Pair) {
-			err = w.Write(line.Pair)
+	for p, err := range resultPairs(r.results.path) {
+		if err == nil && p.Lang != nonSpeech && r.set.deployed(&p) {
+			err = w.Write(p)
 		}
 		if err != nil {
 			return fmt.Errorf("--hypotheses %s: %w", path, err)

@@ -18,12 +18,23 @@ import (
 	"strings"
 
 	"glossa/eval"
+	"glossa/eval/transcript"
 )
 
 // resultLine is a line of a file of results.
 type resultLine struct {
 	eval.Pair
 	WER *float64 `json:"wer,omitempty"` // where there is a hypothesis
+}
+
+// resultOf returns the line of an outcome.
+func resultOf(o *eval.Outcome) resultLine {
+	line := resultLine{Pair: o.Pair}
+	if o.Err == "" {
+		rate := o.Words.ErrorRate()
+		line.WER = &rate
+	}
+	return line
 }
 
 // results is the file of results of an evaluation, a line for each trial, with the settings that they hang on in a file beside it.
@@ -63,10 +74,10 @@ func newResults(path string, settings map[string]string) (*results, error) {
 	return r, nil
 }
 
-// resumeResults goes on with a file of results, and calls each with those that stay: of trials that have failed it is as if they had never
+// resumeResults goes on with a file of results, and has each score those that stay: of trials that have failed it is as if they had never
 // been made, and a last line that is torn is dropped. The error says which settings are other ones than those of the file. Where there is no
 // file it begins one.
-func resumeResults(path string, settings map[string]string, each func(eval.Pair) error) (*results, error) {
+func resumeResults(path string, settings map[string]string, each func(eval.Pair) (eval.Outcome, error)) (*results, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return newResults(path, settings)
 	}
@@ -80,11 +91,12 @@ func resumeResults(path string, settings map[string]string, each func(eval.Pair)
 	}
 	defer os.Remove(kept.Name()) // which by then has another name
 	out := bufio.NewWriter(kept)
-	for line, err := range resultLines(path) {
-		if err == nil && line.Err == "" {
-			r.done[r.key(line.ID, line.Adapter)] = struct{}{}
-			if err = each(line.Pair); err == nil {
-				err = encodeLine(out, line)
+	for p, err := range transcript.ResultPairs(transcript.Source{Files: []string{path}, Format: transcript.JSONL, Open: openWhole}) {
+		if err == nil && p.Err == "" {
+			r.done[r.key(p.ID, p.Adapter)] = struct{}{}
+			var o eval.Outcome
+			if o, err = each(p); err == nil {
+				err = encodeLine(out, resultOf(&o))
 			}
 		}
 		if err != nil {
@@ -144,11 +156,11 @@ func (r *results) has(t trial) bool {
 }
 
 // add adds a line, which is there whatever becomes of the process.
-func (r *results) add(p eval.Pair, wer *float64) error {
+func (r *results) add(o *eval.Outcome) error {
 	if r == nil {
 		return nil
 	}
-	return encodeLine(r.file, resultLine{p, wer})
+	return encodeLine(r.file, resultOf(o))
 }
 
 // close ends the file.
@@ -163,61 +175,42 @@ func (r *results) close() error {
 	return err
 }
 
-// resultLines yields the lines of a file of results. A last line without an end, as a crash leaves it, is none.
-func resultLines(path string) iter.Seq2[resultLine, error] {
-	return func(yield func(resultLine, error) bool) {
-		for text, err := range wholeLines(path) {
-			var line resultLine
-			if err == nil {
-				line, err = decodeResult(text.bytes)
-			}
-			if err != nil && text.number > 0 {
-				err = fmt.Errorf("%s:%d: %w", path, text.number, err)
-			}
-			if !yield(line, err) || err != nil {
-				return
-			}
-		}
-	}
+// resultPairs yields the pairs of a file of results.
+func resultPairs(path string) iter.Seq2[eval.Pair, error] {
+	return transcript.ResultPairs(transcript.Source{Files: []string{path}, Format: transcript.JSONL})
 }
 
-// decodeResult returns the result that a line holds.
-func decodeResult(text []byte) (line resultLine, err error) {
-	if err := json.Unmarshal(text, &line); err != nil {
-		return line, fmt.Errorf("it is no result of glossa eval: %w", err)
+// openWhole opens a file of lines without a last one that has no end, as a crash leaves it.
+func openWhole(path string) (io.ReadCloser, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
 	}
-	return line, nil
+	end, err := wholeLines(file)
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.NewSectionReader(file, 0, end), file}, nil
 }
 
-// textLine is a line of a file that is not blank, without its end.
-type textLine struct {
-	number int // from 1 on
-	bytes  []byte
-}
-
-// wholeLines yields the lines of a file that have an end. It stops at an error.
-func wholeLines(path string) iter.Seq2[textLine, error] {
-	return func(yield func(textLine, error) bool) {
-		file, err := os.Open(path)
-		if err != nil {
-			yield(textLine{}, err)
-			return
-		}
-		defer file.Close()
-		in := bufio.NewReader(file)
-		for number := 1; ; number++ {
-			text, err := in.ReadBytes('\n')
-			if err != nil {
-				if err != io.EOF {
-					yield(textLine{number: number}, err)
-				}
-				return
+// wholeLines returns where the last line of a file ends that has an end.
+func wholeLines(file *os.File) (int64, error) {
+	end, err := file.Seek(0, io.SeekEnd)
+	block := make([]byte, 64<<10)
+	for err == nil && end > 0 {
+		n := min(end, int64(len(block)))
+		if _, err = file.ReadAt(block[:n], end-n); err == nil {
+			if i := bytes.LastIndexByte(block[:n], '\n'); i >= 0 {
+				return end - n + int64(i) + 1, nil
 			}
-			if line := bytes.TrimSpace(text); len(line) > 0 && !yield(textLine{number, line}, nil) {
-				return
-			}
+			end -= n
 		}
 	}
+	return end, err
 }
 
 // fingerprint returns what tells two test sets apart.

@@ -74,10 +74,9 @@ func (r *evalRun) openResults() error {
 		r.results, err = newResults(path, settings)
 		return err
 	}
-	r.results, err = resumeResults(path, settings, func(p eval.Pair) error {
+	r.results, err = resumeResults(path, settings, func(p eval.Pair) (eval.Outcome, error) {
 		r.resumed++
-		_, err := r.tally.add(p, r.set.deployed(&p))
-		return err
+		return r.tally.add(p, r.set.deployed(&p))
 	})
 	return err
 }
@@ -113,13 +112,10 @@ func (r *evalRun) recognise(ctx context.Context) error {
 			return err
 		}
 		p.add(o.Duration, r.tally.soFar)
-		var wer *float64
 		if m.Err == "" {
 			r.recognised += o.Duration
-			rate := o.Words.ErrorRate()
-			wer = &rate
 		}
-		return r.results.add(m.Pair, wer)
+		return r.results.add(&o)
 	})
 	p.finish()
 	r.seconds = time.Since(p.begin).Seconds()

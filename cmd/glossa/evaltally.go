@@ -71,13 +71,13 @@ func (t *evalTally) report() (report *eval.Report, silent []eval.Row) {
 // outcomes yields the outcomes of a file of results, scored anew; as they are drawn, without sound in which nothing is said, or all as they are.
 func (t *evalTally) outcomes(path string, drawn bool) iter.Seq2[eval.Outcome, error] {
 	return func(yield func(eval.Outcome, error) bool) {
-		for line, err := range resultLines(path) {
-			if err == nil && drawn && line.Lang == nonSpeech {
+		for p, err := range resultPairs(path) {
+			if err == nil && drawn && p.Lang == nonSpeech {
 				continue
 			}
 			var o eval.Outcome
 			if err == nil {
-				o, err = t.outcome(line.Pair)
+				o, err = t.outcome(p)
 			}
 			if drawn {
 				o.Pair = t.grouped(o.Pair)

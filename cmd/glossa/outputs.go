@@ -47,6 +47,13 @@ func sameFile(a, b string) bool {
 	return err != nil && other != nil && filepath.Clean(a) == filepath.Clean(b)
 }
 
+// removeHalf removes a file that could not be written to its end. What is no file, such as a device, stays.
+func removeHalf(path string) {
+	if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() {
+		os.Remove(path) // the error of writing it is told
+	}
+}
+
 // checkWritable finds out whether a file can be written, and leaves all as it was.
 func checkWritable(path string) error {
 	info, err := os.Stat(path)

@@ -19,7 +19,7 @@ func writePage(name string, d page.Data) (err error) {
 	}
 	defer func() {
 		if err = errors.Join(err, file.Close()); err != nil {
-			os.Remove(name) // half a page
+			removeHalf(name)
 			err = fmt.Errorf("--html %s: %w", name, err)
 		}
 	}()

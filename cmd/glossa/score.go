@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"runtime/debug"
 	"sync/atomic"
@@ -81,14 +82,16 @@ func (s *scoreCommand) Run(ctx context.Context, c *console) error {
 	if err != nil {
 		return err
 	}
-	if s.Print.HTML != "" {
-		d := page.Data{Title: r.title(), Report: report, Outcomes: scoreAll(r.ctx, r.scorer, r.pairs(nil)), Sound: r.sound}
-		if err := writePage(s.Print.HTML, d); err != nil { // for which all is read and scored again
-			return err
-		}
-	}
 	if err := s.print(c, report); err != nil {
 		return err
+	}
+	if s.Print.HTML != "" {
+		// All is read and scored again.
+		d := page.Data{Title: r.title(), Report: report, Outcomes: scoreAll(r.ctx, r.scorer, r.pairs(nil)), Sound: r.sound}
+		if err := writePage(s.Print.HTML, d); err != nil {
+			c.report(err)
+			return cmp.Or(gate.check(c, report, report.Comparisons), errReported)
+		}
 	}
 	return gate.check(c, report, report.Comparisons)
 }
@@ -163,7 +166,9 @@ func (r *scoreRun) report() (*eval.Report, error) {
 		err = cmp.Or(err, failed)
 	}
 	if err == nil && number == 0 {
-		err = errors.New("there are no utterances to score")
+		if err = errors.New("there are no utterances to score"); r.inputs.adapter != nil {
+			err = fmt.Errorf("there are no utterances of --adapter %s to score", *r.command.Adapter)
+		}
 	}
 	if err != nil {
 		return nil, err

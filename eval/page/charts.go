@@ -63,13 +63,11 @@ func gains(r *eval.Report) (over []*eval.Comparison) {
 
 // split returns the comparison of all adapters with the base model, where the report has one, and the report's other comparisons.
 func split(r *eval.Report) (together *eval.Comparison, others []*eval.Comparison) {
+	together = r.AllOverBase()
 	for i := range r.Comparisons {
-		c := &r.Comparisons[i]
-		if together == nil && c.Lang == "" && c.Base == "base" && c.System == "adapters" { // as a Summary names them
-			together = c
-			continue
+		if c := &r.Comparisons[i]; c != together {
+			others = append(others, c)
 		}
-		others = append(others, c)
 	}
 	return together, others
 }

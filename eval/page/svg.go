@@ -87,7 +87,7 @@ func ticks(low, high float64, n int) []float64 {
 // percent returns a fraction in per cent with one decimal.
 func percent(x float64) string { return strconv.FormatFloat(100*x, 'f', 1, 64) + "%" }
 
-// round percent returns a fraction in per cent with the decimals that it needs.
+// roundPercent returns a fraction in per cent with the decimals that it needs.
 func roundPercent(x float64) string { return number(100*x) + "%" }
 
 // signed returns a fraction in points of per cent, with its sign.
