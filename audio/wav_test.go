@@ -313,6 +313,13 @@ func TestWriteWAV(t *testing.T) {
 		if err := f.Close(); err != nil {
 			t.Fatal(err)
 		}
+		written, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if encoded, err := EncodeWAV(samples[:n]); err != nil || !bytes.Equal(encoded, written) {
+			t.Fatalf("EncodeWAV returns another file: %v", err)
+		}
 		pcm, err := DecodeFile(path)
 		if err != nil {
 			t.Fatal(err)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
@@ -101,11 +100,7 @@ func (r *adapterReport) table() eval.Table {
 func (f *benchCommand) printAdapters(c *console, r *adapterReport) error {
 	switch {
 	case f.JSON:
-		text, err := json.MarshalIndent(r, "", "  ")
-		if err != nil {
-			return err
-		}
-		return c.print(string(text) + "\n")
+		return c.printJSON(r)
 	case f.Markdown:
 		return c.print(r.table().Markdown())
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -180,11 +179,7 @@ func mixed[T any](values []T) []T {
 // print prints the report.
 func (b *benchJobsCommand) print(c *console, r *jobsReport) error {
 	if b.JSON {
-		text, err := json.MarshalIndent(r, "", "  ")
-		if err != nil {
-			return err
-		}
-		return c.print(string(text) + "\n")
+		return c.printJSON(r)
 	}
 	table := jobsBenchTable(r)
 	text := table.Text()

@@ -9,6 +9,8 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/schollz/progressbar/v3"
+
+	"glossa/audio"
 )
 
 // benchCommands are the things that glossa bench measures.
@@ -151,7 +153,7 @@ func (b *benchLiveCommand) clips(ctx context.Context) (clips []clip, err error) 
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, reason(err))
 		}
-		clips = append(clips, clip{name, file, encodePCM(pcm)})
+		clips = append(clips, clip{name, file, audio.EncodePCM(pcm)})
 	}
 	return clips, nil
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -58,11 +57,7 @@ func newLiveResult(n int, bulk bool, s liveSum) liveResult {
 // print prints the report.
 func (b *benchLiveCommand) print(c *console, r *liveReport) error {
 	if b.JSON {
-		text, err := json.MarshalIndent(r, "", "  ")
-		if err != nil {
-			return err
-		}
-		return c.print(string(text) + "\n")
+		return c.printJSON(r)
 	}
 	table := liveTable(r)
 	text := table.Text()

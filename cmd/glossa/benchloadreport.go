@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"sync"
@@ -112,11 +111,7 @@ func (o *loadObserver) outcome(wall float64) (*loadOutcome, float64) {
 // print prints the report.
 func (f *benchLoadCommand) print(c *console, r *loadReport) error {
 	if f.JSON {
-		text, err := json.MarshalIndent(r, "", "  ")
-		if err != nil {
-			return err
-		}
-		return c.print(string(text) + "\n")
+		return c.printJSON(r)
 	}
 	text := loadTable(r).Text()
 	if f.Markdown {

@@ -338,7 +338,6 @@ func timesOf(times []time.Duration) simulate.Quantiles {
 	for _, d := range times {
 		sum += d
 	}
-	slices.Sort(times)
-	q := func(p float64) float64 { return times[max(0, int(math.Ceil(p*float64(len(times))))-1)].Seconds() }
+	q := func(part float64) float64 { return percentile(times, part).Seconds() }
 	return simulate.Quantiles{Mean: sum.Seconds() / float64(len(times)), P50: q(0.5), P95: q(0.95), P99: q(0.99), Max: q(1)}
 }

@@ -104,11 +104,7 @@ func (f *benchCommand) print(c *console, ours, theirs *benchReport) error {
 	}
 	switch {
 	case f.JSON:
-		text, err := json.MarshalIndent(ours, "", "  ")
-		if err != nil {
-			return err
-		}
-		return c.print(string(text) + "\n")
+		return c.printJSON(ours)
 	case f.Markdown:
 		return c.print(table.Markdown())
 	}

@@ -53,6 +53,15 @@ func (c *console) print(text string) error {
 	return err
 }
 
+// printJSON writes a result as an indented object.
+func (c *console) printJSON(v any) error {
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	return c.print(string(text) + "\n")
+}
+
 // stderr returns a writer to err that keeps clear of the bar. Each write should end a line.
 func (c *console) stderr() io.Writer { return stderrWriter{c} }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"glossa/asr"
+	"glossa/audio"
 	"glossa/eval"
 )
 
@@ -59,10 +61,7 @@ func (r *evalRun) runLive(ctx context.Context) (rows []*liveRow, err error) {
 		defer func() { err = errors.Join(err, file.Close()) }()
 		texts = file
 	}
-	streams := liveStreams
-	if r.flags.Concurrency > 0 {
-		streams = r.flags.Concurrency
-	}
+	streams := cmp.Or(r.flags.Concurrency, liveStreams)
 	total := 0
 	for range r.spoken {
 		total++
@@ -134,20 +133,16 @@ func (r *evalRun) speak(ctx context.Context, t trial) (liveOutcome, error) {
 		o.err = err
 		return o, context.Cause(ctx)
 	}
-	sound := append(encodePCM(pcm), make([]byte, fileFormat.offset(liveTail.Milliseconds()))...)
+	sound := append(audio.EncodePCM(pcm), make([]byte, fileFormat.offset(liveTail.Milliseconds()))...)
 	release()
 	session, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var conn liveConn
-	for failing, pause := time.Now(), time.Second; ; pause = min(2*pause, maxRetryWait) {
+	busy := func(err error) bool { return errors.Is(err, asr.ErrBusy) }
+	err = patiently(ctx, busy, func() (err error) {
 		conn, err = r.testee.listen(session, t)
-		if err == nil || !errors.Is(err, asr.ErrBusy) || time.Since(failing) > patience {
-			break
-		}
-		if err := sleep(ctx, pause); err != nil {
-			return o, err
-		}
-	}
+		return err
+	})
 	if err == nil {
 		o.watch, err = speak(ctx, conn, sound)
 		_ = conn.Close() // all that it told was heard

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -113,11 +112,7 @@ func (r *evalRun) compare(path string) ([]eval.Comparison, error) {
 // print prints the report in the format that the flags name.
 func (r *evalRun) print(e evalReport) error {
 	if r.flags.JSON {
-		text, err := json.MarshalIndent(e, "", "  ")
-		if err != nil {
-			return err
-		}
-		return r.console.print(string(text) + "\n")
+		return r.console.printJSON(e)
 	}
 	text, table, heading := "", eval.Table.Text, "%s\n"
 	if r.flags.Markdown {
@@ -226,6 +221,7 @@ func (s *testSet) soundOf(sounds *sounds) func(eval.Outcome) ([]byte, string, er
 		if len(pcm) > maxPlayed*audio.SampleRate {
 			return nil, "", errors.New("the sound is too long for a page")
 		}
-		return wavOf(encodePCM(pcm)), "audio/wav", nil
+		data, err := audio.EncodeWAV(pcm)
+		return data, "audio/wav", err
 	}
 }

@@ -20,6 +20,7 @@ import (
 
 	"glossa/asr"
 	"glossa/asr/ws"
+	"glossa/audio"
 	"glossa/eval"
 )
 
@@ -118,32 +119,31 @@ func (s *serverTestee) recognise(ctx context.Context, t trial) (eval.Pair, error
 		p.Err = err.Error()
 		return p, context.Cause(ctx)
 	}
-	for failing, pause := time.Now(), time.Second; ; pause = min(2*pause, maxRetryWait) {
-		begin := time.Now()
-		r, err := s.remote.transcribe(ctx, q)
-		switch {
-		case err == nil:
-			p.Latency = time.Since(begin).Seconds()
-			p.Hypothesis = r.Text
-			if r.Duration > 0 {
-				p.Duration = r.Duration
-			}
-			if t.language(s.flags.LanguageFrom) == asr.Auto {
-				p.Detected = r.Language
-			}
-			return p, nil
-		case ctx.Err() != nil:
-			return p, context.Cause(ctx)
-		case !transient(err):
-			p.Err = err.Error()
-			return p, nil
-		case time.Since(failing) > patience:
-			return p, err
+	var r *asr.Result
+	var begin time.Time
+	err = patiently(ctx, transient, func() (err error) {
+		begin = time.Now()
+		r, err = s.remote.transcribe(ctx, q)
+		return err
+	})
+	switch {
+	case err == nil:
+		p.Latency = time.Since(begin).Seconds()
+		p.Hypothesis = r.Text
+		if r.Duration > 0 {
+			p.Duration = r.Duration
 		}
-		if err := sleep(ctx, pause); err != nil {
-			return p, err
+		if t.language(s.flags.LanguageFrom) == asr.Auto {
+			p.Detected = r.Language
 		}
+		return p, nil
+	case ctx.Err() != nil:
+		return p, context.Cause(ctx)
+	case transient(err):
+		return p, err
 	}
+	p.Err = err.Error()
+	return p, nil
 }
 
 // transient reports whether an error is one of the server or the way there, which may be well again later, and not one of the utterance.
@@ -176,8 +176,11 @@ func (s *serverTestee) request(ctx context.Context, t trial) (q remoteRequest, e
 	if err != nil {
 		return q, err
 	}
-	file := wavOf(encodePCM(pcm))
+	file, err := audio.EncodeWAV(pcm)
 	release()
+	if err != nil {
+		return q, err
+	}
 	q.name = "part.wav"
 	q.open = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(file)), nil }
 	return q, nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
@@ -146,11 +147,8 @@ func (s *sounds) decode(ctx context.Context, f *soundFileHeld) {
 // use takes a file, of which the lock is held.
 func (s *sounds) use(f *soundFileHeld) {
 	f.users++
-	for i, other := range s.idle {
-		if other == f {
-			s.idle = append(s.idle[:i], s.idle[i+1:]...)
-			break
-		}
+	if i := slices.Index(s.idle, f); i >= 0 {
+		s.idle = slices.Delete(s.idle, i, i+1)
 	}
 }
 

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"time"
 
@@ -69,29 +67,7 @@ func (l *listenCommand) sound(ctx context.Context, f soundFormat) (liveSound, er
 	if err != nil {
 		return nil, err
 	}
-	return fileSound(encodePCM(pcm), f, !l.Fast), nil
-}
-
-// encodePCM returns samples as 16-bit integers.
-func encodePCM(pcm []float32) []byte {
-	data := make([]byte, 0, 2*len(pcm))
-	for _, x := range pcm {
-		v := math.RoundToEven(float64(x) * (math.MaxInt16 + 1))
-		data = binary.LittleEndian.AppendUint16(data, uint16(int16(max(math.MinInt16, min(math.MaxInt16, v)))))
-	}
-	return data
-}
-
-// wavOf returns a WAV file of 16-bit samples at 16 kHz.
-func wavOf(data []byte) []byte {
-	const header = 36 // bytes behind the size of the file
-	e := binary.LittleEndian
-	file := e.AppendUint32([]byte("RIFF"), uint32(header+len(data)))
-	file = e.AppendUint32(append(file, "WAVEfmt "...), 16)
-	file = e.AppendUint16(e.AppendUint16(file, 1), 1)                                                        // PCM, mono
-	file = e.AppendUint32(e.AppendUint32(file, audio.SampleRate), 2*audio.SampleRate)                        // samples and bytes a second
-	file = e.AppendUint32(append(e.AppendUint16(e.AppendUint16(file, 2), 16), "data"...), uint32(len(data))) // bytes and bits a sample
-	return append(file, data...)
+	return fileSound(audio.EncodePCM(pcm), f, !l.Fast), nil
 }
 
 // fileSound returns sound that is there, in real time or as fast as it is asked for.

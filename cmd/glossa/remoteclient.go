@@ -64,6 +64,19 @@ const (
 	maxRetryWait = 30 * time.Second
 )
 
+// patiently calls do until its error is none that may pass, or patience ends, and returns the last error.
+func patiently(ctx context.Context, passing func(error) bool, do func() error) error {
+	for failing, pause := time.Now(), time.Second; ; pause = min(2*pause, maxRetryWait) {
+		err := do()
+		if err == nil || ctx.Err() != nil || !passing(err) || time.Since(failing) > patience {
+			return err
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return err
+		}
+	}
+}
+
 // transcribe returns the text of a recording. Where the server is busy or restarts, it tries again after the time that
 // the server says. The error is a laterError where it has no room all the while.
 func (r *remoteClient) transcribe(ctx context.Context, q remoteRequest) (*asr.Result, error) {

@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"glossa/audio"
 )
 
 // scriptServers are the servers of a script by name.
@@ -205,7 +207,7 @@ func scriptSleep(ts *testscript.TestScript, _ bool, args []string) {
 func scriptRaw(ts *testscript.TestScript, _ bool, args []string) {
 	pcm, err := readAudio(context.Background(), ts.MkAbs(args[1]))
 	ts.Check(err)
-	ts.Check(os.WriteFile(ts.MkAbs(args[0]), encodePCM(pcm), 0o666))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), audio.EncodePCM(pcm), 0o666))
 }
 
 // scriptClip copies a clip of the test set to a file, several ones behind each other with pauses: clip FILE LANG/NUMBER…. Its text is

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -41,14 +40,10 @@ func (s *simulationPlan) found() (found []foundWorkers) {
 func (s *simulationPlan) print(c *console) error {
 	found := s.found()
 	if s.flags.JSON {
-		text, err := json.MarshalIndent(struct {
+		return c.printJSON(struct {
 			Found   []foundWorkers `json:"found,omitempty"`
 			Results []simulated    `json:"results"`
-		}{found, s.results}, "", "  ")
-		if err != nil {
-			return err
-		}
-		return c.print(string(text) + "\n")
+		}{found, s.results})
 	}
 	text := s.table().Text()
 	if s.flags.Mark {

@@ -2,10 +2,8 @@ package measure
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"time"
 
@@ -109,7 +107,13 @@ func (m *bench) request(s *Sound) asr.Request {
 func (m *bench) measureLoading() error {
 	sounds := m.Sounds
 	if len(sounds) == 0 {
-		sounds = []Sound{noise(2), noise(30)}
+		for _, seconds := range []int{2, 30} {
+			s, err := noise(seconds)
+			if err != nil {
+				return err
+			}
+			sounds = append(sounds, s)
+		}
 	}
 	if len(sounds) > 24 {
 		var some []Sound
@@ -190,16 +194,8 @@ func regress(x func(i int) float64, y []float64) (at0, slope float64) {
 }
 
 // noise returns a recording of so many seconds.
-func noise(seconds int) Sound {
+func noise(seconds int) (Sound, error) {
 	pcm := random(seconds * audio.SampleRate)
-	file := append([]byte("RIFF"), binary.LittleEndian.AppendUint32(nil, uint32(36+2*len(pcm)))...)
-	file = append(file, "WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00"...) // 16 bytes that describe PCM of one channel
-	file = binary.LittleEndian.AppendUint32(file, audio.SampleRate)
-	file = binary.LittleEndian.AppendUint32(file, 2*audio.SampleRate)
-	file = append(file, "\x02\x00\x10\x00data"...) // of 2 bytes, 16 bits
-	file = binary.LittleEndian.AppendUint32(file, uint32(2*len(pcm)))
-	for _, x := range pcm {
-		file = binary.LittleEndian.AppendUint16(file, uint16(int16(x*(math.MaxInt16/2))))
-	}
-	return Sound{File: file, PCM: pcm}
+	file, err := audio.EncodeWAV(pcm)
+	return Sound{File: file, PCM: pcm}, err
 }
