@@ -21,7 +21,7 @@ const clip = "../../testdata/multilingual/en/01.flac"
 
 // TestModules runs those tests of the page's modules that need no browser.
 func TestModules(t *testing.T) {
-	report(t, script(t, "modules.mjs", "ASSETS="+absolute(t, "assets")))
+	nodetest.Report(t, script(t, "modules.mjs", "ASSETS="+absolute(t, "assets")))
 }
 
 // TestPagesInABrowser runs testdata/behaviour.mjs in headless Chromium against a fake server. GLOSSA_SHOTS may name a folder for
@@ -33,7 +33,7 @@ func TestPagesInABrowser(t *testing.T) {
 		_, server := newFake(t)
 		bases = append(bases, server.URL+"/")
 	}
-	report(t, script(t, "behaviour.mjs", append(environment, "BASES="+strings.Join(bases, " "))...))
+	nodetest.Report(t, script(t, "behaviour.mjs", append(environment, "BASES="+strings.Join(bases, " "))...))
 }
 
 // TestListenScript runs the script that can be pointed at any server.
@@ -91,26 +91,6 @@ func likeness(piece []float64, recording []float32) float64 {
 func script(t *testing.T, name string, environment ...string) []byte {
 	t.Helper()
 	return nodetest.Output(t, 5*time.Minute, filepath.Join("testdata", name), environment...)
-}
-
-// report makes a test of each line of a script: ok or FAIL, a name, and why.
-func report(t *testing.T, out []byte) {
-	t.Helper()
-	n := 0
-	for line := range strings.Lines(string(out)) {
-		verdict, name, _ := strings.Cut(strings.TrimSpace(line), " ")
-		name, why, _ := strings.Cut(name, ": ")
-		n++
-		t.Run(name, func(t *testing.T) {
-			if verdict != "ok" {
-				t.Error(why)
-			}
-			t.Log(why)
-		})
-	}
-	if n == 0 {
-		t.Error("the script checked nothing")
-	}
 }
 
 // browserEnvironment is what testdata/browser.mjs needs to know. The test is skipped where there is no browser.

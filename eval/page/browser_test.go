@@ -40,20 +40,5 @@ func TestReportInABrowser(t *testing.T) {
 	d.Outcomes, d.Sound = each(scored(t, many)), nil
 	save("many", write(t, d))
 
-	out := nodetest.Output(t, 2*time.Minute, filepath.Join("testdata", "report.mjs"), environment...)
-	n := 0
-	for line := range strings.Lines(string(out)) {
-		verdict, name, _ := strings.Cut(strings.TrimSpace(line), " ")
-		name, why, _ := strings.Cut(name, ": ")
-		n++
-		t.Run(name, func(t *testing.T) {
-			if verdict != "ok" {
-				t.Error(why)
-			}
-			t.Log(why)
-		})
-	}
-	if n == 0 {
-		t.Error("the script checked nothing")
-	}
+	nodetest.Report(t, nodetest.Output(t, 2*time.Minute, filepath.Join("testdata", "report.mjs"), environment...))
 }

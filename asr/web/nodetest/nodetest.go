@@ -129,3 +129,23 @@ func Run(t *testing.T, limit time.Duration, got any, script string, environment 
 		t.Fatalf("%s: %v\n%s", script, err, out)
 	}
 }
+
+// Report makes a test of each line of a script: ok or FAIL, a name, and why.
+func Report(t *testing.T, out []byte) {
+	t.Helper()
+	n := 0
+	for line := range strings.Lines(string(out)) {
+		verdict, name, _ := strings.Cut(strings.TrimSpace(line), " ")
+		name, why, _ := strings.Cut(name, ": ")
+		n++
+		t.Run(name, func(t *testing.T) {
+			if verdict != "ok" {
+				t.Error(why)
+			}
+			t.Log(why)
+		})
+	}
+	if n == 0 {
+		t.Error("the script checked nothing")
+	}
+}
