@@ -13,7 +13,13 @@ import (
 // costs returns a model of testdata/costs.json.
 func costs(t testing.TB, name string) *Model {
 	t.Helper()
-	f, err := os.Open("testdata/costs.json")
+	return modelOf(t, "testdata/costs.json", name)
+}
+
+// modelOf returns a model of a file of costs.
+func modelOf(t testing.TB, file, name string) *Model {
+	t.Helper()
+	f, err := os.Open(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,14 +91,21 @@ func TestOneRecordingTakesTheSumOfItsCosts(t *testing.T) {
 	}
 }
 
-// TestWaitingIsThatOfTheFormula checks the mean waiting of one worker that serves one recording at a time, each as long as the others
-// (M/D/1), against Pollaczek and Khinchin's ρ s / 2(1-ρ), and of exponential ones (M/M/1) against ρ s / (1-ρ).
-func TestWaitingIsThatOfTheFormula(t *testing.T) {
+// oneSecond returns a model that takes a second for a recording of 10 s, and nothing else.
+func oneSecond(t testing.TB) *Model {
+	t.Helper()
 	m := costs(t, "round")
 	m.Loading, m.Enter = Loading{}, 0
 	m.Encode = []EncodeCost{{Frames: 1000, Seconds: 0.5, More: 0.5}}
 	m.Step = []StepCost{{Rows: 1, Seconds: 0.1}}
 	m.Text = Text{Windows: []Spoken{{Seconds: 10, Steps: []int{5}}}}
+	return m
+}
+
+// TestWaitingIsThatOfTheFormula checks the mean waiting of one worker that serves one recording at a time, each as long as the others
+// (M/D/1), against Pollaczek and Khinchin's ρ s / 2(1-ρ), and of exponential ones (M/M/1) against ρ s / (1-ρ).
+func TestWaitingIsThatOfTheFormula(t *testing.T) {
+	m := oneSecond(t)
 	o := Options{Model: m, Workers: 1, Slots: 1}
 	const service = 1.0
 	for _, rho := range []float64{0.3, 0.5, 0.7} {
@@ -111,11 +124,7 @@ func TestWaitingIsThatOfTheFormula(t *testing.T) {
 
 // TestManyServersWaitAsErlangHasIt checks several workers of one slot against the M/D/c approximation of Cosmetatos (1975) by Erlang's C.
 func TestManyServersWaitAsErlangHasIt(t *testing.T) {
-	m := costs(t, "round")
-	m.Loading, m.Enter = Loading{}, 0
-	m.Encode = []EncodeCost{{Frames: 1000, Seconds: 0.5, More: 0.5}}
-	m.Step = []StepCost{{Rows: 1, Seconds: 0.1}}
-	m.Text = Text{Windows: []Spoken{{Seconds: 10, Steps: []int{5}}}}
+	m := oneSecond(t)
 	const c, rho = 4, 0.8
 	r := simulate(t, Options{Model: m, Workers: c, Slots: 1}, Load{Rate: rho * c, Duration: 200_000 * time.Second, Durations: []float64{10}, Seed: 6}.Arrivals())
 	sum, term := 0.0, 1.0
