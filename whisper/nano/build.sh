@@ -59,7 +59,7 @@ adapters() {
 	local lang
 	for lang in "${adapted[@]}"; do
 		"$recipe/train.sh" "$data" adapter "$lang"
-		go run ./whisper/nano/recipe -adapter "$data/$lang/model" -out "whisper/nano/adapters/$lang"
+		go run ./whisper/nano/recipe -adapter "$data/$lang/model" -trained-over "$data/base/model" -base whisper/nano/model -out "whisper/nano/adapters/$lang"
 	done
 }
 
