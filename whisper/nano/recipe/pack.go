@@ -1,6 +1,7 @@
-// Command recipe stores a model or adapter that `glossa train` made as nano carries it: in half
-// precision. It is a step of ../build.sh.
+// Command recipe stores a model or adapter that `glossa train` made as nano carries it, in half precision, and
+// makes the mean of two models. These are steps of ../build.sh.
 //
+//	go run ./whisper/nano/recipe -model RUN/model -mean-with FURTHER/model -out BASE/model
 //	go run ./whisper/nano/recipe -model RUN/model -languages en,de -out whisper/nano/model
 //	go run ./whisper/nano/recipe -adapter RUN/model -base whisper/nano/model -trained-over BASE/model -out whisper/nano/adapters/cs
 package main
@@ -21,6 +22,7 @@ import (
 func main() {
 	log.SetFlags(0)
 	model := flag.String("model", "", "the folder of a model")
+	other := flag.String("mean-with", "", "the folder of a model that was trained on from -model, to store the mean of both")
 	languages := flag.String("languages", "", "the codes of the languages that the model writes")
 	adapter := flag.String("adapter", "", "the folder of an adapter")
 	over := flag.String("trained-over", "", "the folder of the model that -adapter was trained over")
@@ -31,6 +33,8 @@ func main() {
 	switch {
 	case *out == "" || (*model == "") == (*adapter == ""):
 		log.Fatal("recipe: -out and one of -model and -adapter are needed")
+	case *other != "":
+		err = meanOf(*model, *other, *out)
 	case (*model == "") != (*languages == ""):
 		log.Fatal("recipe: -languages are those of -model")
 	case *model != "":
@@ -43,6 +47,29 @@ func main() {
 	if err != nil {
 		log.Fatal("recipe: ", err)
 	}
+}
+
+// meanOf stores the mean of the weights of a model and of one that was trained on from it, in float32: what the
+// second learnt, without forgetting what the first knew (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
+func meanOf(dir, further, out string) error {
+	m, err := open(dir)
+	if err != nil {
+		return err
+	}
+	o, err := open(further)
+	if err != nil {
+		return err
+	}
+	of := o.Params()
+	for i, p := range m.Params() {
+		if of[i].Mat.Rows != p.Mat.Rows || of[i].Mat.Cols != p.Mat.Cols {
+			return fmt.Errorf("%s has %s of another shape than %s", further, p.Name, dir)
+		}
+		for j, v := range of[i].Mat.Data {
+			p.Mat.Data[j] = float32((float64(p.Mat.Data[j]) + float64(v)) / 2)
+		}
+	}
+	return m.WriteDir(out, safetensors.F32)
 }
 
 // packModel stores a model and the list of languages that it writes.
