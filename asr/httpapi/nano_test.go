@@ -83,6 +83,7 @@ func TestEmbeddedModel(t *testing.T) {
 	list := clips(t, "00")
 	verbose := make([]answer, len(list))
 	streamed := make([]answer, len(list))
+	atOnce := make([]answer, len(list))
 	var wait sync.WaitGroup
 	for i, c := range list {
 		sound, err := os.ReadFile(c.path)
@@ -94,6 +95,7 @@ func TestEmbeddedModel(t *testing.T) {
 			verbose[i] = post(t, url+transcriptions, file, format, lang, field{"timestamp_granularities[]", "word"}, field{"timestamp_granularities[]", "segment"})
 		})
 		wait.Go(func() { streamed[i] = post(t, url+transcriptions, file, format, lang, field{"stream", "true"}) })
+		wait.Go(func() { atOnce[i] = post(t, url+transcriptions, file, format, lang) })
 	}
 	for i := range 8 { // which harm nobody
 		sound := tone(3)
@@ -146,8 +148,9 @@ func TestEmbeddedModel(t *testing.T) {
 				text += delta
 			}
 		}
-		if text != v.Text {
-			t.Errorf("%s: streamed %q, at once %q", c.path, text, v.Text)
+		var whole struct{ Text string }
+		if err := json.Unmarshal([]byte(atOnce[i].body), &whole); err != nil || text != whole.Text {
+			t.Errorf("%s: streamed %q, at once %q (%v)", c.path, text, whole.Text, err)
 		}
 		if v.Text == c.text {
 			right++

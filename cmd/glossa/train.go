@@ -95,6 +95,7 @@ type trainOptions struct {
 	Timestamps      float64     `default:"${full_Timestamps}" help:"Probability that a text has timestamps."`
 	BPEDropout      float64     `name:"bpe-dropout" default:"${full_BPEDropout}" help:"Probability of leaving out a merge."`
 	NoSpeech        float64     `default:"${full_NoSpeech}" help:"Probability of an example of noise alone."`
+	Join            float64     `default:"${full_Join}" help:"Probability that another utterance of the language follows one in the same example. (${default})"`
 	DevLimit        int         `default:"${full_DevLimit}" help:"Utterances of each --dev data set, at most; 0 for all."`
 	EvaluateEvery   *int        `placeholder:"N" help:"Steps between evaluations, 0 for the last alone. (${each_EvaluateEvery})"`
 	Patience        *int        `placeholder:"N" help:"Evaluations without improvement after which training ends; the weights that did best on --dev are the result. 0: train to the last step and keep its weights. (${each_Patience})"`

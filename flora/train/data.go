@@ -205,6 +205,12 @@ func (d *dataset) any(rng *rand.Rand) entry {
 	return p.entries[rng.IntN(len(p.entries))]
 }
 
+// another returns an entry of a language, with replacement: each of its entries as often as its pool's weight has it.
+func (d *dataset) another(lang string, rng *rand.Rand) entry {
+	of := dataset{pools: slices.DeleteFunc(slices.Clone(d.pools), func(p *pool) bool { return p.entries[0].lang != lang })}
+	return of.any(rng)
+}
+
 // at returns the entry of a pool's draw number n.
 func (p *pool) at(n uint64) entry {
 	size := uint64(len(p.entries))

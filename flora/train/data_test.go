@@ -116,6 +116,41 @@ func TestExamplesDependOnTheirNumberAlone(t *testing.T) {
 	}
 }
 
+// TestJoinedUtterancesFillTheWindow checks that utterances follow each other in time, up to the window and the text that a model has.
+func TestJoinedUtterancesFillTheWindow(t *testing.T) {
+	m := newModel(t, 80, 16, 1)
+	d, err := openDataset(drawing(1, 1, Source{Path: writeTones(t, 6, "en")}, Source{Path: writeTones(t, 6, "zh")}), anyLanguage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &maker{dims: m.Dims, data: d, clips: newClips(1 << 20), join: 0.9, seed: 1, target: targeter{tokenizer: m.Tokenizer, timestamps: 1}}
+	most := 0
+	at := d.start()
+	for n := range uint64(20) {
+		e, _ := d.draw(&at)
+		x, err := k.make(e, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var stamps []int32
+		for _, id := range x.output {
+			if id >= m.Tokenizer.TimestampBegin() {
+				stamps = append(stamps, id)
+			}
+		}
+		if !slices.IsSorted(stamps) || len(stamps)%2 != 0 {
+			t.Errorf("example %d has timestamps %v, which run back or have no pairs", n, stamps)
+		}
+		if end := float64(stamps[len(stamps)-1]-m.Tokenizer.TimestampBegin()) * timestampStep; end > x.seconds+timestampStep {
+			t.Errorf("example %d of %.2f s ends at %.2f", n, x.seconds, end)
+		}
+		most = max(most, len(stamps)/2)
+	}
+	if most < 2 {
+		t.Errorf("at most %d utterances in a window", most)
+	}
+}
+
 func TestTargets(t *testing.T) {
 	k := newTokenizer(t)
 	special := func(name string) int32 {
@@ -131,19 +166,26 @@ func TestTargets(t *testing.T) {
 	ones := func(n int) []float32 { return slices.Repeat([]float32{1}, n) }
 	stamp := func(hundredths int32) int32 { return k.TimestampBegin() + hundredths/2 }
 
-	plain := (&targeter{tokenizer: k}).transcript("do re", "en", 0.1, 0.5, newRand(1, 1, 1))
+	plain := (&targeter{tokenizer: k}).transcript([]spoken{{"do re", 0.1, 0.5}}, "en", newRand(1, 1, 1))
 	wantTarget(t, "without timestamps", plain, target{
 		input:  slices.Concat([]int32{sot, en, transcribe, no}, words),
 		output: slices.Concat([]int32{en, transcribe, no}, words, []int32{eot}),
 		weight: slices.Concat([]float32{1, 0, 0}, ones(len(words)+1)),
 	})
-	timed := (&targeter{tokenizer: k, timestamps: 1}).transcript(" do re ", "en", 0.104, 0.5, newRand(1, 1, 1))
+	timed := (&targeter{tokenizer: k, timestamps: 1}).transcript([]spoken{{" do re ", 0.104, 0.5}}, "en", newRand(1, 1, 1))
 	wantTarget(t, "with timestamps", timed, target{
 		input:  slices.Concat([]int32{sot, en, transcribe, stamp(10)}, words, []int32{stamp(50)}),
 		output: slices.Concat([]int32{en, transcribe, stamp(10)}, words, []int32{stamp(50), eot}),
 		weight: slices.Concat([]float32{1, 0}, ones(len(words)+3)),
 	})
-	late := (&targeter{tokenizer: k, timestamps: 1}).transcript("do re", "en", 0.1, 60, newRand(1, 1, 1))
+	both := (&targeter{tokenizer: k, timestamps: 1}).transcript([]spoken{{"do re", 0.1, 0.5}, {"", 0.6, 0.7}, {"do re", 1, 1.5}}, "en", newRand(1, 1, 1))
+	between := []int32{stamp(50), stamp(60), stamp(70), stamp(100)}
+	wantTarget(t, "one behind another", both, target{
+		input:  slices.Concat([]int32{sot, en, transcribe, stamp(10)}, words, between, words, []int32{stamp(150)}),
+		output: slices.Concat([]int32{en, transcribe, stamp(10)}, words, between, words, []int32{stamp(150), eot}),
+		weight: slices.Concat([]float32{1, 0}, ones(2*len(words)+7)),
+	})
+	late := (&targeter{tokenizer: k, timestamps: 1}).transcript([]spoken{{"do re", 0.1, 60}}, "en", newRand(1, 1, 1))
 	wantTarget(t, "later than the last timestamp", late, plain)
 	language := (&targeter{tokenizer: k}).language("en")
 	wantTarget(t, "language alone", language, target{input: []int32{sot}, output: []int32{en}, weight: ones(1)})

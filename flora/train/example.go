@@ -23,6 +23,7 @@ type maker struct {
 	target   targeter
 	augment  Augment
 	noSpeech float64
+	join     float64
 	seed     uint64
 }
 
@@ -36,6 +37,20 @@ func (k *maker) make(e entry, n uint64) (*example, error) {
 	if rng.Float64() < k.noSpeech {
 		return k.finish(k.augment.silence(rng), k.target.noSpeech(), rng)
 	}
+	sound, first := k.vary(e, pcm, rng)
+	said := []spoken{first}
+	for more := k.join > 0 && !e.identify; more && rng.Float64() < k.join; {
+		sound, said, more = k.follow(sound, said, e.lang, rng)
+	}
+	x, err := k.finish(sound, k.describe(e, said, rng), rng)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", e.path, err)
+	}
+	return x, nil
+}
+
+// vary returns the sound of an entry, varied, and what is said in it.
+func (k *maker) vary(e entry, pcm []float32, rng *rand.Rand) ([]float32, spoken) {
 	other := func() []float32 {
 		voice, err := k.clips.load(k.data.any(rng).path)
 		if err != nil {
@@ -44,13 +59,31 @@ func (k *maker) make(e entry, n uint64) (*example, error) {
 		return voice
 	}
 	sound, start, end := k.augment.sound(pcm, rng, other)
-	t := k.describe(e, start, end, rng)
-	x, err := k.finish(sound, t, rng)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", e.path, err)
-	}
-	return x, nil
+	return sound, spoken{e.text, float64(start) / audio.SampleRate, float64(end) / audio.SampleRate}
 }
+
+// follow appends another utterance of the language to what is said, unless there is no room for it in the window or the text.
+func (k *maker) follow(sound []float32, said []spoken, lang string, rng *rand.Rand) (_ []float32, _ []spoken, ok bool) {
+	e := k.data.another(lang, rng)
+	pcm, err := k.clips.load(e.path)
+	if err != nil {
+		return sound, said, false // the file is reported in its own turn
+	}
+	next, s := k.vary(e, pcm, rng)
+	begin := float64(len(sound)) / audio.SampleRate
+	more := append(said, spoken{s.text, begin + s.start, begin + s.end})
+	tokens := 0
+	for _, s := range more {
+		tokens += len(k.target.tokenizer.Encode(" "+s.text))*3/2 + 2 // merges may be left out, and times may be told
+	}
+	if len(sound)+len(next) > k.dims.WindowFrames()*audio.HopLength || initialTokens+tokens > k.dims.NTextCtx {
+		return sound, said, false
+	}
+	return append(sound, next...), more, true
+}
+
+// initialTokens is the number of tokens before a text.
+const initialTokens = 4
 
 // plain returns the example of entry e without variation, as the evaluation wants it.
 func (k *maker) plain(e entry) (*example, error) {
@@ -61,19 +94,19 @@ func (k *maker) plain(e entry) (*example, error) {
 	plain := *k
 	plain.augment, plain.target.timestamps, plain.target.dropout = Augment{}, 0, 0
 	rng := newRand(k.seed, streamExample, 0)
-	x, err := plain.finish(pcm, plain.describe(e, 0, len(pcm), rng), rng)
+	x, err := plain.finish(pcm, plain.describe(e, []spoken{{text: e.text}}, rng), rng)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", e.path, err)
 	}
 	return x, nil
 }
 
-// describe returns the target of an entry whose speech lasts from sample start to end.
-func (k *maker) describe(e entry, start, end int, rng *rand.Rand) target {
+// describe returns the target of an entry, or of several utterances from it on.
+func (k *maker) describe(e entry, said []spoken, rng *rand.Rand) target {
 	if e.identify {
 		return k.target.language(e.lang)
 	}
-	return k.target.transcript(e.text, e.lang, float64(start)/audio.SampleRate, float64(end)/audio.SampleRate, rng)
+	return k.target.transcript(said, e.lang, rng)
 }
 
 // finish returns the example of sound, cut to an even number of frames, or filled up with silence to

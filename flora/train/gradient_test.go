@@ -25,7 +25,7 @@ func smallBatch(m *whisper.Model) *batch {
 		for j := range mel.Data {
 			mel.Data[j] = float32(rng.NormFloat64())
 		}
-		examples = append(examples, &example{target: g.transcript([]string{"do re", "mi"}[i], "en", 0.02, 0.1, rng), mel: mel})
+		examples = append(examples, &example{target: g.transcript([]spoken{{[]string{"do re", "mi"}[i], 0.02, 0.1}}, "en", rng), mel: mel})
 	}
 	return pack(examples)
 }

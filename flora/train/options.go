@@ -152,6 +152,10 @@ type Options struct {
 	// The default value is 0.01.
 	NoSpeech float64
 
+	// Join is the probability that another utterance of its language follows one in the same example, and so on
+	// while there is room in the window: a model that never heard two knows no second one. The default value is 0.
+	Join float64 `json:",omitempty"`
+
 	// Augment is how sound is varied. The default value is [DefaultAugment].
 	Augment Augment
 
@@ -289,6 +293,7 @@ func (o *Options) check() error {
 		{o.Timestamps >= 0 && o.Timestamps <= 1, "Timestamps", o.Timestamps},
 		{probability(o.BPEDropout), "BPEDropout", o.BPEDropout},
 		{probability(o.NoSpeech), "NoSpeech", o.NoSpeech},
+		{probability(o.Join), "Join", o.Join},
 	} {
 		if !c.ok {
 			return fmt.Errorf("%w: %s is %v", ErrOptions, c.name, c.value)

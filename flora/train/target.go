@@ -35,43 +35,58 @@ type targeter struct {
 	speller    speller // of what CTC is to find
 }
 
-// transcript returns the target of an utterance in language lang whose speech lasts from start to
-// end (seconds),
+// spoken is an utterance in a window: its text, and when it is said (seconds).
+type spoken struct {
+	text       string
+	start, end float64
+}
+
+// transcript returns the target of utterances in language lang, one after another,
 //
-//	<|startoftranscript|><|lang|><|transcribe|><|notimestamps|> text <|endoftext|>
-//	<|startoftranscript|><|lang|><|transcribe|><|start|> text <|end|><|endoftext|>
+//	<|startoftranscript|><|lang|><|transcribe|><|notimestamps|> text … <|endoftext|>
+//	<|startoftranscript|><|lang|><|transcribe|><|start|> text <|end|> … <|endoftext|>
 //
 // the second with the probability of timestamps. The language must have a token.
-func (g *targeter) transcript(text, lang string, start, end float64, rng *rand.Rand) target {
+func (g *targeter) transcript(said []spoken, lang string, rng *rand.Rand) target {
 	k := g.tokenizer
 	language, _ := k.LanguageToken(lang)
-	spoken := strings.TrimSpace(text)
+	var texts []string
 	var words []int32
-	if spoken != "" {
-		words = k.EncodeDropout(" "+spoken, g.dropout, rng)
+	ends := make([]int, len(said)) // of each utterance's words
+	for i, s := range said {
+		if text := strings.TrimSpace(s.text); text != "" {
+			texts, words = append(texts, text), append(words, k.EncodeDropout(" "+text, g.dropout, rng)...)
+		}
+		ends[i] = len(words)
 	}
-	units, spans := g.speller.spell(spoken, words, k.Bytes)
+	units, spans := g.speller.spell(strings.Join(texts, " "), words, k.Bytes)
 	t := target{text: units}
 	t.push(k.SOT(), language, 1)
 	t.push(language, k.Transcribe(), 0)
-	last := k.NoTimestamps()
-	timed := rng.Float64() < g.timestamps && g.stamp(end) >= 0
-	if timed {
-		last = g.stamp(start)
-		t.push(k.Transcribe(), last, 1)
-	} else {
-		t.push(k.Transcribe(), last, 0)
+	last := k.Transcribe()
+	timed := rng.Float64() < g.timestamps && g.stamp(said[len(said)-1].end) >= 0
+	if !timed {
+		t.push(last, k.NoTimestamps(), 0)
+		last = k.NoTimestamps()
 	}
-	for i, w := range words {
-		t.push(last, w, 1)
-		t.spans[len(t.spans)-1] = spans[i]
-		last = w
+	say := func(id int32) {
+		t.push(last, id, 1)
+		last = id
 	}
-	if timed {
-		t.push(last, g.stamp(end), 1)
-		last = g.stamp(end)
+	from := 0
+	for i, s := range said {
+		if timed {
+			say(g.stamp(s.start))
+		}
+		for ; from < ends[i]; from++ {
+			say(words[from])
+			t.spans[len(t.spans)-1] = spans[from]
+		}
+		if timed {
+			say(g.stamp(s.end))
+		}
 	}
-	t.push(last, k.EOT(), 1)
+	say(k.EOT())
 	return t
 }
 

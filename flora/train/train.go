@@ -118,7 +118,7 @@ func newTrainer(o Options) (*trainer, error) {
 	t.loader = &loader{
 		frames: o.BatchFrames, warn: o.Warn, at: data.start(),
 		maker: &maker{
-			dims: o.Model.Dims, data: data, clips: newClips(o.CacheBytes), augment: o.Augment, noSpeech: o.NoSpeech, seed: o.Seed,
+			dims: o.Model.Dims, data: data, clips: newClips(o.CacheBytes), augment: o.Augment, noSpeech: o.NoSpeech, join: o.Join, seed: o.Seed,
 			target: targeter{tokenizer: o.Model.Tokenizer, timestamps: o.Timestamps, dropout: o.BPEDropout, speller: t.speller},
 		},
 	}

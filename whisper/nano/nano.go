@@ -1,12 +1,10 @@
-// Package nano is the model that Glossa carries: a Whisper of 2.5 million parameters for trying
+// Package nano is the model that Glossa carries: a Whisper of 5 million parameters for trying
 // things out, and an adapter for each language that it learned later.
 //
-// It was trained from nothing on synthetic speech by build.sh as that was at commit 6151716; it makes a
-// larger model since, which is not trained yet. It knows numbers,
-// dates, clock times, everyday commands, and names of countries and languages, and writes them in
-// lower case without punctuation. The base model writes English, German, Spanish, French, Polish
-// and Hindi, and tells them from Catalan, Czech, Finnish and Marathi, which it writes under an
-// adapter each.
+// It was trained from nothing on synthetic speech by build.sh, 185 hours of everyday commands, numbers, dates, names of
+// countries and languages, and sentences of programs and games. It writes lower case without punctuation, and spells
+// words that it does not know by their sound. The base model writes English, German, Spanish, French, Polish and Hindi; of
+// Catalan, Czech, Finnish, Italian, Marathi and Russian it has heard a little, and writes them under an adapter each.
 package nano
 
 import (
