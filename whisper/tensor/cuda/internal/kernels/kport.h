@@ -9,10 +9,11 @@
  *   KP_KERNEL(name)(...)      the definition of a kernel; KP_EXPORT(name) after it makes it known
  *   KP_DEV                    a function of the device
  *   KP_SHARED                 an array in the memory of the block
- *   kp_tid kp_bid_x/y/z       indices of the thread and of the block; kp_bdim kp_gdim_x/y are their numbers
+ *   kp_tid kp_bid_x/y/z       indices of the thread and of the block; kp_bdim kp_gdim_x/y/z are their numbers
  *   kp_sync                   the barrier of the block
  *   kp_fma kp_exp2 kp_log2 kp_rsqrt
- *   kp_shfl_xor kp_any        of all threads of a warp
+ *   kp_shfl kp_shfl_xor kp_any   of all threads of a warp
+ *   KP_UNROLL                 before a loop of few, fixed rounds
  *   kp_pack_bf16              two numbers rounded to bfloat16, the first in the low half
  *   kp_mma                    d += a b: mma.sync.m16n8k16 of bfloat16, of all threads of a warp (from sm_80)
  *   kp_copy16 kp_copy_commit kp_copy_wait<n>   asynchronous copies of 16 bytes to shared memory (from sm_80)
@@ -33,6 +34,7 @@ struct alignas(16) kp_float4 { float x, y, z, w; };
 #define KP_EXPORT(name)
 #define KP_DEV static __attribute__((device)) inline __attribute__((always_inline))
 #define KP_SHARED static __attribute__((shared))
+#define KP_UNROLL _Pragma("unroll")
 
 KP_DEV int kp_tid() { return __nvvm_read_ptx_sreg_tid_x(); }
 KP_DEV int kp_bid_x() { return __nvvm_read_ptx_sreg_ctaid_x(); }
@@ -41,6 +43,7 @@ KP_DEV int kp_bid_z() { return __nvvm_read_ptx_sreg_ctaid_z(); }
 KP_DEV int kp_bdim() { return __nvvm_read_ptx_sreg_ntid_x(); }
 KP_DEV int kp_gdim_x() { return __nvvm_read_ptx_sreg_nctaid_x(); }
 KP_DEV int kp_gdim_y() { return __nvvm_read_ptx_sreg_nctaid_y(); }
+KP_DEV int kp_gdim_z() { return __nvvm_read_ptx_sreg_nctaid_z(); }
 KP_DEV void kp_sync() { __syncthreads(); }
 
 KP_DEV float kp_fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
@@ -53,6 +56,11 @@ KP_DEV unsigned kp_bits(float x) { return __builtin_bit_cast(unsigned, x); }
 KP_DEV float kp_shfl_xor(float v, int mask) {
   float r;
   asm volatile("shfl.sync.bfly.b32 %0, %1, %2, 31, -1;" : "=f"(r) : "f"(v), "r"(mask));
+  return r;
+}
+KP_DEV float kp_shfl(float v, int lane) {
+  float r;
+  asm volatile("shfl.sync.idx.b32 %0, %1, %2, 31, -1;" : "=f"(r) : "f"(v), "r"(lane));
   return r;
 }
 KP_DEV bool kp_any(bool p) {
@@ -90,7 +98,7 @@ KP_DEV kp_bf16 kp_to_bf16(float x) { /* to nearest even; NaN stays NaN */
   unsigned rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
   return (kp_bf16)((u & 0x7fffffffu) > 0x7f800000u ? 0x7fffu : rounded);
 }
-KP_DEV float kp_max(float a, float b) { return a > b ? a : b; }
+KP_DEV float kp_max(float a, float b) { return __builtin_fmaxf(a, b); } /* the other where one is NaN */
 KP_DEV int kp_least(int a, int b) { return a < b ? a : b; }
 
 #define KP_INFINITY kp_float(0x7f800000u)
@@ -111,7 +119,7 @@ KP_DEV float kp_warp_sum(float v) {
   for (int m = 16; m > 0; m >>= 1) v += kp_shfl_xor(v, m);
   return v;
 }
-KP_DEV float kp_warp_max(float v) { /* of numbers; NaN may get lost */
+KP_DEV float kp_warp_max(float v) {
   for (int m = 16; m > 0; m >>= 1) v = kp_max(v, kp_shfl_xor(v, m));
   return v;
 }

@@ -40,6 +40,7 @@ struct kp_export {
 #define KP_EXPORT(name) static kp_export kp_export_##name(#name, kp_bind<name>::call, kp_bind<name>::sizes, kp_bind<name>::n);
 #define KP_DEV static inline
 #define KP_SHARED static thread_local
+#define KP_UNROLL
 
 KP_DEV int kp_tid() { return kp_thread.x; }
 KP_DEV int kp_bid_x() { return kp_block.x; }
@@ -48,6 +49,7 @@ KP_DEV int kp_bid_z() { return kp_block.z; }
 KP_DEV int kp_bdim() { return kp_block_dim.x; }
 KP_DEV int kp_gdim_x() { return kp_grid_dim.x; }
 KP_DEV int kp_gdim_y() { return kp_grid_dim.y; }
+KP_DEV int kp_gdim_z() { return kp_grid_dim.z; }
 KP_DEV void kp_sync() { kp_barrier(); }
 
 KP_DEV float kp_fma(float a, float b, float c) { return (float)((double)a * b + c); }
@@ -64,6 +66,12 @@ KP_DEV void kp_taken() { kp_warp_barrier(); }
 KP_DEV float kp_shfl_xor(float v, int mask) {
   kp_give(&v, 4);
   float r = *(float *)kp_warp_slot((kp_tid() & 31) ^ mask);
+  kp_taken();
+  return r;
+}
+KP_DEV float kp_shfl(float v, int lane) {
+  kp_give(&v, 4);
+  float r = *(float *)kp_warp_slot(lane & 31);
   kp_taken();
   return r;
 }

@@ -1,0 +1,17 @@
+/* attention.h - what the kernels of attention are told of the work of a block, and arithmetic that they share. */
+#ifndef ATTENTION_H
+#define ATTENTION_H
+#include "kport.h"
+
+/* Neighbouring queries of a sequence, and its keys and values. Query i of n_query is row row+i of q, and sees the keys
+ * 0 … see+i*step-1 of n_key. */
+struct attention_tile {
+  kp_u64 k, v; /* addresses */
+  int row, n_query, see, step, n_key, unused;
+};
+
+/* The factor of a sum over keys whose greatest score is m, in one whose greatest is most: none where there was no key. */
+KP_DEV float weight_of(float m, float most) { return m == -KP_INFINITY ? 0.0f : kp_exp2(m - most); }
+
+enum { head_size = 64 }; /* of the kernels that are not for any */
+#endif
