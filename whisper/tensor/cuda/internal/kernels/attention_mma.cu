@@ -43,7 +43,6 @@ KP_KERNEL(pack_key_value)(const packing *list, int cols) {
   w.w = pair(x, n, cols, key + 8, column + 8, key + 9, column + 8);
   ((kp_uint4 *)p.to_v)[to] = w;
 }
-KP_EXPORT(pack_key_value)
 
 /* k (n_key, cols) of packed keys. A block of 128 threads has a block of keys of a head: blocks (key blocks, heads). */
 KP_KERNEL(unpack_keys)(float *k, const kp_uint4 *packed, int n_key, int cols) {
@@ -57,7 +56,6 @@ KP_KERNEL(unpack_keys)(float *k, const kp_uint4 *packed, int n_key, int cols) {
   to[16] = kp_float(w.z << 16), to[17] = kp_float(w.z & 0xffff0000u);
   to[24] = kp_float(w.w << 16), to[25] = kp_float(w.w & 0xffff0000u);
 }
-KP_EXPORT(unpack_keys)
 
 /* a: the queries of rows g and g+8 of 16, scaled and rounded; a row of -1 is zeros. */
 KP_DEV void load_queries(unsigned a[4][4], const float *q, long long row0, long long row1, int cols, int column, float scale) {
@@ -213,7 +211,6 @@ KP_KERNEL(attention_flash)(float *y, const float *q, const attention_tile *tiles
       for (int d = 0; d < 8; d++) to[d * 8] = o[h][d][2 * e] * inverse, to[d * 8 + 1] = o[h][d][2 * e + 1] * inverse;
     }
 }
-KP_EXPORT(attention_flash)
 
 /* attention_few: up to 16 queries that share keys and values, which are read once for them, such as the hypotheses of an utterance.
  * A block of 4 warps has a head and a part of the keys, of which each warp takes every fourth block of 16. rows has 16 rows of q for
@@ -290,7 +287,6 @@ KP_KERNEL(attention_few)(float *y, float *part, float *stats, const float *q, co
   for (int i = 0; i < 8; i++) part[at * head_size + d + 8 * i] = sum[i];
   if (d == 0) stats[2 * at] = most, stats[2 * at + 1] = total;
 }
-KP_EXPORT(attention_few)
 
 /* y of the parts that attention_few left, taken in their order. Blocks of 128 threads (tiles, heads). */
 KP_KERNEL(attention_merge)(float *y, const float *part, const float *stats, const int *rows, int cols, int parts) {
@@ -308,4 +304,3 @@ KP_KERNEL(attention_merge)(float *y, const float *part, const float *stats, cons
   KP_UNROLL
   for (int i = 0; i < 8; i++) y[(long long)row * cols + kp_bid_y() * head_size + d + 8 * i] = sum[i] / total;
 }
-KP_EXPORT(attention_merge)

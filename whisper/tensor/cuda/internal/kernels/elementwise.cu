@@ -52,7 +52,6 @@ KP_KERNEL(add)(float *y, const float *a, const float *b, long long n, int width)
   else
     add_some<1>(y, a, b, i);
 }
-KP_EXPORT(add)
 
 /* r is the row, and c the group of W within it, of groups. */
 template <int W>
@@ -91,14 +90,12 @@ KP_KERNEL(epilogue)(float *y, kp_bf16 *copy, const float *x, const float *scale,
   else
     finish<1>(y, copy, x, scale, row, bias, i, groups, gelu);
 }
-KP_EXPORT(epilogue)
 
 /* y = x, from bfloat16 */
 KP_KERNEL(widen)(float *y, const kp_bf16 *x, long long n) {
   long long i = index_of_thread();
   if (i < n) y[i] = kp_from_bf16(x[i]);
 }
-KP_EXPORT(widen)
 
 /* dx += dy ∘ GELU'(x), GELU' = Φ(x) + x φ(x) */
 KP_KERNEL(gelu_backward)(float *dx, const float *dy, const float *x, long long n) {
@@ -107,7 +104,6 @@ KP_KERNEL(gelu_backward)(float *dx, const float *dy, const float *x, long long n
   float e, p = kp_normal(x[i], &e);
   dx[i] += dy[i] * kp_fma(x[i] * 0.398942280401432678f, e, p);
 }
-KP_EXPORT(gelu_backward)
 
 /* dx[i] += dy[i] ∘ scale[row[i]] */
 KP_KERNEL(scale_backward)(float *dx, const float *dy, const float *scale, const int *row, long long n, int cols) {
@@ -117,4 +113,3 @@ KP_KERNEL(scale_backward)(float *dx, const float *dy, const float *scale, const 
   int c = (int)(i - (long long)r * cols);
   dx[i] = kp_fma(dy[i], scale[(row ? (long long)row[r] * cols : 0) + c], dx[i]);
 }
-KP_EXPORT(scale_backward)

@@ -46,7 +46,6 @@ KP_KERNEL(shrink)(float *z, const float *x, const low_rank *low, const int *inde
   int k = kp_tid() % 128;
   if (k < n) z[(long long)row * most + first + k] = sums[line][0][k] + sums[line][1][k] + sums[line][2][k] + sums[line][3][k];
 }
-KP_EXPORT(shrink)
 
 template <class T> KP_DEV float expand(const float *z, const T *u, int rank) {
   float sum = 0;
@@ -76,4 +75,3 @@ KP_KERNEL(expand_epilogue)(float *y, kp_bf16 *copy, const float *x, const float 
     if (copy) copy[at] = kp_to_bf16(v);
   }
 }
-KP_EXPORT(expand_epilogue)

@@ -38,10 +38,8 @@ KP_KERNEL(mix_f32)(float *y, const float *w, const float *a, const float *b, con
                    int terms, int rank, int base) {
   mix_tile(y, w, a, b, u, v, rows, cols, terms, rank, base);
 }
-KP_EXPORT(mix_f32)
 
 KP_KERNEL(mix_bf16)(kp_bf16 *y, const kp_bf16 *w, const float *a, const float *b, const float *u, const float *v, int rows, int cols,
                     int terms, int rank, int base) {
   mix_tile(y, w, a, b, u, v, rows, cols, terms, rank, base);
 }
-KP_EXPORT(mix_bf16)

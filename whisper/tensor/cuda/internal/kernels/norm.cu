@@ -24,7 +24,6 @@ KP_KERNEL(layer_norm)(float *y, kp_bf16 *copy, const float *x, const float *gamm
     if (copy) copy[at + c] = kp_to_bf16(v);
   }
 }
-KP_EXPORT(layer_norm)
 
 /* stats[i] = {mean, 1/sqrt(var + eps)} of row i: a block has a row. */
 KP_KERNEL(row_moments)(float *stats, const float *x, int cols, float eps) {
@@ -36,7 +35,6 @@ KP_KERNEL(row_moments)(float *stats, const float *x, int cols, float eps) {
     stats[2 * kp_bid_x() + 1] = inverse;
   }
 }
-KP_EXPORT(row_moments)
 
 /* dx[i] += (g - mean(g) - z mean(g ∘ z)) / σ, with z = (x - mean) / σ and g = dy ∘ gamma. A block has a row. */
 KP_KERNEL(layer_norm_backward)(float *dx, const float *dy, const float *x, const float *gamma, const float *stats, int cols) {
@@ -55,7 +53,6 @@ KP_KERNEL(layer_norm_backward)(float *dx, const float *dy, const float *x, const
     dx[at + c] += (dy[at + c] * gamma[c] - g - z * gz) * inverse;
   }
 }
-KP_EXPORT(layer_norm_backward)
 
 /* part[p] = Σ of the rows p*height … of x, or of x ∘ z where stats are those of z = (z - mean) / σ. A block of 256 threads has
  * 32 columns of a part: blocks (columns, parts). */
@@ -75,7 +72,6 @@ KP_KERNEL(sum_rows)(float *part, const float *x, const float *z, const float *st
   for (int i = 1; i < 8; i++) sum += sums[i][lane];
   part[(long long)kp_bid_y() * cols + c] = sum;
 }
-KP_EXPORT(sum_rows)
 
 /* y += Σ part[p] over n parts, in order */
 KP_KERNEL(add_parts)(float *y, const float *part, int n, int cols) {
@@ -85,7 +81,6 @@ KP_KERNEL(add_parts)(float *y, const float *part, int n, int cols) {
   for (int p = 0; p < n; p++) sum += part[(long long)p * cols + c];
   y[c] += sum;
 }
-KP_EXPORT(add_parts)
 
 /* y[i] = x[i] - log Σ exp(x[i]). A block has a row. */
 KP_KERNEL(log_softmax)(float *y, const float *x, int cols) {
@@ -94,8 +89,7 @@ KP_KERNEL(log_softmax)(float *y, const float *x, int cols) {
   float most = -KP_INFINITY, sum = 0;
   for (int c = kp_tid(); c < cols; c += kp_bdim()) most = kp_max(most, x[at + c]);
   most = kp_block_max(most, scratch);
-  for (int c = kp_tid(); c < cols; c += kp_bdim()) sum += kp_exp(x[at + c] - most);
-  float log_sum = kp_log(kp_block_sum(sum, scratch));
+  for (int c = kp_tid(); c < cols; c += kp_bdim()) sum += kp_exponential(x[at + c] - most);
+  float log_sum = kp_logarithm(kp_block_sum(sum, scratch));
   for (int c = kp_tid(); c < cols; c += kp_bdim()) y[at + c] = x[at + c] - most - log_sum;
 }
-KP_EXPORT(log_softmax)

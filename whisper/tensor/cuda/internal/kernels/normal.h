@@ -8,7 +8,7 @@
 KP_DEV float kp_normal(float x, float *e) {
   float a = kp_float(kp_bits(x) & 0x7fffffffu);
   float t = 1.0f / kp_fma(0.28f, a, 1.0f);
-  *e = kp_exp(-0.5f * a * a);
+  *e = kp_exponential(-0.5f * a * a);
   float p = -0.106322067683f;
   p = kp_fma(p, t, 0.3922342952f);
   p = kp_fma(p, t, -0.241248959992f);

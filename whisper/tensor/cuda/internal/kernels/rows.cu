@@ -6,14 +6,12 @@ KP_KERNEL(gather)(float *y, const float *table, const int *id, int cols) {
   long long to = (long long)kp_bid_x() * cols, from = (long long)id[kp_bid_x()] * cols;
   for (int c = kp_tid(); c < cols; c += kp_bdim()) y[to + c] = table[from + c];
 }
-KP_EXPORT(gather)
 
 /* y[i] = table[id[i]], from bfloat16 */
 KP_KERNEL(gather_bf16)(float *y, const kp_bf16 *table, const int *id, int cols) {
   long long to = (long long)kp_bid_x() * cols, from = (long long)id[kp_bid_x()] * cols;
   for (int c = kp_tid(); c < cols; c += kp_bdim()) y[to + c] = kp_from_bf16(table[from + c]);
 }
-KP_EXPORT(gather_bf16)
 
 /* *to[i] = x[i] */
 KP_KERNEL(scatter)(const kp_u64 *to, const float *x, int cols) {
@@ -21,7 +19,6 @@ KP_KERNEL(scatter)(const kp_u64 *to, const float *x, int cols) {
   long long from = (long long)kp_bid_x() * cols;
   for (int c = kp_tid(); c < cols; c += kp_bdim()) y[c] = x[from + c];
 }
-KP_EXPORT(scatter)
 
 /* y[to[g]] += Σ x[from[j]] over start[g] ≤ j < start[g+1], in that order. Blocks (g, columns). */
 KP_KERNEL(add_groups)(float *y, const float *x, const int *to, const int *start, const int *from, int cols) {
@@ -31,7 +28,6 @@ KP_KERNEL(add_groups)(float *y, const float *x, const int *to, const int *start,
   for (int j = start[g]; j < start[g + 1]; j++) sum += x[(long long)from[j] * cols + c];
   y[(long long)to[g] * cols + c] = sum;
 }
-KP_EXPORT(add_groups)
 
 /* y[to[g]] += Σ x[from[j]] ∘ z[from[j]], as add_groups */
 KP_KERNEL(add_product_groups)(float *y, const float *x, const float *z, const int *to, const int *start, const int *from, int cols) {
@@ -42,7 +38,6 @@ KP_KERNEL(add_product_groups)(float *y, const float *x, const float *z, const in
     sum = kp_fma(x[(long long)from[j] * cols + c], z[(long long)from[j] * cols + c], sum);
   y[(long long)to[g] * cols + c] = sum;
 }
-KP_EXPORT(add_product_groups)
 
 /* The sequence of a row: the last s of n with seg[s] ≤ row. */
 KP_DEV int sequence_of(const int *seg, int n, int row) {
@@ -66,7 +61,6 @@ KP_KERNEL(unfold)(float *y, const float *x, const int *y_seg, const int *x_seg, 
     y[(long long)row * kernel * channels + c] = u >= x_seg[s] && u < x_seg[s + 1] ? x[(long long)u * channels + c % channels] : 0.0f;
   }
 }
-KP_EXPORT(unfold)
 
 /* dx[u] += Σ over the taps j of the output rows t that read it: t*stride - pad + j = u. */
 KP_KERNEL(unfold_backward)(float *dx, const float *dy, const int *y_seg, const int *x_seg, int n_seq, int channels, int kernel,
@@ -82,4 +76,3 @@ KP_KERNEL(unfold_backward)(float *dx, const float *dy, const int *y_seg, const i
     dx[(long long)row * channels + c] = sum;
   }
 }
-KP_EXPORT(unfold_backward)
