@@ -58,18 +58,11 @@ KP_DEV void load8(float x[8], const float *p) {
   kp_float4 a = ((const kp_float4 *)p)[0], b = ((const kp_float4 *)p)[1];
   x[0] = a.x, x[1] = a.y, x[2] = a.z, x[3] = a.w, x[4] = b.x, x[5] = b.y, x[6] = b.z, x[7] = b.w;
 }
-KP_DEV void load8(float x[8], const kp_bf16 *p) {
-  kp_uint4 a = *(const kp_uint4 *)p;
-  unsigned w[4] = {a.x, a.y, a.z, a.w};
-  KP_UNROLL
-  for (int i = 0; i < 4; i++) x[2 * i] = kp_float(w[i] << 16), x[2 * i + 1] = kp_float(w[i] & 0xffff0000u);
-}
 
 /* A block of 8 warps has a query and a head: 8 lanes have a key, 8 columns each, and each 8 their own softmax over every 32nd
  * key; in the end the 32 sums are brought together in their order. */
 struct one_scratch { float sums[8][head_size], totals[8], mosts[8]; };
 
-template <class T>
 KP_DEV void one_query(float *y, one_scratch &m, const float *q, const attention_tile &t, int query, int cols, int head, float scale) {
   int lane = kp_tid() & 31, warp = kp_tid() >> 5, column = head * head_size + (lane & 7) * 8, n = t.see + query * t.step;
   float x[8], sum[8] = {}, most = -KP_INFINITY, total = 0;
@@ -78,8 +71,8 @@ KP_DEV void one_query(float *y, one_scratch &m, const float *q, const attention_
   for (int from = warp * 4; from < n; from += 32) {
     int j = kp_least(from + (lane >> 3), n - 1);
     float k[8], v[8], s = 0;
-    load8(k, (const T *)row_of(t, t.k, j, cols * sizeof(T)) + column);
-    load8(v, (const T *)row_of(t, t.v, j, cols * sizeof(T)) + column);
+    load8(k, (const float *)row_of(t, t.k, j, cols * 4) + column);
+    load8(v, (const float *)row_of(t, t.v, j, cols * 4) + column);
     KP_UNROLL
     for (int i = 0; i < 8; i++) s = kp_fma(x[i], k[i], s);
     KP_UNROLL
@@ -118,14 +111,11 @@ KP_DEV void one_query(float *y, one_scratch &m, const float *q, const attention_
 }
 
 /* Blocks (tiles, heads, the most queries of a tile) */
-KP_KERNEL(attention_one)(float *y, const float *q, const attention_tile *tiles, int cols, float scale, int bf16) {
+KP_KERNEL(attention_one)(float *y, const float *q, const attention_tile *tiles, int cols, float scale) {
   KP_SHARED one_scratch m;
   attention_tile t = tiles[kp_bid_x()];
   if (kp_bid_z() >= t.n_query) return;
-  if (bf16)
-    one_query<kp_bf16>(y, m, q, t, kp_bid_z(), cols, kp_bid_y(), scale);
-  else
-    one_query<float>(y, m, q, t, kp_bid_z(), cols, kp_bid_y(), scale);
+  one_query(y, m, q, t, kp_bid_z(), cols, kp_bid_y(), scale);
 }
 
 /* A block of 256 threads has up to 64 queries of a sequence and a head, and takes 32 keys at a time through shared memory. The 16
