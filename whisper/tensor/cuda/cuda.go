@@ -25,7 +25,6 @@ type Backend struct {
 	tensor.Chooser // on the host, where logits are when tokens are chosen
 
 	device *driver.Device
-	life   *life
 	info   driver.Info
 	mma    bool // tensor cores multiply bfloat16
 
@@ -64,7 +63,7 @@ func New(ordinal int) (tensor.Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Backend{Chooser: tensor.PlainChooser{}, device: d, life: &life{device: d}, info: d.Info(), list: d.NewList()}
+	b := &Backend{Chooser: tensor.PlainChooser{}, device: d, info: d.Info(), list: d.NewList()}
 	if b.k, err = loadKernels(d, b.info); err != nil {
 		d.Close()
 		return nil, err
@@ -77,25 +76,7 @@ func New(ordinal int) (tensor.Backend, error) {
 func (b *Backend) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.life.mu.Lock()
-	b.life.closed = true
-	b.life.mu.Unlock()
 	return b.device.Close()
-}
-
-// life knows whether the device is open: what is collected later has nothing to give back.
-type life struct {
-	mu     sync.Mutex
-	closed bool
-	device *driver.Device
-}
-
-func (l *life) free(at driver.Address) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.closed {
-		l.device.Free(at)
-	}
 }
 
 // Name returns "cuda/" and the compute capability, such as "cuda/9.0".

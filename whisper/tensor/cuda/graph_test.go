@@ -118,11 +118,11 @@ func (d *decoder) step() {
 func TestGraphs(t *testing.T) {
 	for _, dtype := range []tensor.DType{tensor.F32, tensor.BF16} {
 		t.Run(dtype.String(), func(t *testing.T) {
-			const steps = 100
-			b := open(t)
+			const steps = 70
+			b := openPlainly(t)
 			d := newDecoder(t, b, 5, dtype)
 			t.Setenv("GLOSSA_CUDA_NO_GRAPHS", "1")
-			plain := open(t)
+			plain := openPlainly(t)
 			e := newDecoder(t, plain, 5, dtype)
 			for i := range steps {
 				d.step()
@@ -147,7 +147,7 @@ func TestGraphs(t *testing.T) {
 // TestSteadyStep checks that a step allocates nothing, neither here nor on the device.
 func TestSteadyStep(t *testing.T) {
 	for _, dtype := range []tensor.DType{tensor.F32, tensor.BF16} {
-		b := open(t)
+		b := openPlainly(t)
 		d := newDecoder(t, b, 5, dtype)
 		for range 4 {
 			d.step()

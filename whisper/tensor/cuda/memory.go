@@ -22,7 +22,7 @@ func (b *Backend) Alloc(n int) (uintptr, error) {
 }
 
 // Free takes memory back. Kernels that wait in the list still have it: what it is handed out for comes after them.
-func (b *Backend) Free(address uintptr) { b.life.free(driver.Address(address)) }
+func (b *Backend) Free(address uintptr) { b.device.Free(driver.Address(address)) }
 
 // Write copies data to m.
 func (b *Backend) Write(m tensor.Mat, data []float32) {
@@ -112,7 +112,7 @@ func (b *Backend) MemoryInfo() (free, total int64) {
 type held struct {
 	at      driver.Address
 	bytes   int64
-	life    *life
+	device  *driver.Device
 	freed   atomic.Bool
 	cleanup runtime.Cleanup
 }
@@ -124,7 +124,7 @@ func (h *held) Bytes() int64 { return h.bytes }
 func (h *held) Free() {
 	if h.freed.CompareAndSwap(false, true) {
 		h.cleanup.Stop()
-		h.life.free(h.at)
+		h.device.Free(h.at)
 	}
 }
 
@@ -134,8 +134,8 @@ func (b *Backend) hold(h *held, bytes int) error {
 	if err != nil {
 		return memoryError(err)
 	}
-	h.at, h.bytes, h.life = at, int64(bytes), b.life
-	h.cleanup = runtime.AddCleanup(h, b.life.free, at)
+	h.at, h.bytes, h.device = at, int64(bytes), b.device
+	h.cleanup = runtime.AddCleanup(h, b.device.Free, at)
 	return nil
 }
 
