@@ -19,7 +19,7 @@ func tolerances() tensortest.Tolerances {
 
 // TestConformance holds the backend to the contract of one, and checks that no kernel is left out.
 func TestConformance(t *testing.T) {
-	b := open(t)
+	b := openPlainly(t)
 	if err := b.device.Profile(true); err != nil {
 		t.Fatal(err)
 	}
