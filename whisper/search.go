@@ -23,7 +23,8 @@ func (h Hypothesis) end(logProb float32) Hypothesis {
 // Search chooses the tokens of one window (upstream TokenDecoder). At first one hypothesis lives,
 // the initial tokens.
 type Search interface {
-	// Ask asks the choices of what follows each live hypothesis for tokens.
+	// Ask asks the choices of what follows each live hypothesis for tokens. Until Update it asks for
+	// the same again.
 	Ask(choices []tensor.Choice)
 
 	// Update takes the answers to Ask, and returns the hypotheses that live on, each longer by a token, and which of live each of them continues. The
@@ -79,18 +80,22 @@ type sampling struct {
 	temperature float64
 	eot         int32
 	rng         []*rand.Rand // by sample
+	draw        []float64    // the next of its random numbers, in (0, 1], by sample
 	ended       []Hypothesis // by sample
 	sample      []int        // of each live hypothesis; at first all continue the same
 	steps       [2]successors
 }
 
 func newSampling(n int, temperature float64, seed uint64, eot int32) *sampling {
-	s := &sampling{temperature: temperature, eot: eot, rng: make([]*rand.Rand, n), ended: make([]Hypothesis, n), sample: make([]int, n)}
+	s := &sampling{temperature: temperature, eot: eot, rng: make([]*rand.Rand, n), draw: make([]float64, n), ended: make([]Hypothesis, n), sample: make([]int, n)}
 	for i := range n {
 		s.rng[i], s.sample[i] = rand.New(rand.NewPCG(seed, uint64(i))), i
+		s.drawNext(i)
 	}
 	return s
 }
+
+func (s *sampling) drawNext(sample int) { s.draw[sample] = 1 - s.rng[sample].Float64() }
 
 func (s *sampling) Ask(choices []tensor.Choice) {
 	for i, sample := range s.sample {
@@ -98,7 +103,7 @@ func (s *sampling) Ask(choices []tensor.Choice) {
 		if s.temperature == 0 {
 			c.Likeliest = 1
 		} else {
-			c.Temperature, c.Draws = s.temperature, append(c.Draws, 1-s.rng[sample].Float64())
+			c.Temperature, c.Draws = s.temperature, append(c.Draws, s.draw[sample])
 		}
 	}
 }
@@ -110,11 +115,12 @@ func (s *sampling) Update(live []Hypothesis, choices []tensor.Choice) (next []Hy
 	kept := s.sample[:0]
 	for i, sample := range s.sample {
 		from := min(i, len(live)-1)
-		c, draw := &choices[from], i-from
-		if logProb := c.LogProb(draw); c.IDs[draw] == s.eot {
+		c, at := &choices[from], i-from
+		if logProb := c.LogProb(at); c.IDs[at] == s.eot {
 			s.ended[sample] = ended(live, from, logProb)
 		} else {
-			to.add(live, from, c.IDs[draw], logProb)
+			s.drawNext(sample)
+			to.add(live, from, c.IDs[at], logProb)
 			kept = append(kept, sample)
 		}
 	}

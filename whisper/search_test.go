@@ -127,11 +127,13 @@ func TestSamplesFollowTheirProbabilities(t *testing.T) {
 	logProbs := []float32{-1, float32(math.Inf(-1)), -2, -0.5, -3}
 	for _, temperature := range []float64{0.3, 1, 2} {
 		s := newSampling(1, temperature, 7, -1)
-		count := make([]float64, len(logProbs))
+		count, live := make([]float64, len(logProbs)), []Hypothesis{{Tokens: []int32{0}}}
 		for range n {
 			choices := make([]tensor.Choice, 1)
 			s.Ask(choices)
 			pick(choices, logProbs)
+			live, _, _ = s.Update(live, choices)
+			live[0].Tokens = live[0].Tokens[:1]
 			count[choices[0].IDs[0]]++
 		}
 		total := 0.0
