@@ -103,6 +103,13 @@ func (o *Ops) View(m Mat, buffer *[]float32) ([]float32, error) {
 	return *buffer, o.Read(*buffer, m)
 }
 
+// Fail makes err the error of the next Read. It is for what is computed outside of the operations.
+func (o *Ops) Fail(err error) {
+	if o.err == nil {
+		o.err = err
+	}
+}
+
 // fault returns the first error of the device since the last call.
 func (o *Ops) fault() error {
 	if o.err == nil {

@@ -57,7 +57,7 @@ func (o *Ops) NewPackedKV(seg Segments, nCol, nHead int, dtype DType) []PackedKV
 	packed := make([]PackedKV, seg.Len())
 	for i := range packed {
 		from, to := seg.Range(i)
-		packed[i] = PackedKV{to - from, nCol, nHead, dtype, o.arena.take(b.PackedKVSize(to-from, nCol, nHead, dtype))}
+		packed[i] = PackedKV{Rows: to - from, Cols: nCol, NHead: nHead, DType: dtype, Data: o.arena.take(b.PackedKVSize(to-from, nCol, nHead, dtype))}
 	}
 	return packed
 }

@@ -1,6 +1,7 @@
 package tensortest
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"testing"
@@ -13,7 +14,7 @@ var lowRankRanks = []int{0, 1, 2, 3, 4, 5, 8, 13, 16}
 
 // lowRanks returns factors of every rank for a linear (nOut, nIn), and their numbers. Those of rank 0, and every
 // other one, add to the bias.
-func lowRanks(b tensor.Backend, m *memory, nOut, nIn int, dtype tensor.DType) (packed []*tensor.LowRank, u, v, d []tensor.Mat) {
+func lowRanks(t *testing.T, b tensor.Backend, m *memory, nOut, nIn int, dtype tensor.DType) (packed []*tensor.LowRank, u, v, d []tensor.Mat) {
 	for i, rank := range lowRankRanks {
 		var added, out, in tensor.Mat
 		if rank > 0 {
@@ -23,7 +24,11 @@ func lowRanks(b tensor.Backend, m *memory, nOut, nIn int, dtype tensor.DType) (p
 			added = m.input(1, nOut)
 		}
 		u, v, d = append(u, out), append(v, in), append(d, added)
-		packed = append(packed, tensor.NewLowRank(b, out, in, added, dtype))
+		l, err := tensor.NewLowRank(b, out, in, added, dtype)
+		if err != nil {
+			t.Fatal(err)
+		}
+		packed = append(packed, l)
 	}
 	return packed, u, v, d
 }
@@ -47,7 +52,7 @@ func (s *suite) lowRankLinear(t *testing.T, b tensor.LowRankLinear, dtype tensor
 	nRow, nIn, nOut := size[0], size[1], size[2]
 	x, w, bias := m.input(nRow, nIn), m.input(nOut, nIn), m.input(1, nOut)
 	scales := tensor.Scales{In: m.input(2, nIn), Out: m.input(2, nOut), Row: m.indices(nRow, 2)}
-	factors, u, v, d := lowRanks(s.backend.Backend, m, nOut, nIn, dtype)
+	factors, u, v, d := lowRanks(t, s.backend.Backend, m, nOut, nIn, dtype)
 	low, which := make([]*tensor.LowRank, nRow), make([]int, nRow)
 	for i := range low {
 		if which[i] = i*7%(len(factors)+1) - 1; which[i] >= 0 {
@@ -175,16 +180,20 @@ func (s *suite) mix(t *testing.T, b tensor.Mixer, dtype tensor.DType, nOut, nIn 
 		p, _ = packer.PackBalanced(w, dtype, ranges.Data)
 	}
 	packed := tensor.Weight{Mat: tensor.Mat{Rows: nOut, Cols: nIn}, Packed: p}
-	before, ok := packed.Plain(s.backend.Backend)
-	if !ok {
-		t.Fatalf("backend %s updates weights, and cannot look them up", s.backend.Name())
+	before, ok, err := packed.Plain(s.backend.Backend)
+	if !ok || err != nil {
+		t.Fatalf("backend %s updates weights, and cannot look them up: %v", s.backend.Name(), err)
 	}
 	for name, u := range updates(m, nOut, nIn) {
 		what := fmt.Sprintf("%s of %v (%d, %d), balanced %t", name, dtype, nOut, nIn, balanced)
-		change := b.PackUpdate(u, nOut, nIn)
-		mixed := tensor.Weight{Mat: packed.Mat, Packed: b.NewMixed(p)}
+		change, err := b.PackUpdate(u, nOut, nIn)
+		room, err2 := b.NewMixed(p)
+		if err := errors.Join(err, err2); err != nil {
+			t.Fatal(err)
+		}
+		mixed := tensor.Weight{Mat: packed.Mat, Packed: room}
 		b.Mix(mixed.Packed, p, change)
-		got, _ := mixed.Plain(s.backend.Backend)
+		got, _, _ := mixed.Plain(s.backend.Backend)
 		compareMixed(t, what, got, u.Apply(before), dtype, balanced)
 		y, again := m.output(3, nOut), m.output(3, nOut)
 		s.backend.Linear(y, x, mixed.Packed, tensor.Mat{})
@@ -197,7 +206,7 @@ func (s *suite) mix(t *testing.T, b tensor.Mixer, dtype tensor.DType, nOut, nIn 
 			}
 		}
 	}
-	after, _ := packed.Plain(s.backend.Backend)
+	after, _, _ := packed.Plain(s.backend.Backend)
 	identical(t, "the weight that was not to be changed", after.Data, before.Data)
 	m.verify(t, "updates")
 }
