@@ -1,7 +1,6 @@
 package tensor
 
 import (
-	"fmt"
 	"math"
 	"slices"
 )
@@ -81,11 +80,11 @@ func (o *Ops) Pick(logits Mat, choices []Choice) error {
 	for i := range choices {
 		choices[i].check(logits.Cols)
 	}
-	if p, ok := o.backend.(Picker); ok {
-		if err := p.Pick(logits, choices); err != nil {
-			return fmt.Errorf("%w: %w", ErrDevice, err)
+	if p, ok := o.own.(Picker); ok {
+		if err := o.fault(); err != nil {
+			return err
 		}
-		return nil
+		return deviceError(p.Pick(logits, choices))
 	}
 	x, err := o.View(logits, &o.picking.logits)
 	if err != nil {

@@ -31,6 +31,9 @@ func NewMemory(b Backend, n int) (*Memory, error) {
 // Len returns the number of numbers.
 func (m *Memory) Len() int { return m.n }
 
+// Lacks reports whether there was none: see [Ops.Alloc].
+func (m *Memory) Lacks() bool { return m.address == nowhere }
+
 // Address returns where the memory is on a device, 0 on the host.
 func (m *Memory) Address() uintptr { return m.address }
 
@@ -53,8 +56,10 @@ func (m *Memory) Free() {
 	if m == nil || m.device == nil || m.address == 0 {
 		return
 	}
-	m.cleanup.Stop()
-	m.device.Free(m.address)
+	if m.address != nowhere {
+		m.cleanup.Stop()
+		m.device.Free(m.address)
+	}
 	m.address = 0
 }
 

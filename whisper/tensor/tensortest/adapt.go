@@ -35,7 +35,7 @@ func lowRanks(t *testing.T, b tensor.Backend, m *memory, nOut, nIn int, dtype te
 
 // testLowRankLinear holds products of low rank beside a linear to their equation, and to the law of determinism.
 func (s *suite) testLowRankLinear(t *testing.T) {
-	b, ok := s.backend.Backend.(tensor.LowRankLinear)
+	b, ok := has[tensor.LowRankLinear](s.backend.Backend)
 	if !ok {
 		t.Skipf("SKIP: products of low rank of backend %s absent", s.backend.Name())
 	}
@@ -59,7 +59,7 @@ func (s *suite) lowRankLinear(t *testing.T, b tensor.LowRankLinear, dtype tensor
 			low[i] = factors[which[i]]
 		}
 	}
-	p := s.backend.pack(t, w, dtype)
+	p, product := s.backend.pack(t, w, dtype), s.tol.Linear[dtype]
 	for _, sc := range []tensor.Scales{{}, scales} {
 		what := fmt.Sprintf("%v %v, scaled %t", dtype, size, !sc.In.IsZero())
 		y, base, alone, added := m.output(nRow, nOut), m.output(nRow, nOut), m.output(1, nOut), m.output(nRow, nOut)
@@ -67,10 +67,10 @@ func (s *suite) lowRankLinear(t *testing.T, b tensor.LowRankLinear, dtype tensor
 		b.LowRankLinear(y, x, p, bias, sc, low, false)
 		copy(added.Data, base.Data)
 		b.AddLowRank(added, x, low)
-		identical(t, what+", added after", y.Data, added.Data)
+		s.same(t, what+", added after", product, y.Data, added.Data)
 		for i := range nRow {
 			if low[i] == nil {
-				identical(t, fmt.Sprintf("%s, row %d without factors", what, i), y.Row(i), base.Row(i))
+				s.same(t, fmt.Sprintf("%s, row %d without factors", what, i), product, y.Row(i), base.Row(i))
 				continue
 			}
 			k := which[i]
@@ -80,13 +80,13 @@ func (s *suite) lowRankLinear(t *testing.T, b tensor.LowRankLinear, dtype tensor
 				one.Row = sc.Row[i : i+1]
 			}
 			b.LowRankLinear(alone, x.Slice(i, i+1), p, bias, one, low[i:i+1], false)
-			identical(t, fmt.Sprintf("%s, row %d alone", what, i), alone.Row(0), y.Row(i))
+			s.same(t, fmt.Sprintf("%s, row %d alone", what, i), product, alone.Row(0), y.Row(i))
 		}
 		s.backend.GELU(added, y)
 		b.LowRankLinear(y, x, p, bias, sc, low, true)
-		identical(t, what+", GELU", y.Data, added.Data)
+		s.same(t, what+", GELU", product, y.Data, added.Data)
 		m.verify(t, what)
-		if !raceDetector {
+		if s.counts() {
 			if n := testing.AllocsPerRun(20, func() { b.LowRankLinear(y, x, p, bias, sc, low, true) }); n != 0 {
 				t.Errorf("%s: %g allocations", what, n)
 			}
@@ -121,7 +121,7 @@ func compareLowRank(t *testing.T, what string, y, base, x []float32, u, v, d ten
 
 // testAddRows compares rows that are added with the sums.
 func (s *suite) testAddRows(t *testing.T) {
-	b, ok := s.backend.Backend.(tensor.RowAdder)
+	b, ok := has[tensor.RowAdder](s.backend.Backend)
 	if !ok {
 		t.Skipf("SKIP: sums of rows of backend %s absent", s.backend.Name())
 	}
@@ -158,7 +158,7 @@ func updates(m *memory, nOut, nIn int) map[string]tensor.Update {
 
 // testMix compares updates of packed weights with the equation.
 func (s *suite) testMix(t *testing.T) {
-	b, ok := s.backend.Backend.(tensor.Mixer)
+	b, ok := has[tensor.Mixer](s.backend.Backend)
 	if !ok {
 		t.Skipf("SKIP: updates of packed weights of backend %s absent", s.backend.Name())
 	}
@@ -175,7 +175,7 @@ func (s *suite) mix(t *testing.T, b tensor.Mixer, dtype tensor.DType, nOut, nIn 
 	m := newMemory(66)
 	w, x := m.input(nOut, nIn), m.input(3, nIn)
 	p := s.backend.pack(t, w, dtype)
-	if packer, ok := s.backend.Backend.(tensor.BalancedPacker); ok && balanced {
+	if packer, ok := has[tensor.BalancedPacker](s.backend.Backend); ok && balanced {
 		ranges := m.inputWithin(1, nIn, 0.1, 3)
 		p, _ = packer.PackBalanced(w, dtype, ranges.Data)
 	}
@@ -200,7 +200,7 @@ func (s *suite) mix(t *testing.T, b tensor.Mixer, dtype tensor.DType, nOut, nIn 
 		b.Mix(mixed.Packed, p, change)
 		s.backend.Linear(again, x, mixed.Packed, tensor.Mat{})
 		identical(t, what+", again", again.Data, y.Data)
-		if !raceDetector {
+		if s.counts() {
 			if n := testing.AllocsPerRun(20, func() { b.Mix(mixed.Packed, p, change) }); n != 0 {
 				t.Errorf("%s: %g allocations", what, n)
 			}
