@@ -67,8 +67,8 @@ func (c *Choice) Answered() bool { return !math.IsNaN(c.Total) && !math.IsInf(c.
 // Picker is implemented by a backend that chooses tokens where its logits are, so that questions
 // and answers travel and rows of logits do not.
 type Picker interface {
-	// Pick answers choices[i] from row i of logits (len(choices), nVocab), which it may change. It
-	// waits for all kernels before it, and returns the first fault of the device since the last wait.
+	// Pick answers choices[i] from row i of logits (len(choices), nVocab), which it may change. On a
+	// [Device] it waits for all kernels before it, and the error is as that of Read; nothing is answered then.
 	Pick(logits Mat, choices []Choice) error
 }
 

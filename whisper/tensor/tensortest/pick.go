@@ -14,7 +14,11 @@ import (
 // testPick holds the choice of tokens, where the backend is a [tensor.Picker] its own and else that of
 // the host by the backend's kernels, to the reference.
 func (s *suite) testPick(t *testing.T) {
-	p := picks{tensor.NewOps(s.backend.Backend)}
+	b := s.backend.Backend
+	if h, ok := b.(*hosted); ok { // logits are uploaded here
+		b = h.Device
+	}
+	p := picks{tensor.NewOps(b)}
 	t.Run("Random", p.testRandom)
 	t.Run("Ties", p.testTies)
 	t.Run("Timestamps", p.testTimestamps)

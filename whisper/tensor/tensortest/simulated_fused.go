@@ -1,10 +1,12 @@
 package tensortest
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
 	"glossa/whisper/tensor"
+	"glossa/whisper/tensor/ref"
 )
 
 // Fused is a [Simulated] device with all the interfaces that a backend may have beside: by the host backend's, where
@@ -30,8 +32,19 @@ var (
 	_ tensor.RowAdder       = (*Fused)(nil)
 	_ tensor.Mixer          = (*Fused)(nil)
 	_ tensor.BalancedPacker = (*Fused)(nil)
+	_ tensor.Picker         = (*Fused)(nil)
 	_ tensor.Freer          = (*devicePacked)(nil)
 )
+
+// Pick chooses as the reference does.
+func (d *Fused) Pick(logits tensor.Mat, choices []tensor.Choice) error {
+	var err error
+	d.kernel(func(s *deviceState) func() {
+		x := s.at(logits)
+		return func() { err = ref.Picker{}.Pick(x, choices) }
+	})
+	return errors.Join(d.Read(nil, tensor.Mat{}), err)
+}
 
 // PackBalanced packs the host's numbers of w.
 func (d *Fused) PackBalanced(w tensor.Mat, dtype tensor.DType, ranges []float32) (tensor.Packed, error) {
