@@ -19,6 +19,7 @@ func (s *suite) testPick(t *testing.T) {
 		b = h.Device
 	}
 	p := picks{tensor.NewOps(b)}
+	defer p.o.Free()
 	t.Run("Random", p.testRandom)
 	t.Run("Ties", p.testTies)
 	t.Run("Timestamps", p.testTimestamps)
@@ -310,6 +311,7 @@ func (p picks) testAlone(t *testing.T) {
 func (s *suite) testPickAllocations(t *testing.T) {
 	const nRow, n = 12, 3000
 	o := tensor.NewOps(s.backend.Backend)
+	defer o.Free()
 	rng := rand.New(rand.NewPCG(6, 94))
 	x := make([]float32, nRow*n)
 	for i := range x {
