@@ -167,7 +167,12 @@ func (e *Engine) route(r *recording) (ok bool) {
 	if w.pin == nil {
 		return true
 	}
-	if w.adapter, ok = w.pin.Index(); ok && r.windows == 0 {
+	var err error
+	if w.adapter, ok, err = w.pin.Index(); err != nil {
+		r.result.Err = fmt.Errorf("%w: %w", ErrInternal, err)
+		return false
+	}
+	if ok && r.windows == 0 {
 		r.result.Adapter, r.result.AdapterHash = w.pin.Name(), w.pin.Hash()
 	}
 	return ok

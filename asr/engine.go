@@ -149,8 +149,8 @@ func (e *Engine) addFirst(a *flora.Adapter) error {
 	if err := p.Ready(); err != nil {
 		return err
 	}
-	p.Index()
-	return nil
+	_, _, err = p.Index()
+	return err
 }
 
 // Model returns the model that the engine serves.

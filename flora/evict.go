@@ -86,6 +86,9 @@ func (b *Bank) leave(v *version) {
 	if v.index != 0 {
 		b.batch.Remove(v.index)
 	}
+	if v.resident != nil {
+		v.resident.Free()
+	}
 	v.index, v.resident = 0, nil
 }
 

@@ -154,12 +154,11 @@ func (b *Bank) lifted(v *version, a *Adapter, hash string, resident *Resident) {
 		v = twin
 	}
 	b.opened(v, a, hash)
-	if v.adapter != a {
-		return // what came to the twin meanwhile stays: its own rise prepares it
+	if v.adapter != a || v.resident != nil {
+		resident.Free() // what came to the twin meanwhile stays: its own rise prepares it
+		return
 	}
-	if v.resident == nil {
-		v.resident = resident
-	}
+	v.resident = resident
 }
 
 // join lets v, which is in no batch, be one with its twin.
@@ -186,21 +185,24 @@ func (p *Pin) follow() *version {
 }
 
 // Index returns the index of the adapter in the batch, which it is given where it has none and is
-// ready. It stays the adapter's until the pin is released. It belongs to the goroutine of the batch.
-func (p *Pin) Index() (index int32, ok bool) {
+// ready. It stays the adapter's until the pin is released. It belongs to the goroutine of the batch. The error wraps
+// tensor.ErrMemory, of a device.
+func (p *Pin) Index() (index int32, ok bool, err error) {
 	b := p.bank
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	v := p.follow()
 	if v.resident == nil || p.exact(v) != nil {
-		return 0, false
+		return 0, false, nil
 	}
 	b.use(v)
 	if v.index == 0 {
-		v.index = b.batch.Put(v.resident)
+		if v.index, err = b.batch.Put(v.resident); err != nil {
+			return 0, false, err
+		}
 		b.shrink(true)
 	}
-	return v.index, true
+	return v.index, true, nil
 }
 
 // Release lets the version go: no row, key, value or other state that was computed under it is used any
