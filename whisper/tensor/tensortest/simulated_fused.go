@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"glossa/whisper/tensor"
-	"glossa/whisper/tensor/ref"
 )
 
 // Fused is a [Simulated] device with all the interfaces that a backend may have beside: by the host backend's, where
@@ -38,12 +37,12 @@ var (
 	_ tensor.Freer          = (*deviceUpdate)(nil)
 )
 
-// Pick chooses as the reference does.
+// Pick chooses as the host does.
 func (d *Fused) Pick(logits tensor.Mat, choices []tensor.Choice) error {
 	var err error
 	d.kernel(func(s *deviceState) func() {
 		x := s.at(logits)
-		return func() { err = ref.Picker{}.Pick(x, choices) }
+		return func() { err = d.ops.Pick(x, choices) }
 	})
 	return errors.Join(d.Read(nil, tensor.Mat{}), err)
 }
