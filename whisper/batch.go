@@ -14,18 +14,17 @@ import (
 // bitwise the same alone and beside any others. A step allocates nothing once the batch has
 // held as many hypotheses as long as these. A Batch serves one goroutine, that of its operations.
 type Batch struct {
-	model   *Model
-	chooser chooser
-	live    []*group
-	next    int // ticket
-	caches  cachePool
-	step    Step
-	tokens  []int32
-	rows    []int32 // of the step, whose logits are wanted
-	before  []int32 // rows of each cache before the step
-	logits  []float32
-	update  func(i int) // b.updateAt, made once
-	done    []Finished
+	model    *Model
+	live     []*group
+	next     int // ticket
+	caches   cachePool
+	step     Step
+	tokens   []int32
+	rows     []int32         // of the step, whose logits are wanted
+	before   []int32         // rows of each cache before the step
+	choices  []tensor.Choice // of those rows, and memory of more
+	noSpeech []int32         // the token
+	done     []Finished
 }
 
 // Finished is a window that has left a batch.
@@ -44,9 +43,8 @@ type group struct {
 	filters   []Filter
 	search    Search
 	live      []Hypothesis
-	parent    []int     // that live continue
-	cache     []*Cache  // of live, or of their parents before rearrange
-	choices   []Choices // of live
+	parent    []int    // that live continue
+	cache     []*Cache // of live, or of their parents before rearrange
 	noSpeech  float64
 	begun     bool // the initial tokens were fed
 	done      bool
@@ -55,9 +53,8 @@ type group struct {
 
 // NewBatch returns a batch without windows. adapter may be nil.
 func (m *Model) NewBatch(o *tensor.Ops, adapter Adapter) *Batch {
-	b := &Batch{model: m, chooser: chooser{o.Chooser()}, caches: cachePool{decoder: &m.Decoder}}
+	b := &Batch{model: m, caches: cachePool{decoder: &m.Decoder}, noSpeech: []int32{m.Tokenizer.NoSpeech()}}
 	b.step = Step{Ops: o, Adapter: adapter}
-	b.update = b.updateAt
 	return b
 }
 
@@ -76,7 +73,7 @@ func (b *Batch) Rows() int {
 // Add lets a window, whose language must be known, take part from the next step on, and returns its
 // ticket. The errors are ErrLanguage, ErrTask and ErrOptions.
 func (b *Batch) Add(u Utterance) (ticket int, err error) {
-	g, err := b.model.begin(b.chooser, u.Options)
+	g, err := b.model.begin(u.Options)
 	if err != nil {
 		return 0, err
 	}
@@ -98,7 +95,7 @@ func (b *Batch) Remove(ticket int) bool {
 }
 
 // begin returns a window with one hypothesis, the initial tokens, and no cache.
-func (m *Model) begin(c chooser, o DecodeOptions) (*group, error) {
+func (m *Model) begin(o DecodeOptions) (*group, error) {
 	if err := o.Check(); err != nil {
 		return nil, err
 	}
@@ -110,7 +107,7 @@ func (m *Model) begin(c chooser, o DecodeOptions) (*group, error) {
 	if g.sampleLen == 0 {
 		g.sampleLen = m.Dims.NTextCtx / 2
 	}
-	g.filters, g.search = m.filters(c, o, g.begin), o.search(c, m.Tokenizer.EOT())
+	g.filters, g.search = m.filters(o, g.begin), o.search(m.Tokenizer.EOT())
 	g.live = []Hypothesis{{Tokens: tokens}}
 	return g, nil
 }
@@ -128,13 +125,11 @@ func (b *Batch) Step() ([]Finished, error) {
 	b.step.Reset()
 	d := &b.model.Decoder
 	y := d.Logits(&b.step, b.step.Ops.Embed(d.Forward(&b.step, b.tokens), b.rows))
-	logits, err := b.step.View(y, &b.logits)
-	if err != nil {
+	if err := b.step.Pick(y, b.ask()); err != nil {
 		b.undo()
 		return nil, err
 	}
-	b.share(logits, y.Cols)
-	b.chooser.Each(len(b.live), b.update)
+	b.update()
 	left := b.live[:0]
 	for _, g := range b.live {
 		if !g.done {
@@ -197,43 +192,64 @@ func (b *Batch) lay() {
 	}
 }
 
-// share gives every window the logits of its hypotheses, and at first the probability that there is
-// no speech, from what follows <|startoftranscript|>.
-func (b *Batch) share(logits []float32, nVocab int) {
-	next := func() (row []float32) {
-		row, logits = logits[:nVocab], logits[nVocab:]
-		return row
+// ask returns the choices of the step's rows: of what follows each hypothesis, and at first whether
+// <|nospeech|> follows <|startoftranscript|>.
+func (b *Batch) ask() []tensor.Choice {
+	for len(b.choices) < len(b.rows) {
+		b.choices = append(b.choices, tensor.Choice{})
 	}
+	choices := b.choices[:len(b.rows)]
+	for i := range choices {
+		choices[i].Reset()
+	}
+	rest := choices
 	for _, g := range b.live {
 		if !g.begun {
-			row := next()
+			rest[0].Named = b.noSpeech
+			rest = rest[1:]
+		}
+		g.ask(rest[:len(g.live)])
+		rest = rest[len(g.live):]
+	}
+	return choices
+}
+
+// ask asks the choices of what follows each hypothesis.
+func (g *group) ask(choices []tensor.Choice) {
+	for i := range choices {
+		for _, f := range g.filters {
+			f.Apply(&choices[i], g.live[i].Tokens)
+		}
+	}
+	g.search.Ask(choices)
+}
+
+// update moves all hypotheses one token on, by the answers to ask.
+func (b *Batch) update() {
+	rest := b.choices
+	for _, g := range b.live {
+		if !g.begun {
 			g.begun = true
-			g.noSpeech = math.Exp(float64(row[b.model.Tokenizer.NoSpeech()]) - b.chooser.logSumExp(row))
+			g.noSpeech = math.Exp(float64(rest[0].NamedLogits[0]) - rest[0].Total)
+			rest = rest[1:]
 		}
-		g.choices = g.choices[:0]
-		for range g.live {
-			g.choices = append(g.choices, Choices{Logits: next()})
-		}
+		choices := rest[:len(g.live)]
+		rest = rest[len(g.live):]
+		g.update(choices, b.model.Dims.NTextCtx)
 	}
 }
 
-// updateAt moves the hypotheses of a window one token on.
-func (b *Batch) updateAt(i int) {
-	g := b.live[i]
-	for i := range g.choices {
-		c := &g.choices[i]
-		for _, f := range g.filters {
-			f.Apply(c.Logits, g.live[i].Tokens)
-		}
-		c.Total = b.chooser.logSumExp(c.Logits)
-		if math.IsNaN(c.Total) || math.IsInf(c.Total, 0) {
+// update moves the hypotheses one token on. There is room for nTextCtx tokens to be fed.
+func (g *group) update(choices []tensor.Choice, nTextCtx int) {
+	for i := range choices {
+		if !choices[i].Answered() {
 			g.err, g.done = fmt.Errorf("%w after %d tokens", ErrNotFinite, len(g.live[i].Tokens)), true
 			return
 		}
 	}
-	next, parent, done := g.search.Update(g.live, g.choices)
+	next, parent, done := g.search.Update(g.live, choices)
 	g.live, g.parent = next, parent
-	g.done = done || len(next[0].Tokens)-g.begin >= g.sampleLen || len(next[0].Tokens) > b.model.Dims.NTextCtx
+	g.done = done || len(next[0].Tokens)-g.begin >= g.sampleLen || len(next[0].Tokens) > nTextCtx
 }
 
 // result returns the result of a window that is done.

@@ -34,10 +34,11 @@ func BenchmarkChoose(b *testing.B) {
 		b.Run(fmt.Sprintf("beams=%d/temperature=%v", o.BeamSize, o.Temperature), func(b *testing.B) {
 			o.Language = "en"
 			batch := m.NewBatch(tensor.NewOps(backend), nil)
-			logits := slices.Clone(base)
+			batch.rows = make([]int32, nRow)
+			logits := tensor.NewMat(nRow, nVocab, slices.Clone(base))
 			for b.Loop() {
 				b.StopTimer()
-				copy(logits, base)
+				copy(logits.Data, base)
 				batch.live = batch.live[:0]
 				for range nRow / o.hypotheses() {
 					if _, err := batch.Add(Utterance{Options: o}); err != nil {
@@ -49,9 +50,11 @@ func BenchmarkChoose(b *testing.B) {
 					g.live[0].Tokens = append(g.live[0].Tokens, tok.TimestampBegin(), 5)
 					g.live = slices.Repeat(g.live, o.hypotheses())
 				}
-				batch.share(logits, nVocab)
 				b.StartTimer()
-				batch.chooser.Each(len(batch.live), batch.update)
+				if err := batch.step.Pick(logits, batch.ask()); err != nil {
+					b.Fatal(err)
+				}
+				batch.update()
 			}
 		})
 	}

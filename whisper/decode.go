@@ -74,7 +74,7 @@ func (m *Model) CheckOptions(o DecodeOptions) error {
 	if o.Language == "" && m.Tokenizer.Multilingual() {
 		o.Language = m.Tokenizer.languages[0]
 	}
-	_, err := m.begin(chooser{}, o)
+	_, err := m.begin(o)
 	return err
 }
 

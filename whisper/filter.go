@@ -1,15 +1,12 @@
 package whisper
 
-import "math"
+import "glossa/whisper/tensor"
 
-// Filter removes tokens from the choice by setting their logits to -Inf (upstream LogitFilter).
+// Filter excludes tokens from a choice (upstream LogitFilter).
 type Filter interface {
-	// Apply changes the logits (NVocab) of the token that follows tokens, the initial ones
-	// included.
-	Apply(logits []float32, tokens []int32)
+	// Apply excludes tokens from the choice of the one that follows tokens, the initial ones included.
+	Apply(c *tensor.Choice, tokens []int32)
 }
-
-var negInf = float32(math.Inf(-1))
 
 // suppressBlank keeps the first token from being a space or the end (upstream SuppressBlank).
 type suppressBlank struct {
@@ -17,43 +14,42 @@ type suppressBlank struct {
 	blank []int32
 }
 
-func (f suppressBlank) Apply(logits []float32, tokens []int32) {
+func (f suppressBlank) Apply(c *tensor.Choice, tokens []int32) {
 	if len(tokens) == f.begin {
-		suppressTokens(f.blank).Apply(logits, tokens)
+		for _, t := range f.blank {
+			c.Exclude(t, t+1)
+		}
 	}
 }
 
 // suppressTokens never lets the listed tokens be chosen (upstream SuppressTokens).
 type suppressTokens []int32
 
-func (f suppressTokens) Apply(logits []float32, _ []int32) {
-	for _, t := range f {
-		logits[t] = negInf
-	}
-}
+func (f suppressTokens) Apply(c *tensor.Choice, _ []int32) { c.Suppressed = f }
 
 // timestampRules keeps timestamps in order and in pairs, and takes one where their probability
 // together is above that of any text token (upstream ApplyTimestampRules).
 type timestampRules struct {
-	chooser
 	begin      int   // number of initial tokens
 	eot        int32 // text tokens are below it
 	none       int32 // <|notimestamps|>
 	first      int32 // <|0.00|>
+	end        int32 // behind the last timestamp
 	maxInitial int   // greatest index of the first timestamp, in 0.02 s; < 0: any
 }
 
-func (f timestampRules) Apply(logits []float32, tokens []int32) {
-	logits[f.none] = negInf
+func (f timestampRules) Apply(c *tensor.Choice, tokens []int32) {
+	c.Timestamps = f.first
+	c.Exclude(f.none, f.none+1)
 	sampled := tokens[f.begin:]
 	stamp := func(back int) bool { return sampled[len(sampled)-back] >= f.first }
 	last := len(sampled) >= 1 && stamp(1)
 	penultimate := len(sampled) < 2 || stamp(2)
 	switch {
 	case last && penultimate:
-		fill(logits[f.first:])
+		c.Exclude(f.first, f.end)
 	case last:
-		fill(logits[:f.eot])
+		c.Exclude(0, f.eot)
 	}
 	for i := len(sampled) - 1; i >= 0; i-- {
 		if sampled[i] < f.first {
@@ -64,22 +60,13 @@ func (f timestampRules) Apply(logits []float32, tokens []int32) {
 		if last && !penultimate {
 			least--
 		}
-		fill(logits[f.first:least])
+		c.Exclude(f.first, least)
 		break
 	}
 	if len(sampled) == 0 {
-		fill(logits[:f.first])
-		if limit := int(f.first) + f.maxInitial + 1; f.maxInitial >= 0 && limit < len(logits) {
-			fill(logits[limit:])
+		c.Exclude(0, f.first)
+		if limit := int(f.first) + f.maxInitial + 1; f.maxInitial >= 0 && limit < int(f.end) {
+			c.Exclude(int32(limit), f.end)
 		}
-	}
-	if f.logSumExp(logits[f.first:]) > float64(f.Max(logits[:f.first])) {
-		fill(logits[:f.first])
-	}
-}
-
-func fill(logits []float32) {
-	for i := range logits {
-		logits[i] = negInf
 	}
 }

@@ -132,29 +132,33 @@ func TestGoldenLogits(t *testing.T) {
 
 func TestGoldenLanguage(t *testing.T) {
 	k := openKit(t)
-	k.Each(t, func(t *testing.T, name string, m *whisper.Model) {
-		var info goldentest.Info
-		k.JSON(t, name+"/info.json", &info)
-		o := tensor.NewOps(k.Backend)
-		for clip, want := range info.LangID {
-			cross, err := m.Encode(o, nil, []audio.Mel{k.Mel(t, clip, m.Dims)}, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			probs, err := m.DetectLanguage(o, nil, cross, nil, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got, _ := probs[0].Best(); got != want.Language {
-				t.Errorf("%s: language %s, want %s", clip, got, want.Language)
-			}
-			worst := 0.0
-			for code, p := range want.Probs {
-				worst = max(worst, math.Abs(probs[0][code]-p))
-			}
-			goldentest.Within(t, "language", clip, worst, 1e-3)
+	k.Each(t, func(t *testing.T, name string, m *whisper.Model) { checkLanguages(t, k, name, m) })
+}
+
+// checkLanguages holds the probabilities of languages against the reference's.
+func checkLanguages(t *testing.T, k *goldentest.Kit, name string, m *whisper.Model) {
+	t.Helper()
+	var info goldentest.Info
+	k.JSON(t, name+"/info.json", &info)
+	o := tensor.NewOps(k.Backend)
+	for clip, want := range info.LangID {
+		cross, err := m.Encode(o, nil, []audio.Mel{k.Mel(t, clip, m.Dims)}, nil)
+		if err != nil {
+			t.Fatal(err)
 		}
-	})
+		probs, err := m.DetectLanguage(o, nil, cross, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := probs[0].Best(); got != want.Language {
+			t.Errorf("%s: language %s, want %s", clip, got, want.Language)
+		}
+		worst := 0.0
+		for code, p := range want.Probs {
+			worst = max(worst, math.Abs(probs[0][code]-p))
+		}
+		goldentest.Within(t, "language", clip, worst, 1e-3)
+	}
 }
 
 // TestGoldenBaseEncoder runs the real whisper-base encoder, whose weights the kit does not hold.

@@ -31,6 +31,13 @@ func (m *Model) DetectLanguage(o *tensor.Ops, adapter Adapter, cross []*CrossKV,
 	if allowed == nil {
 		allowed = make([][]string, len(cross))
 	}
+	choices := make([]tensor.Choice, len(cross))
+	for i := range choices {
+		var err error
+		if choices[i].Named, err = m.languageTokens(allowed[i]); err != nil {
+			return nil, err
+		}
+	}
 	o.Reset()
 	s := &Step{Ops: o, Adapter: adapter, AdapterOf: adapterOf, Cross: cross, Seg: make(tensor.Segments, len(cross)+1)}
 	start := make([]int32, len(cross))
@@ -38,40 +45,39 @@ func (m *Model) DetectLanguage(o *tensor.Ops, adapter Adapter, cross []*CrossKV,
 		start[i] = m.Tokenizer.SOT()
 		s.Seg[i+1] = int32(i + 1)
 	}
-	y := m.Decoder.Logits(s, m.Decoder.Forward(s, start))
-	logits := make([]float32, y.Rows*y.Cols)
-	if err := o.Read(logits, y); err != nil {
+	if err := o.Pick(m.Decoder.Logits(s, m.Decoder.Forward(s, start)), choices); err != nil {
 		return nil, err
 	}
 	probs := make([]LanguageProbs, len(cross))
 	for i := range probs {
-		var err error
-		if probs[i], err = m.languageProbs(chooser{o.Chooser()}, logits[i*y.Cols:(i+1)*y.Cols], allowed[i]); err != nil {
-			return nil, err
-		}
+		probs[i] = m.languageProbs(o.Chooser(), choices[i])
 	}
 	return probs, nil
 }
 
-// languageProbs returns the softmax of the logits (NVocab) of the languages with these codes, or
-// of all. The error is ErrLanguage.
-func (m *Model) languageProbs(c chooser, logits []float32, codes []string) (LanguageProbs, error) {
+// languageTokens returns the tokens of the languages with these codes, or of all. The error is ErrLanguage.
+func (m *Model) languageTokens(codes []string) ([]int32, error) {
 	if len(codes) == 0 {
 		codes = m.Tokenizer.languages
 	}
-	own := make([]float32, len(codes))
+	ids := make([]int32, len(codes))
 	for i, code := range codes {
-		id, ok := m.Tokenizer.LanguageToken(code)
-		if !ok {
+		var ok bool
+		if ids[i], ok = m.Tokenizer.LanguageToken(code); !ok {
 			return nil, fmt.Errorf("%w: %q", ErrLanguage, code)
 		}
-		own[i] = logits[id]
 	}
-	total, probs := c.logSumExp(own), make(LanguageProbs, len(codes))
-	for i, code := range codes {
-		probs[code] = math.Exp(float64(own[i]) - total)
+	return ids, nil
+}
+
+// languageProbs returns the softmax of the logits of the languages that the choice names.
+func (m *Model) languageProbs(k tensor.Chooser, c tensor.Choice) LanguageProbs {
+	total, probs := tensor.LogSumExp(k, c.NamedLogits), make(LanguageProbs, len(c.Named))
+	for i, id := range c.Named {
+		code, _ := m.Tokenizer.LanguageOf(id)
+		probs[code] = math.Exp(float64(c.NamedLogits[i]) - total)
 	}
-	return probs, nil
+	return probs
 }
 
 // detectMissing sets the language of each result: the option's, or the detected.

@@ -115,11 +115,11 @@ func (o DecodeOptions) patientBeams() int {
 }
 
 // search returns the search that the options ask for.
-func (o DecodeOptions) search(c chooser, eot int32) Search {
+func (o DecodeOptions) search(eot int32) Search {
 	if o.BeamSize > 0 {
-		return newBeamSearch(c, o.BeamSize, o.patientBeams(), eot)
+		return newBeamSearch(o.BeamSize, o.patientBeams(), eot)
 	}
-	return newSampling(c, max(o.BestOf, 1), o.Temperature, o.Seed, eot)
+	return newSampling(max(o.BestOf, 1), o.Temperature, o.Seed, eot)
 }
 
 // hypotheses returns the greatest number of hypotheses that live at once.
@@ -158,7 +158,7 @@ func (m *Model) initialTokens(o DecodeOptions) (tokens []int32, sot int, err err
 }
 
 // filters returns the logit filters of upstream's DecodingTask, in its order.
-func (m *Model) filters(c chooser, o DecodeOptions, begin int) []Filter {
+func (m *Model) filters(o DecodeOptions, begin int) []Filter {
 	t := m.Tokenizer
 	var fs []Filter
 	if !o.AllowBlank {
@@ -172,7 +172,7 @@ func (m *Model) filters(c chooser, o DecodeOptions, begin int) []Filter {
 		fs = append(fs, append(suppress, t.promptTokens()...))
 	}
 	if !o.WithoutTimestamps {
-		r := timestampRules{chooser: c, begin: begin, eot: t.EOT(), none: t.NoTimestamps(), first: t.TimestampBegin(), maxInitial: -1}
+		r := timestampRules{begin: begin, eot: t.EOT(), none: t.NoTimestamps(), first: t.TimestampBegin(), end: int32(m.Dims.NVocab), maxInitial: -1}
 		if !o.AnyFirstTime {
 			limit := o.MaxInitialStamp
 			if limit == 0 {

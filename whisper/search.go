@@ -5,6 +5,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+
+	"glossa/whisper/tensor"
 )
 
 // Hypothesis is one sequence of tokens for a window.
@@ -21,11 +23,14 @@ func (h Hypothesis) end(logProb float32) Hypothesis {
 // Search chooses the tokens of one window (upstream TokenDecoder). At first one hypothesis lives,
 // the initial tokens.
 type Search interface {
-	// Update takes what the token that follows each live hypothesis is chosen from, and returns the
-	// hypotheses that live on, each longer by a token, and which of live each of them continues. The
+	// Ask asks the choices of what follows each live hypothesis for tokens. Until Update it asks for
+	// the same again.
+	Ask(choices []tensor.Choice)
+
+	// Update takes the answers to Ask, and returns the hypotheses that live on, each longer by a token, and which of live each of them continues. The
 	// search is done where nothing that follows can change its result. live, the slices and the
 	// tokens returned are the search's to reuse in the next call but one.
-	Update(live []Hypothesis, choices []Choices) (next []Hypothesis, parent []int, done bool)
+	Update(live []Hypothesis, choices []tensor.Choice) (next []Hypothesis, parent []int, done bool)
 
 	// Result returns the candidates of the result, given the hypotheses that live still
 	// (upstream finalize).
@@ -72,50 +77,55 @@ func ended(live []Hypothesis, from int, logProb float32) Hypothesis {
 // sampling draws tokens at a temperature, for several samples of a window, or at temperature 0
 // takes the likeliest (upstream GreedyDecoder). Each sample has random numbers of its own.
 type sampling struct {
-	chooser
 	temperature float64
 	eot         int32
 	rng         []*rand.Rand // by sample
+	draw        []float64    // the next of its random numbers, in (0, 1], by sample
 	ended       []Hypothesis // by sample
 	sample      []int        // of each live hypothesis; at first all continue the same
 	steps       [2]successors
-	drawing     drawing
 }
 
-func newSampling(c chooser, n int, temperature float64, seed uint64, eot int32) *sampling {
-	s := &sampling{chooser: c, temperature: temperature, eot: eot, rng: make([]*rand.Rand, n), ended: make([]Hypothesis, n), sample: make([]int, n)}
+func newSampling(n int, temperature float64, seed uint64, eot int32) *sampling {
+	s := &sampling{temperature: temperature, eot: eot, rng: make([]*rand.Rand, n), draw: make([]float64, n), ended: make([]Hypothesis, n), sample: make([]int, n)}
 	for i := range n {
 		s.rng[i], s.sample[i] = rand.New(rand.NewPCG(seed, uint64(i))), i
+		s.drawNext(i)
 	}
 	return s
 }
 
-func (s *sampling) Update(live []Hypothesis, choices []Choices) (next []Hypothesis, parent []int, done bool) {
+func (s *sampling) drawNext(sample int) { s.draw[sample] = 1 - s.rng[sample].Float64() }
+
+func (s *sampling) Ask(choices []tensor.Choice) {
+	for i, sample := range s.sample {
+		c := &choices[min(i, len(choices)-1)]
+		if s.temperature == 0 {
+			c.Likeliest = 1
+		} else {
+			c.Temperature, c.Draws = s.temperature, append(c.Draws, s.draw[sample])
+		}
+	}
+}
+
+func (s *sampling) Update(live []Hypothesis, choices []tensor.Choice) (next []Hypothesis, parent []int, done bool) {
 	s.steps[0], s.steps[1] = s.steps[1], s.steps[0]
 	to := &s.steps[0]
 	to.reset()
 	kept := s.sample[:0]
 	for i, sample := range s.sample {
 		from := min(i, len(live)-1)
-		id := s.choose(choices[from].Logits, s.rng[sample])
-		if logProb := choices[from].LogProb(id); id == s.eot {
+		c, at := &choices[from], i-from
+		if logProb := c.LogProb(at); c.IDs[at] == s.eot {
 			s.ended[sample] = ended(live, from, logProb)
 		} else {
-			to.add(live, from, id, logProb)
+			s.drawNext(sample)
+			to.add(live, from, c.IDs[at], logProb)
 			kept = append(kept, sample)
 		}
 	}
 	s.sample = kept
 	return to.next, to.parent, len(to.next) == 0
-}
-
-// choose draws a token with probability proportional to exp(logit/temperature), by inversion of the
-// cumulative sum.
-func (s *sampling) choose(logits []float32, rng *rand.Rand) int32 {
-	if s.temperature == 0 {
-		return s.argmax(logits)
-	}
-	return s.draw(logits, s.temperature, 1-rng.Float64(), &s.drawing)
 }
 
 func (s *sampling) Result(live []Hypothesis) []Hypothesis {
@@ -128,48 +138,52 @@ func (s *sampling) Result(live []Hypothesis) []Hypothesis {
 // beamSearch keeps the likeliest hypotheses, and is done where enough of them have ended (upstream
 // BeamSearchDecoder). A hypothesis without any probability is not kept.
 type beamSearch struct {
-	chooser
 	size       int
 	enough     int
 	eot        int32
 	ended      []Hypothesis
 	steps      [2]successors
 	candidates []continuation // scratch
-	ids        []int32        // scratch
 }
 
 // continuation is a token that may continue a hypothesis.
 type continuation struct {
-	from  int
-	id    int32
-	score float64
+	from    int
+	id      int32
+	logProb float32
+	score   float64 // log probability of the whole
 }
 
-func newBeamSearch(c chooser, size, enough int, eot int32) *beamSearch {
-	return &beamSearch{chooser: c, size: size, enough: enough, eot: eot,
-		candidates: make([]continuation, 0, size*(size+1)), ids: make([]int32, 0, size+2)}
+func newBeamSearch(size, enough int, eot int32) *beamSearch {
+	return &beamSearch{size: size, enough: enough, eot: eot, candidates: make([]continuation, 0, size*(size+1))}
 }
 
-func (s *beamSearch) Update(live []Hypothesis, choices []Choices) (next []Hypothesis, parent []int, done bool) {
+func (s *beamSearch) Ask(choices []tensor.Choice) {
+	for i := range choices {
+		choices[i].Likeliest = s.size + 1
+	}
+}
+
+func (s *beamSearch) Update(live []Hypothesis, choices []tensor.Choice) (next []Hypothesis, parent []int, done bool) {
 	s.steps[0], s.steps[1] = s.steps[1], s.steps[0]
 	to := &s.steps[0]
 	to.reset()
 	s.candidates = s.candidates[:0]
-	for i, c := range choices {
-		for _, id := range s.likeliest(s.ids, c.Logits, s.size+1) {
-			s.candidates = append(s.candidates, continuation{i, id, live[i].SumLogProb + float64(c.LogProb(id))})
+	for i := range choices {
+		for j, id := range choices[i].IDs {
+			logProb := choices[i].LogProb(j)
+			s.candidates = append(s.candidates, continuation{i, id, logProb, live[i].SumLogProb + float64(logProb)})
 		}
 	}
 	slices.SortStableFunc(s.candidates, func(a, b continuation) int { return cmp.Compare(b.score, a.score) })
 	for _, c := range s.candidates {
-		logProb := choices[c.from].LogProb(c.id)
 		if c.id == s.eot {
 			if len(s.ended) < s.enough {
-				s.ended = append(s.ended, ended(live, c.from, logProb))
+				s.ended = append(s.ended, ended(live, c.from, c.logProb))
 			}
 			continue
 		}
-		if to.add(live, c.from, c.id, logProb); len(to.next) == s.size {
+		if to.add(live, c.from, c.id, c.logProb); len(to.next) == s.size {
 			break
 		}
 	}

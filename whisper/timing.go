@@ -70,11 +70,11 @@ func (m *Model) AlignWords(o *tensor.Ops, adapter Adapter, items []Alignment) ([
 // forced is a window's text on its way through the decoder.
 type forced struct {
 	*Alignment
-	chooser
-	at     int     // index of the alignment
-	tokens []int32 // start sequence, <|notimestamps|>, text, end of text
-	begin  int     // of <|notimestamps|>, whose row predicts the first token of text
-	nFrame int     // columns of weights: rows of the encoder that hold audio
+	chooser tensor.Chooser
+	at      int     // index of the alignment
+	tokens  []int32 // start sequence, <|notimestamps|>, text, end of text
+	begin   int     // of <|notimestamps|>, whose row predicts the first token of text
+	nFrame  int     // columns of weights: rows of the encoder that hold audio
 
 	// match (len(Tokens)+1, nFrame) says how well each token of text, and the end behind them, goes
 	// with each frame: the mean over the heads of the weights of the row that predicts it,
@@ -123,7 +123,7 @@ func (m *Model) runForced(o *tensor.Ops, adapter Adapter, fs []*forced) error {
 	s := &Step{Ops: o, Adapter: adapter, Seg: tensor.Segments{0}}
 	var tokens []int32
 	for _, f := range fs {
-		f.chooser = chooser{o.Chooser()}
+		f.chooser = o.Chooser()
 		tokens = append(tokens, f.tokens...)
 		s.Seg = append(s.Seg, int32(len(tokens)))
 		s.Cross = append(s.Cross, f.Cross)
@@ -211,7 +211,7 @@ func (f *forced) add() {
 	n := float64(len(rows))
 	mean, deviation := make([]float64, f.nFrame), make([]float64, f.nFrame)
 	for _, row := range rows {
-		f.softmax(row)
+		softmax(f.chooser, row)
 		for t, w := range row {
 			mean[t] += float64(w)
 		}
@@ -248,6 +248,14 @@ func (f *forced) add() {
 	}
 }
 
+// softmax sets x to exp(x) / Σ exp(x).
+func softmax(c tensor.Chooser, x []float32) {
+	sum := c.Exp(x, x, c.Max(x), 1)
+	for i := range x {
+		x[i] /= sum
+	}
+}
+
 // attended returns the frame of the greatest weight of each token, the first of equal ones; nil where they were not
 // asked for or there is no audio.
 func (f *forced) attended() []int {
@@ -281,7 +289,7 @@ func (m *Model) textProbs(s *Step, f *forced, states tensor.Mat) error {
 		})
 		for i, id := range f.Tokens[from:min(from+atOnce, states.Rows)] {
 			row := logits[i*m.Dims.NVocab:][:m.Tokenizer.EOT()]
-			f.probs[from+i] = math.Exp(float64(row[id]) - f.logSumExp(row))
+			f.probs[from+i] = math.Exp(float64(row[id]) - tensor.LogSumExp(f.chooser, row))
 		}
 	}
 	return err

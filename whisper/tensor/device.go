@@ -20,7 +20,8 @@ var ErrMemory = errors.New("tensor: out of device memory")
 // A kernel never touches memory outside its operands, and addresses come from the host alone, so that
 // kernels may run on numbers that are of no use.
 //
-// A Device should be a [Chooser] too, of the host's kernels: logits are read before tokens are chosen.
+// A Device should be a [Chooser] too, of the host's kernels: unless it is a [Picker], logits are read before
+// tokens are chosen.
 type Device interface {
 	Backend
 

@@ -17,6 +17,7 @@ type Ops struct {
 	recording bool
 	tape      []func()
 	err       error
+	picking   picking
 }
 
 // NewOps returns the operations over b with an empty arena.

@@ -183,7 +183,11 @@ func (o *Ops) Read(dst []float32, m Mat) error {
 		copy(dst, m.Data)
 		return nil
 	}
-	err := o.device.Read(dst, m)
+	return deviceError(o.device.Read(dst, m))
+}
+
+// deviceError returns an error of the device, of which one of memory is no fault.
+func deviceError(err error) error {
 	if err == nil || errors.Is(err, ErrMemory) {
 		return err
 	}

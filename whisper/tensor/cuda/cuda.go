@@ -40,6 +40,7 @@ type Backend struct {
 	err     error  // the first failure since the last Read
 	index   index
 	work    attentionWork
+	picking picking
 }
 
 var (
@@ -101,6 +102,7 @@ type kernelSet struct {
 	attentionAny, one, tiled                       *driver.Kernel
 	packKeyValue, unpackKeys, flash, few, merge    *driver.Kernel
 	attentionStats, attentionDQuery, attentionDKey *driver.Kernel
+	pickChunks, pickRows                           *driver.Kernel
 }
 
 // names tells where each kernel is kept.
@@ -118,6 +120,7 @@ func (k *kernelSet) names() map[string]**driver.Kernel {
 		"attention_any": &k.attentionAny, "attention_one": &k.one, "attention_tiled": &k.tiled,
 		"pack_key_value": &k.packKeyValue, "unpack_keys": &k.unpackKeys,
 		"attention_flash": &k.flash, "attention_few": &k.few, "attention_merge": &k.merge,
+		"pick_chunks": &k.pickChunks, "pick_rows": &k.pickRows,
 		"attention_stats": &k.attentionStats, "attention_dq": &k.attentionDQuery, "attention_dkv": &k.attentionDKey,
 	}
 }

@@ -1,6 +1,7 @@
 package tensortest
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -30,10 +31,21 @@ var (
 	_ tensor.RowAdder       = (*Fused)(nil)
 	_ tensor.Mixer          = (*Fused)(nil)
 	_ tensor.BalancedPacker = (*Fused)(nil)
+	_ tensor.Picker         = (*Fused)(nil)
 	_ tensor.Freer          = (*devicePacked)(nil)
 	_ tensor.Freer          = (*deviceLowRank)(nil)
 	_ tensor.Freer          = (*deviceUpdate)(nil)
 )
+
+// Pick chooses as the host does.
+func (d *Fused) Pick(logits tensor.Mat, choices []tensor.Choice) error {
+	var err error
+	d.kernel(func(s *deviceState) func() {
+		x := s.at(logits)
+		return func() { err = d.ops.Pick(x, choices) }
+	})
+	return errors.Join(d.Read(nil, tensor.Mat{}), err)
+}
 
 // PackBalanced packs the host's numbers of w.
 func (d *Fused) PackBalanced(w tensor.Mat, dtype tensor.DType, ranges []float32) (tensor.Packed, error) {

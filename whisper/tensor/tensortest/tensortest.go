@@ -101,6 +101,7 @@ func Run(t *testing.T, b tensor.Backend, tol Tolerances, options ...Option) {
 	})
 	s.runForward(t)
 	t.Run("Chooser", s.testChooser)
+	t.Run("Pick", s.testPick)
 	t.Run("Gradients", func(t *testing.T) {
 		if g == nil {
 			t.Skipf("SKIP: gradients of backend %s absent", b.Name())
@@ -115,6 +116,7 @@ func Run(t *testing.T, b tensor.Backend, tol Tolerances, options ...Option) {
 			t.Skipf("SKIP: backend %s may allocate", b.Name())
 		}
 		s.testAllocations(t)
+		t.Run("Pick", s.testPickAllocations)
 	})
 	s.checkDevice(t, "device")
 }

@@ -28,6 +28,7 @@ var modules = []Module{
 	{"lowrank", 7, 5},
 	{"mix", 7, 5},
 	{"norm", 7, 5},
+	{"pick", 7, 5},
 	{"rows", 7, 5},
 }
 
