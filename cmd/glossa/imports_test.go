@@ -48,6 +48,11 @@ const arrows = `
 	whisper/safetensors     ->
 	whisper/tensor          ->
 	whisper/tensor/cpu      -> whisper/tensor
+	whisper/tensor/cuda     -> whisper/tensor whisper/tensor/cuda/internal/driver whisper/tensor/cuda/internal/kernels
+	whisper/tensor/cuda/internal/driver  -> whisper/tensor/cuda/internal/shim
+	whisper/tensor/cuda/internal/fake    -> whisper/tensor/cuda/internal/kernels
+	whisper/tensor/cuda/internal/kernels ->
+	whisper/tensor/cuda/internal/shim    ->
 	whisper/tensor/ref      -> whisper/tensor
 	whisper/torch           -> whisper/pickle whisper/safetensors
 	whisper/tensor/tensortest -> whisper/tensor whisper/tensor/ref
@@ -76,7 +81,7 @@ const libraries = `
 	golang.org/x/term                 <- cmd/glossa
 	golang.org/x/text                 <- eval
 	gonum.org/v1/plot                 <- flora/train/chart
-	gorgonia.org/cu                   <- whisper/tensor/cuda
+	gorgonia.org/cu                   <- whisper/tensor/cuda whisper/tensor/cuda/internal/driver
 `
 
 // TestImportsFollowTheArchitecture checks the imports of every package against the two tables.

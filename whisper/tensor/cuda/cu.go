@@ -1,0 +1,5 @@
+//go:build cuda && linux
+
+package cuda
+
+import _ "gorgonia.org/cu" // the driver's API
