@@ -167,9 +167,19 @@ func (e *Engine) route(r *recording) (ok bool) {
 	if w.pin == nil {
 		return true
 	}
-	if w.adapter, ok = w.pin.Index(); ok && r.windows == 0 {
+	if ok = w.pin.IsReady(); ok && r.windows == 0 {
 		r.result.Adapter, r.result.AdapterHash = w.pin.Name(), w.pin.Hash()
 	}
+	return ok
+}
+
+// seat gives the adapter of a window an index on the window's device. !ok where it is not in memory there.
+func (r *recording) seat() (ok bool) {
+	w := &r.window
+	if w.pin == nil {
+		return true
+	}
+	w.adapter, ok = w.pin.IndexIn(r.on.number)
 	return ok
 }
 
@@ -186,6 +196,11 @@ func (e *Engine) bring(r *recording) {
 func (e *Engine) adapted(r *recording, err error) {
 	if r.job.ended {
 		e.scheduler.Apply(Outcome{Task: r.task, Next: Nothing})
+		return
+	}
+	if bad := (*flora.BatchError)(nil); errors.As(err, &bad) && lost(err) && e.scheduler.InService() > 1 {
+		e.lose(e.stations[bad.Batch], err)
+		e.bring(r)
 		return
 	}
 	if err != nil {

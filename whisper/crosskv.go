@@ -36,6 +36,9 @@ type CrossPool struct{ free [][]float32 }
 // Len returns the number of keys and values that there is memory of.
 func (p *CrossPool) Len() int { return len(p.free) }
 
+// Trim gives back the memory that the pool holds.
+func (p *CrossPool) Trim() { p.free = nil }
+
 // Keep copies keys and values out of the arena that they were computed in.
 func (p *CrossPool) Keep(c *CrossKV) *CrossKV {
 	n := 0

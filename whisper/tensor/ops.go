@@ -9,6 +9,10 @@ import (
 // ErrDevice is wrapped by the errors that [Ops.Read] returns for a fault of the device.
 var ErrDevice = errors.New("tensor: device fault")
 
+// ErrMemory is wrapped by errors of a device that has too little memory. What was to be computed was not, and the
+// device goes on.
+var ErrMemory = errors.New("tensor: out of device memory")
+
 // Ops is the expression layer over a [Backend]: each method checks its operands' shapes (a wrong
 // one is a programmer's fault and panics), takes its result from the arena, runs the kernel, and
 // records itself where a tape is on. An Ops serves one goroutine; a Backend may serve many Ops.
@@ -58,6 +62,12 @@ func (o *Ops) Scope(f func() Mat) Mat {
 	kept := o.New(y.Rows, y.Cols)
 	copy(kept.Data, y.Data) // the two may overlap, which copy allows
 	return kept
+}
+
+// Free is Reset, and gives back the memory that the arena holds.
+func (o *Ops) Free() {
+	o.Reset()
+	o.arena = arena{}
 }
 
 // Bytes returns the memory that the arena holds.
