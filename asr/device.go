@@ -81,7 +81,7 @@ func (d *modelDevice) encode(mels []audio.Mel, adapterOf []int32, keep []int) ([
 		}
 		d.kept[k] = keptStates{to - from, states.Cols, data}
 	}
-	return d.cross(s, states)
+	return d.model.Decoder.KeepCrossKV(&d.pool, s, states)
 }
 
 func (d *modelDevice) project(kept []int, adapterOf []int32) ([]*whisper.CrossKV, error) {
@@ -93,22 +93,7 @@ func (d *modelDevice) project(kept []int, adapterOf []int32) ([]*whisper.CrossKV
 		all, cols = append(all, d.kept[k].data...), d.kept[k].cols
 		s.Seg = append(s.Seg, s.Seg[len(s.Seg)-1]+int32(d.kept[k].rows))
 	}
-	return d.cross(s, d.ops.Upload(s.Seg.Rows(), cols, all))
-}
-
-// cross returns the keys and values of states, packed by s.Seg, out of the arena.
-func (d *modelDevice) cross(s *whisper.Step, states tensor.Mat) ([]*whisper.CrossKV, error) {
-	cross := d.model.Decoder.CrossKV(s, states)
-	for i, c := range cross {
-		cross[i] = d.pool.Keep(c)
-	}
-	if err := d.ops.Read(nil, tensor.Mat{}); err != nil {
-		for _, c := range cross {
-			d.pool.Free(c)
-		}
-		return nil, err
-	}
-	return cross, nil
+	return d.model.Decoder.KeepCrossKV(&d.pool, s, d.ops.Upload(s.Seg.Rows(), cols, all))
 }
 
 func (d *modelDevice) free(c *whisper.CrossKV) { d.pool.Free(c) }
@@ -128,6 +113,7 @@ func (d *modelDevice) rows() int { return d.batch.Rows() }
 func (d *modelDevice) trim() {
 	d.ops.Free()
 	d.pool.Trim()
+	d.batch.Trim()
 }
 
 func (d *modelDevice) align(items []whisper.Alignment) ([]whisper.Aligned, error) {

@@ -53,7 +53,7 @@ type Bank struct {
 type banked struct {
 	batch   *Batch
 	retired bool
-	leaving []int32 // indices that nobody has any more, to be freed on the batch's goroutine
+	leaving []placing // of versions that are gone, to be freed on the batch's goroutine
 }
 
 // BankOptions size a bank.

@@ -78,6 +78,9 @@ func prepare(a *Adapter, batches map[int]*Batch) (map[int]*Resident, error) {
 	for number, batch := range batches {
 		r, err := batch.Prepare(a)
 		if err != nil {
+			for _, other := range prepared {
+				other.Free()
+			}
 			return nil, &BatchError{number, err}
 		}
 		prepared[number] = r

@@ -155,7 +155,7 @@ func BenchmarkDecode(b *testing.B) {
 		}
 		own := make([]*whisper.CrossKV, nAdapted)
 		for i := range own {
-			own[i] = m.pool.Keep(cross[0])
+			own[i] = m.pool.Keep(m.ops, cross[0])
 		}
 		options := whisper.DecodeOptions{
 			Language: "en", WithoutTimestamps: true, SampleLen: benchTokens, Suppress: []int32{m.Tokenizer.EOT()},

@@ -22,9 +22,11 @@ func (b *Bank) SweepBatch(number int) {
 // sweep frees the indices in a batch that nobody has any more.
 func (b *Bank) sweep(number int) {
 	d := b.batches[number]
-	for _, index := range d.leaving {
-		d.batch.Remove(index)
+	for _, at := range d.leaving {
+		d.batch.Remove(at.index)
+		at.resident.Free()
 	}
+	clear(d.leaving)
 	d.leaving = d.leaving[:0]
 	b.asked = b.asked && b.unswept()
 }
@@ -107,8 +109,11 @@ func (b *Bank) drop(v *version) {
 // leave takes a version out of all batches.
 func (b *Bank) leave(v *version) {
 	for number, at := range v.on {
-		if at.index != 0 {
-			b.batches[number].leaving = append(b.batches[number].leaving, at.index)
+		switch {
+		case at.index != 0:
+			b.batches[number].leaving = append(b.batches[number].leaving, at)
+		case at.resident != nil:
+			at.resident.Free()
 		}
 	}
 	v.on = nil

@@ -157,12 +157,12 @@ func (b *Bank) lifted(v *version, a *Adapter, hash string, prepared map[int]*Res
 		v = twin
 	}
 	b.opened(v, a, hash)
-	if v.adapter != a {
-		return // what came to the twin meanwhile stays: its own rise prepares it
-	}
 	for number, r := range prepared {
-		if at := v.at(number); at.resident == nil && !b.batches[number].retired {
+		at := v.at(number)
+		if v.adapter == a && at.resident == nil && !b.batches[number].retired {
 			at.resident = r
+		} else {
+			r.Free() // what came to a twin meanwhile stays: its own rise prepares it
 		}
 	}
 }

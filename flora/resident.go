@@ -43,6 +43,7 @@ type adapted struct {
 
 	// By weight.
 	bias   tensor.Mat // the linear's and D, where there is D
+	placed *tensor.Memory
 	update tensor.PackedUpdate
 	kept   tensor.Weight // merged
 	base   tensor.Packed // that it was merged from
@@ -51,8 +52,9 @@ type adapted struct {
 // never is more rows than a step has.
 const never = 1 << 40
 
-// adapt returns what f does at l in the forms that its strategy needs, nil where it does nothing.
-func (b *Batch) adapt(r *Resident, l *whisper.Linear, f *Factors) *adapted {
+// adapt adds what f does at l to r, in the forms that its strategy needs, unless it does nothing. The error
+// wraps tensor.ErrMemory.
+func (b *Batch) adapt(r *Resident, l *whisper.Linear, f *Factors) (err error) {
 	if f = f.reduced(l.Weight.Rows); f == nil {
 		return nil
 	}
@@ -61,9 +63,12 @@ func (b *Batch) adapt(r *Resident, l *whisper.Linear, f *Factors) *adapted {
 		dtype = l.Weight.Packed.DType()
 	}
 	a := &adapted{resident: r, factors: f}
+	r.sites[l.Site] = a
 	a.strategy, a.fromRows = b.options.choose(b.backend, l, f)
 	if a.fromRows > 0 && (!f.U.IsZero() || !f.D.IsZero()) {
-		a.low = tensor.NewLowRank(b.backend, f.U, f.V, f.D, dtype)
+		if a.low, err = tensor.NewLowRank(b.backend, f.U, f.V, f.D, dtype); err != nil {
+			return err
+		}
 		r.bytes += a.low.Bytes()
 	}
 	if a.fromRows > 0 {
@@ -72,16 +77,39 @@ func (b *Batch) adapt(r *Resident, l *whisper.Linear, f *Factors) *adapted {
 	if a.fromRows < never {
 		if !f.D.IsZero() {
 			a.bias = sumBias(l.Bias, f.D)
+			if a.placed, err = b.place(&a.bias); err != nil {
+				return err
+			}
 		}
 		if m, ok := b.backend.(tensor.Mixer); ok {
-			a.update = m.PackUpdate(f.update(), l.Weight.Rows, l.Weight.Cols)
+			if a.update, err = m.PackUpdate(f.update(), l.Weight.Rows, l.Weight.Cols); err != nil {
+				return err
+			}
 			r.bytes += a.update.Bytes()
 		}
 	}
 	for _, p := range f.parts() {
 		r.bytes += 4 * int64(len(p.mat.Data))
 	}
-	return a
+	return nil
+}
+
+// place copies a matrix to the memory of the batch's backend, where that is a device.
+func (b *Batch) place(m *tensor.Mat) (*tensor.Memory, error) {
+	if _, ok := b.backend.(tensor.Device); !ok {
+		return nil, nil
+	}
+	return tensor.Place(b.backend, []*tensor.Mat{m}, []tensor.Mat{*m})
+}
+
+// Free gives back what the adapter has of a device's memory, but for merged weights. It must be in no batch,
+// and never be put into one again. Further calls do nothing.
+func (r *Resident) Free() {
+	for _, a := range r.sites {
+		a.low.Free()
+		a.placed.Free()
+		tensor.Free(a.update)
+	}
 }
 
 // update returns what f does to a weight.
@@ -100,28 +128,40 @@ func sumBias(bias, d tensor.Mat) tensor.Mat {
 }
 
 // Prepare returns a as the batch applies it. The errors are [ErrBase], and [ErrUnsupported] where a has
-// magnitudes and the weights of the model cannot be looked up.
+// magnitudes and the weights of the model cannot be looked up, and tensor.ErrMemory of a device.
 func (b *Batch) Prepare(a *Adapter) (*Resident, error) {
 	if err := a.Check(b.model); err != nil {
 		return nil, err
 	}
 	r := &Resident{Adapter: a, sites: make(map[whisper.Site]*adapted, len(a.Sites))}
+	if err := b.prepare(r); err != nil {
+		r.Free()
+		return nil, fmt.Errorf("adapter %s: %w", a.Name, err)
+	}
+	return r, nil
+}
+
+// prepare fills the sites of r.
+func (b *Batch) prepare(r *Resident) error {
 	for _, l := range b.model.Linears() {
-		f := a.Sites[l.Site]
+		f := r.Adapter.Sites[l.Site]
 		if f == nil {
 			continue
 		}
 		f = f.withBias(l.Bias)
 		if !f.M.IsZero() {
-			w, ok := l.Weight.Plain(b.backend)
+			w, ok, err := l.Weight.Plain(b.backend)
+			if err != nil {
+				return err
+			}
 			if !ok {
-				return nil, fmt.Errorf("adapter %s: %s: %w: %s does not look weights up", a.Name, l.Site, ErrUnsupported, b.backend.Name())
+				return fmt.Errorf("%s: %w: %s does not look weights up", l.Site, ErrUnsupported, b.backend.Name())
 			}
 			f = f.folded(f.norms(w))
 		}
-		if p := b.adapt(r, l, f); p != nil {
-			r.sites[l.Site] = p
+		if err := b.adapt(r, l, f); err != nil {
+			return err
 		}
 	}
-	return r, nil
+	return nil
 }

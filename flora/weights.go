@@ -80,7 +80,11 @@ func (t *weights) alike() bool {
 func (b *Batch) computeGroup(g *group) {
 	p, w := &b.pass, g.own
 	if w == nil {
-		w = b.mixed(p.l, g.adapted)
+		var err error
+		if w, err = b.mixed(p.l, g.adapted); err != nil {
+			p.s.Fail(err)
+			return
+		}
 		defer b.weights.put(w)
 	}
 	bias := p.l.Bias
@@ -100,8 +104,8 @@ func (b *Batch) computeGroup(g *group) {
 	}
 }
 
-// kept returns the merged weight of an adapter, nil where it has none, for which there is no room. It makes what is
-// missing.
+// kept returns the merged weight of an adapter, nil where it has none, for which there is no room, on the device or by the
+// policy. It makes what is missing.
 func (b *Batch) kept(a *adapted) *tensor.Weight {
 	t, l := &b.weights, b.pass.l
 	w := l.Weight.Packed
@@ -117,23 +121,29 @@ func (b *Batch) kept(a *adapted) *tensor.Weight {
 	if t.merged+size > b.options.Policy.MergedBytes {
 		return nil
 	}
+	room, err := m.NewMixed(w)
+	if err != nil {
+		return nil // it is mixed at each use, in memory that all share
+	}
 	t.merged += size
 	a.resident.merged.Add(size)
-	a.base, a.kept = w, tensor.Weight{Mat: l.Weight.Mat, Packed: m.NewMixed(w)}
+	a.base, a.kept = w, tensor.Weight{Mat: shapeOf(l), Packed: room}
 	m.Mix(a.kept.Packed, w, a.update)
 	return &a.kept
 }
 
-// mixed returns the weight of a linear under an adapter, which is to be put back.
-func (b *Batch) mixed(l *whisper.Linear, a *adapted) *tensor.Weight {
+// mixed returns the weight of a linear under an adapter, which is to be put back. The error is that of a device, and
+// wraps tensor.ErrMemory where it has no room.
+func (b *Batch) mixed(l *whisper.Linear, a *adapted) (*tensor.Weight, error) {
 	m, ok := b.backend.(tensor.Mixer)
 	if !ok || l.Weight.Packed == nil {
-		w := b.remade(l, a)
-		return &w
+		return b.remade(l, a)
 	}
-	w := b.weights.take(m, l)
-	m.Mix(w.Packed, l.Weight.Packed, a.update)
-	return w
+	w, err := b.weights.take(m, l)
+	if err == nil {
+		m.Mix(w.Packed, l.Weight.Packed, a.update)
+	}
+	return w, err
 }
 
 // reserve makes memory for n mixed weights of the linear at hand, so that it does not depend on how many
@@ -150,7 +160,11 @@ func (b *Batch) reserve(n int) {
 		}
 	}
 	for range n {
-		t.scratch = append(t.scratch, newMixed(m, l))
+		w, err := newMixed(m, l)
+		if err != nil {
+			return // it will be taken as it is needed
+		}
+		t.scratch = append(t.scratch, w)
 	}
 }
 
@@ -160,12 +174,18 @@ func like(w, other *tensor.Weight) bool {
 }
 
 // newMixed returns memory for an update of a linear's weight.
-func newMixed(m tensor.Mixer, l *whisper.Linear) *tensor.Weight {
-	return &tensor.Weight{Mat: tensor.Mat{Rows: l.Weight.Rows, Cols: l.Weight.Cols}, Packed: m.NewMixed(l.Weight.Packed)}
+func newMixed(m tensor.Mixer, l *whisper.Linear) (*tensor.Weight, error) {
+	room, err := m.NewMixed(l.Weight.Packed)
+	return &tensor.Weight{Mat: shapeOf(l), Packed: room}, err
+}
+
+// shapeOf returns the weight of a linear without its numbers.
+func shapeOf(l *whisper.Linear) tensor.Mat {
+	return tensor.Mat{Rows: l.Weight.Rows, Cols: l.Weight.Cols}
 }
 
 // take returns memory for an update of a linear's weight, that of others if there is some.
-func (t *weights) take(m tensor.Mixer, l *whisper.Linear) *tensor.Weight {
+func (t *weights) take(m tensor.Mixer, l *whisper.Linear) (*tensor.Weight, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	i := slices.IndexFunc(t.scratch, func(w *tensor.Weight) bool { return like(w, &l.Weight) })
@@ -174,13 +194,14 @@ func (t *weights) take(m tensor.Mixer, l *whisper.Linear) *tensor.Weight {
 	}
 	w := t.scratch[i]
 	t.scratch = slices.Delete(t.scratch, i, i+1)
-	return w
+	return w, nil
 }
 
 // put takes the memory of a mixed weight back.
 func (t *weights) put(w *tensor.Weight) {
-	if w.Packed == nil || !w.IsZero() {
-		return // it was remade, of plain numbers
+	if w.Packed == nil || !w.IsZero() { // it was remade, of plain numbers
+		tensor.Free(w.Packed)
+		return
 	}
 	t.mu.Lock()
 	t.scratch = append(t.scratch, w)
@@ -195,6 +216,7 @@ func (t *weights) drop(a *adapted) {
 	size := tensor.PackedBytes(a.kept.Packed)
 	t.merged -= size
 	a.resident.merged.Add(-size)
+	tensor.Free(a.kept.Packed)
 	a.kept, a.base = tensor.Weight{}, nil
 }
 
@@ -206,18 +228,18 @@ func (t *weights) forget(r *Resident) {
 }
 
 // remade returns the weight of a linear under an adapter, where the backend does not mix: made of the plain one.
-func (b *Batch) remade(l *whisper.Linear, a *adapted) tensor.Weight {
-	plain, ok := l.Weight.Plain(b.backend)
+func (b *Batch) remade(l *whisper.Linear, a *adapted) (*tensor.Weight, error) {
+	plain, ok, err := l.Weight.Plain(b.backend)
+	if err != nil {
+		return nil, err
+	}
 	if !ok {
 		panic("flora: weights of " + l.Site.String() + " cannot be looked up")
 	}
 	u := a.factors.update()
-	w := tensor.Weight{Mat: u.Apply(plain)}
+	w := &tensor.Weight{Mat: u.Apply(plain)}
 	if p := l.Weight.Packed; p != nil {
-		var err error
-		if w.Packed, err = b.backend.Pack(w.Mat, p.DType()); err != nil {
-			panic("flora: " + err.Error()) // of a format that it packed before
-		}
+		w.Packed, err = b.backend.Pack(w.Mat, p.DType())
 	}
-	return w
+	return w, err
 }

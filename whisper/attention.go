@@ -18,11 +18,12 @@ type Attention struct {
 // or with causal each row sees itself and what came before it, from the cache on.
 func (a *Attention) Self(s *Step, x tensor.Mat, causal bool) tensor.Mat {
 	q := a.Query.Forward(s, x)
-	kv := a.KeyValue(s, x)
+	k, v := a.Key.Forward(s, x), a.Value.Forward(s, x)
+	var kv []tensor.KeyValue
 	if causal && s.Cache != nil {
-		for i, c := range s.Cache {
-			kv[i] = c.extend(a.Layer, kv[i])
-		}
+		kv = s.extendCaches(a.Layer, k, v)
+	} else {
+		kv = s.split(k, v)
 	}
 	if !causal && a.PackKV {
 		a.pack(s, s.NewPackedKV(s.Seg, q.Cols, a.NHead, a.KV), kv)
@@ -56,7 +57,11 @@ func (a *Attention) CrossAttend(s *Step, x tensor.Mat) tensor.Mat {
 
 // KeyValue returns the keys and values of the rows x (nRow, nState), a pair for each sequence.
 func (a *Attention) KeyValue(s *Step, x tensor.Mat) []tensor.KeyValue {
-	k, v := a.Key.Forward(s, x), a.Value.Forward(s, x)
+	return s.split(a.Key.Forward(s, x), a.Value.Forward(s, x))
+}
+
+// split returns the rows of each sequence of keys and values (nRow, nState).
+func (s *Step) split(k, v tensor.Mat) []tensor.KeyValue {
 	kv := s.keyValues(s.Seg.Len())
 	for i := range kv {
 		from, to := s.Seg.Range(i)

@@ -22,6 +22,7 @@ type Batch struct {
 	step    Step
 	tokens  []int32
 	rows    []int32 // of the step, whose logits are wanted
+	before  []int32 // rows of each cache before the step
 	logits  []float32
 	update  func(i int) // b.updateAt, made once
 	done    []Finished
@@ -116,8 +117,8 @@ func (m *Model) begin(c chooser, o DecodeOptions) (*group, error) {
 
 // Step feeds each live hypothesis what its cache has not seen, and lets the searches choose the
 // tokens that follow. The initial tokens of a window are fed once for all its hypotheses. It returns
-// the windows that are done and have left, until the next call. After an error, which is the
-// device's, the batch is of no more use.
+// the windows that are done and have left, until the next call. The errors are the device's: where one wraps
+// tensor.ErrMemory, the batch is as it was before, and fewer windows may do; after any other it is of no more use.
 func (b *Batch) Step() ([]Finished, error) {
 	b.done = b.done[:0]
 	if len(b.live) == 0 {
@@ -129,17 +130,21 @@ func (b *Batch) Step() ([]Finished, error) {
 	y := d.Logits(&b.step, b.step.Ops.Embed(d.Forward(&b.step, b.tokens), b.rows))
 	logits, err := b.step.View(y, &b.logits)
 	if err != nil {
+		b.undo()
 		return nil, err
 	}
 	b.share(logits, y.Cols)
 	b.chooser.Each(len(b.live), b.update)
 	left := b.live[:0]
 	for _, g := range b.live {
+		if !g.done {
+			g.cache, g.err = b.caches.rearrange(b.step.Ops, g.cache, g.parent)
+			g.done = g.err != nil
+		}
 		if g.done {
 			b.done = append(b.done, Finished{g.ticket, b.model.result(g)})
 			b.caches.put(g.cache)
 		} else {
-			g.cache = b.caches.rearrange(g.cache, g.parent)
 			left = append(left, g)
 		}
 	}
@@ -148,13 +153,34 @@ func (b *Batch) Step() ([]Finished, error) {
 	return b.done, nil
 }
 
+// undo makes the caches what they were before a step for which there was no memory, and gives back what they do not
+// need.
+func (b *Batch) undo() {
+	for i, c := range b.step.Cache {
+		c.truncate(int(b.before[i]))
+	}
+	b.caches.pages.trim()
+}
+
+// Trim gives back memory of a device that no window needs at the moment.
+func (b *Batch) Trim() { b.caches.pages.trim() }
+
+// Free gives back what the batch has of a device's memory. It is of no more use.
+func (b *Batch) Free() {
+	for _, g := range b.live {
+		b.caches.put(g.cache)
+	}
+	b.live = nil
+	b.Trim()
+}
+
 // lay packs what the hypotheses are fed, and which rows' logits are wanted: the last of each, and at
 // first the start's.
 func (b *Batch) lay() {
 	s := &b.step
 	s.Seg = append(s.Seg[:0], 0)
 	s.Cache, s.Cross, s.AdapterOf = s.Cache[:0], s.Cross[:0], s.AdapterOf[:0]
-	b.tokens, b.rows = b.tokens[:0], b.rows[:0]
+	b.tokens, b.rows, b.before = b.tokens[:0], b.rows[:0], b.before[:0]
 	for _, g := range b.live {
 		if !g.begun {
 			b.rows = append(b.rows, int32(len(b.tokens)+g.sot))
@@ -164,6 +190,7 @@ func (b *Batch) lay() {
 			b.rows = append(b.rows, int32(len(b.tokens)-1))
 			s.Seg = append(s.Seg, int32(len(b.tokens)))
 			s.Cache = append(s.Cache, g.cache[i])
+			b.before = append(b.before, int32(g.cache[i].Len()))
 			s.Cross = append(s.Cross, g.utterance.Cross)
 			s.AdapterOf = append(s.AdapterOf, g.utterance.Adapter)
 		}

@@ -7,30 +7,55 @@ import (
 )
 
 // cacheRows is the number of rows that a cache grows by.
-const cacheRows = 64
+const cacheRows = tensor.PageRows
 
 // Cache holds the self-attention keys and values of one sequence of the decoder. It grows with the
-// sequence, and keeps its memory when it is emptied for another. It is not safe for concurrent use.
+// sequence, and keeps its memory on the host when it is emptied for another. It is not safe for concurrent use.
 type Cache struct {
-	layer  []cachedRows
+	layer  []cachedRows // on the host
+	paged  pagedRows    // on a device
 	nState int
+	rows   int // that it has seen
 }
 
 // cachedRows are keys and values (nRow, nState) of one layer.
 type cachedRows struct{ k, v []float32 }
 
 // NewCache returns an empty cache for one sequence.
-func (d *Decoder) NewCache() *Cache {
-	return &Cache{layer: make([]cachedRows, len(d.Blocks)), nState: d.Positions.Cols}
+func (d *Decoder) NewCache() *Cache { return d.newCache(new(pagePool)) }
+
+// newCache returns an empty cache whose pages are of a pool.
+func (d *Decoder) newCache(p *pagePool) *Cache {
+	return &Cache{layer: make([]cachedRows, len(d.Blocks)), paged: pagedRows{pool: p}, nState: d.Positions.Cols}
 }
 
 // Len returns the number of tokens that the cache has seen.
-func (c *Cache) Len() int { return len(c.layer[len(c.layer)-1].k) / c.nState }
+func (c *Cache) Len() int { return c.rows }
 
-// extend appends the keys and values of new rows and returns those of all rows so far.
-func (c *Cache) extend(layer int, kv tensor.KeyValue) tensor.KeyValue {
+// extendCaches appends the keys and values of new rows k, v (nRow, nState) to the sequences' caches, and returns those
+// of all rows so far.
+func (s *Step) extendCaches(layer int, k, v tensor.Mat) []tensor.KeyValue {
+	kv := s.keyValues(s.Seg.Len())
+	if s.Device() != nil {
+		s.extendPages(layer, k, v, kv)
+	} else {
+		for i, c := range s.Cache {
+			from, to := s.Seg.Range(i)
+			kv[i] = c.extend(layer, k.Slice(from, to), v.Slice(from, to))
+		}
+	}
+	for i, c := range s.Cache {
+		if layer == len(c.layer)-1 {
+			c.rows = kv[i].Rows()
+		}
+	}
+	return kv
+}
+
+// extend appends the keys and values of new rows on the host and returns those of all rows so far.
+func (c *Cache) extend(layer int, k, v tensor.Mat) tensor.KeyValue {
 	l := &c.layer[layer]
-	l.k, l.v = c.grow(l.k, kv.K.Data), c.grow(l.v, kv.V.Data)
+	l.k, l.v = c.grow(l.k, k.Data), c.grow(l.v, v.Data)
 	n := len(l.k) / c.nState
 	return tensor.KeyValue{K: tensor.NewMat(n, c.nState, l.k), V: tensor.NewMat(n, c.nState, l.v)}
 }
@@ -45,24 +70,38 @@ func (c *Cache) grow(rows, more []float32) []float32 {
 	return append(rows, more...)
 }
 
-// empty forgets the sequence.
-func (c *Cache) empty() {
+// truncate forgets all but the first n tokens.
+func (c *Cache) truncate(n int) {
+	c.rows = n
 	for i := range c.layer {
-		c.layer[i].k, c.layer[i].v = c.layer[i].k[:0], c.layer[i].v[:0]
+		l := &c.layer[i]
+		l.k, l.v = l.k[:min(n*c.nState, len(l.k))], l.v[:min(n*c.nState, len(l.v))]
 	}
+	c.paged.truncate(n)
 }
 
-// copyFrom makes the cache that of another sequence, which it keeps apart from.
-func (c *Cache) copyFrom(other *Cache) {
-	c.empty()
-	for i, l := range other.layer {
-		c.layer[i].k, c.layer[i].v = c.grow(c.layer[i].k, l.k), c.grow(c.layer[i].v, l.v)
+// copyFrom makes the cache that of another sequence, which it keeps apart from. The error wraps tensor.ErrMemory; the
+// cache is empty then.
+func (c *Cache) copyFrom(o *tensor.Ops, other *Cache) error {
+	c.truncate(0)
+	if o.Device() != nil {
+		if err := c.paged.copyFrom(o, other); err != nil {
+			c.truncate(0)
+			return err
+		}
+	} else {
+		for i, l := range other.layer {
+			c.layer[i].k, c.layer[i].v = c.grow(c.layer[i].k, l.k), c.grow(c.layer[i].v, l.v)
+		}
 	}
+	c.rows = other.rows
+	return nil
 }
 
 // cachePool holds the caches that hypotheses of a batch have left.
 type cachePool struct {
 	decoder *Decoder
+	pages   pagePool
 	free    []*Cache
 	taken   []*Cache // scratch
 }
@@ -71,35 +110,44 @@ type cachePool struct {
 func (p *cachePool) take() *Cache {
 	n := len(p.free)
 	if n == 0 {
-		return p.decoder.NewCache()
+		return p.decoder.newCache(&p.pages)
 	}
 	c := p.free[n-1]
 	p.free = p.free[:n-1]
-	c.empty()
 	return c
 }
 
 // put takes caches back.
-func (p *cachePool) put(caches []*Cache) { p.free = append(p.free, caches...) }
+func (p *cachePool) put(caches []*Cache) {
+	for _, c := range caches {
+		c.truncate(0)
+	}
+	p.free = append(p.free, caches...)
+}
 
 // rearrange returns the caches of hypotheses that continue others: the first that continues one
 // takes its cache over, each further is given a copy, and those that nothing continues are left to
-// the pool (upstream rearrange_kv_cache). The result has the memory of caches.
-func (p *cachePool) rearrange(caches []*Cache, parent []int) []*Cache {
+// the pool (upstream rearrange_kv_cache). The result has the memory of caches. The error wraps tensor.ErrMemory; all
+// hypotheses have a cache then, but not all what belongs into it.
+func (p *cachePool) rearrange(o *tensor.Ops, caches []*Cache, parent []int) ([]*Cache, error) {
 	for i, c := range caches {
 		if !slices.Contains(parent, i) {
+			c.truncate(0)
 			p.free = append(p.free, c)
 		}
 	}
 	p.taken = append(p.taken[:0], caches...)
 	caches = caches[:0]
+	var failed error
 	for i, from := range parent {
 		c := p.taken[from]
 		if slices.Contains(parent[:i], from) {
 			c = p.take()
-			c.copyFrom(p.taken[from])
+			if err := c.copyFrom(o, p.taken[from]); err != nil {
+				failed = err
+			}
 		}
 		caches = append(caches, c)
 	}
-	return caches
+	return caches, failed
 }

@@ -11,75 +11,100 @@ import (
 // layer of the decoder. All hypotheses of the utterance read it.
 type CrossKV struct {
 	layer  []tensor.KeyValue
-	memory []float32 // of all layers, where it was kept
+	memory *tensor.Memory // of all layers, where it was kept
 }
 
 // rows returns the number of the encoder's rows.
 func (c *CrossKV) rows() int { return c.layer[0].Rows() }
 
-// each calls f with the numbers of every layer's parts.
-func (c *CrossKV) each(f func(data *[]float32)) {
+// each calls f with the numbers of every layer's parts, which f may replace.
+func (c *CrossKV) each(o *tensor.Ops, f func(m *tensor.Mat)) {
 	for i := range c.layer {
 		l := &c.layer[i]
-		for _, data := range []*[]float32{&l.K.Data, &l.V.Data, &l.Packed.Data} {
-			if *data != nil {
-				f(data)
-			}
+		if l.Packed.IsZero() {
+			f(&l.K)
+			f(&l.V)
+			continue
 		}
+		m := o.PackedNumbers(l.Packed)
+		f(&m)
+		l.Packed.Data, l.Packed.Dev = m.Data, m.Dev
 	}
 }
 
 // CrossPool has the memory of keys and values that are needed no longer, for others: it holds as
 // many as were kept at the same time. It is not safe for concurrent use.
-type CrossPool struct{ free [][]float32 }
+type CrossPool struct{ free []*tensor.Memory }
 
 // Len returns the number of keys and values that there is memory of.
 func (p *CrossPool) Len() int { return len(p.free) }
 
-// Trim gives back the memory that the pool holds.
-func (p *CrossPool) Trim() { p.free = nil }
+// Trim gives back the memory that no keys and values are in.
+func (p *CrossPool) Trim() {
+	for _, m := range p.free {
+		m.Free()
+	}
+	p.free = nil
+}
 
-// Keep copies keys and values out of the arena that they were computed in.
-func (p *CrossPool) Keep(c *CrossKV) *CrossKV {
+// Keep copies keys and values out of the arena of o, in which they were computed. Where a device has no memory for
+// them, that is an error of the next Read, and they are of no use.
+func (p *CrossPool) Keep(o *tensor.Ops, c *CrossKV) *CrossKV {
 	n := 0
-	c.each(func(data *[]float32) { n += roundToLine(len(*data)) })
-	kept := &CrossKV{layer: slices.Clone(c.layer), memory: p.take(n)}
-	rest := kept.memory
-	kept.each(func(data *[]float32) {
-		n := len(*data)
-		copy(rest, *data)
-		*data, rest = rest[:n:n], rest[roundToLine(n):]
+	c.each(o, func(m *tensor.Mat) { n += roundToLine(m.Rows * m.Cols) })
+	kept := &CrossKV{layer: slices.Clone(c.layer), memory: p.take(o, n)}
+	at := 0
+	kept.each(o, func(m *tensor.Mat) {
+		to := kept.memory.Mat(at, m.Rows, m.Cols)
+		o.CopyTo(to, *m)
+		*m, at = to, at+roundToLine(m.Rows*m.Cols)
 	})
 	return kept
 }
 
-// roundToLine returns n, the numbers of a part, rounded up to whole cache lines, at which each part begins.
+// roundToLine returns n, the numbers of a part, rounded up to where parts begin: at cache lines of the host, and 256
+// bytes of a device.
 func roundToLine(n int) int {
-	const line = 16 // numbers in a cache line
+	const line = 64 // numbers
 	return (n + line - 1) / line * line
 }
 
 // Free takes the memory of kept keys and values back. They must not be used afterwards, nor freed
 // again.
 func (p *CrossPool) Free(c *CrossKV) {
-	i, _ := slices.BinarySearchFunc(p.free, c.memory, bySize)
-	p.free = slices.Insert(p.free, i, c.memory)
+	if !c.memory.Lacks() {
+		i, _ := slices.BinarySearchFunc(p.free, c.memory, bySize)
+		p.free = slices.Insert(p.free, i, c.memory)
+	}
 	c.layer, c.memory = nil, nil
 }
 
-func bySize(a, b []float32) int { return cmp.Compare(len(a), len(b)) }
+func bySize(a, b *tensor.Memory) int { return cmp.Compare(a.Len(), b.Len()) }
 
 // take returns n numbers or more: the least that is enough. Where none is, the least of all makes
-// room for new ones.
-func (p *CrossPool) take(n int) []float32 {
-	i := slices.IndexFunc(p.free, func(m []float32) bool { return len(m) >= n })
+// room for new ones, and all where a device has no memory.
+func (p *CrossPool) take(o *tensor.Ops, n int) *tensor.Memory {
+	i := slices.IndexFunc(p.free, func(m *tensor.Memory) bool { return m.Len() >= n })
 	if i >= 0 {
 		m := p.free[i]
 		p.free = slices.Delete(p.free, i, i+1)
 		return m
 	}
 	if len(p.free) > 0 {
+		p.free[0].Free()
 		p.free = slices.Delete(p.free, 0, 1)
 	}
-	return tensor.Aligned(n)
+	m, err := tensor.NewMemory(o.Backend(), n)
+	if err == nil {
+		return m
+	}
+	p.Trim()
+	return o.Alloc(n)
+}
+
+// freeAll takes back keys and values that are of no use.
+func (p *CrossPool) freeAll(cs []*CrossKV) {
+	for _, c := range cs {
+		p.Free(c)
+	}
 }

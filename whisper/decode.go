@@ -41,6 +41,7 @@ func (m *Model) Decode(ctx context.Context, o *tensor.Ops, adapter Adapter, us [
 		return nil, err
 	}
 	b := m.NewBatch(o, adapter)
+	defer b.Free()
 	at := make(map[int]int, len(us)) // by ticket
 	for i, u := range us {
 		u.Options.Language = out[i].Language

@@ -40,6 +40,19 @@ func (d *Decoder) CrossKV(s *Step, states tensor.Mat) []*CrossKV {
 	return kept
 }
 
+// KeepCrossKV is CrossKV in the memory of p. The errors are the device's; nothing is kept then.
+func (d *Decoder) KeepCrossKV(p *CrossPool, s *Step, states tensor.Mat) ([]*CrossKV, error) {
+	cross := d.CrossKV(s, states)
+	for i, c := range cross {
+		cross[i] = p.Keep(s.Ops, c)
+	}
+	if err := s.Read(nil, tensor.Mat{}); err != nil {
+		p.freeAll(cross)
+		return nil, err
+	}
+	return cross, nil
+}
+
 // Forward returns the states (nRow, nState) after the last norm for the tokens packed by s.Seg,
 // which continue the sequences in s.Cache, if there are any, and attend to s.Cross.
 func (d *Decoder) Forward(s *Step, tokens []int32) tensor.Mat {

@@ -19,7 +19,8 @@ func (m *Model) Encode(o *tensor.Ops, adapter Adapter, windows []audio.Mel, adap
 	return m.EncodeInto(new(CrossPool), o, adapter, windows, adapterOf)
 }
 
-// EncodeInto is Encode with keys and values in the memory of p.
+// EncodeInto is Encode with keys and values in the memory of p. Where a device has no room for the windows, the error
+// wraps tensor.ErrMemory, and fewer at a time may do.
 func (m *Model) EncodeInto(p *CrossPool, o *tensor.Ops, adapter Adapter, windows []audio.Mel, adapterOf []int32) ([]*CrossKV, error) {
 	o.Reset()
 	s := &Step{Ops: o, Adapter: adapter, AdapterOf: adapterOf}
@@ -27,11 +28,7 @@ func (m *Model) EncodeInto(p *CrossPool, o *tensor.Ops, adapter Adapter, windows
 	if err != nil {
 		return nil, err
 	}
-	cross := m.Decoder.CrossKV(s, states)
-	for i, c := range cross {
-		cross[i] = p.Keep(c)
-	}
-	return cross, o.Read(nil, tensor.Mat{})
+	return m.Decoder.KeepCrossKV(p, s, states)
 }
 
 // EncodeStates returns the encoder's states (nRow, NAudioState) of windows of log-mel, packed by

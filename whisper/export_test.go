@@ -26,7 +26,7 @@ func (m *Model) AlignmentMatch(o *tensor.Ops, a Alignment) (match []float32, nFr
 }
 
 // Bytes returns the memory of kept keys and values.
-func (c *CrossKV) Bytes() int { return 4 * len(c.memory) }
+func (c *CrossKV) Bytes() int { return 4 * c.memory.Len() }
 
 // DataFile is the path of a file of real data: in $GLOSSA_DATA, or ../shared/data beside the repository. It skips t if absent.
 func DataFile(t testing.TB, what string, path ...string) string {

@@ -72,7 +72,7 @@ func (m *Model) Fill(b tensor.Backend, dtype tensor.DType, read func(p Param, da
 	}
 	m.packKeyValues(b, dtype)
 	m.fingerprint = m.hash(heads)
-	return nil
+	return m.place(b, func(p Param) bool { return p.staysPlain(b) })
 }
 
 // staysPlain reports whether the network reads the numbers of a parameter as they are.

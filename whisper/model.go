@@ -19,6 +19,7 @@ type Model struct {
 	Tokenizer  *Tokenizer
 	Generation Generation
 
+	memory      *tensor.Memory        // of a device, that parameters are placed in
 	fingerprint string                // of a model without plain weights
 	packer      tensor.KeyValuePacker // nil: keys and values stay as they are
 }
@@ -183,7 +184,8 @@ func (m *Model) Params() []Param {
 // Pack lays the weights of all products out for b in dtype, but for those of the convolutions, which
 // are at least of 16 bits: the log-mel that they read has a few loud bands beside many quiet ones. So
 // are the rows of the token embedding, which every sum of the decoder begins with.
-// Keys and values will be packed too. The plain weights stay, unlike those of [Load].
+// Keys and values will be packed too. The plain weights stay, unlike those of [Load]. On a device the numbers that the
+// network reads as they are (norms, biases, positions) are copied there beside.
 func (m *Model) Pack(b tensor.Backend, dtype tensor.DType) error {
 	for _, p := range m.Params() {
 		if err := m.pack(b, dtype, p, *p.Mat); err != nil {
@@ -191,7 +193,40 @@ func (m *Model) Pack(b tensor.Backend, dtype tensor.DType) error {
 		}
 	}
 	m.packKeyValues(b, dtype)
+	return m.place(b, func(p Param) bool { return p.staysPlain(b) })
+}
+
+// Place copies all plain numbers to the memory of b, where that is a device, for the model to be trained there.
+func (m *Model) Place(b tensor.Backend) error { return m.place(b, func(Param) bool { return true }) }
+
+// place copies the plain numbers that are wanted to the memory of b, where that is a device, and takes others away
+// from there. The error wraps tensor.ErrMemory.
+func (m *Model) place(b tensor.Backend, wanted func(Param) bool) error {
+	m.unplace()
+	if _, ok := b.(tensor.Device); !ok {
+		return nil
+	}
+	var to []*tensor.Mat
+	var from []tensor.Mat
+	for _, p := range m.Params() {
+		if wanted(p) {
+			to, from = append(to, p.Mat), append(from, *p.Mat)
+		}
+	}
+	var err error
+	if m.memory, err = tensor.Place(b, to, from); err != nil {
+		return fmt.Errorf("whisper: place on %s: %w", b.Name(), err)
+	}
 	return nil
+}
+
+// unplace takes plain numbers away from a device.
+func (m *Model) unplace() {
+	for _, p := range m.Params() {
+		p.Mat.Dev = 0
+	}
+	m.memory.Free()
+	m.memory = nil
 }
 
 // wide is dtype, but of 16 bits at least.
@@ -233,14 +268,18 @@ func (m *Model) pack(b tensor.Backend, dtype tensor.DType, p Param, numbers tens
 	return nil
 }
 
-// Unpack forgets what [Model.Pack] laid out, which goes stale where the plain weights change.
+// Unpack forgets what [Model.Pack] laid out, which goes stale where the plain weights change. A device has its memory
+// back then, and the model must not be in use.
 func (m *Model) Unpack() {
 	for _, p := range m.Params() {
 		if p.weight != nil {
+			tensor.Free(p.weight.Packed)
 			p.weight.Packed = nil
 		}
 	}
+	tensor.Free(m.Decoder.Embedding)
 	m.Decoder.Embedding = nil
+	m.unplace()
 }
 
 // packKeyValues lets keys and values be packed: those of the encoder in wide(dtype) where the

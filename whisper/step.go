@@ -34,9 +34,10 @@ type Step struct {
 	Watch func(layer int, q tensor.Mat, kv []tensor.KeyValue)
 
 	// Memory of the methods below, reused where no tape is on.
-	kv       []tensor.KeyValue
-	position []int32
-	adapter  []int32
+	kv         []tensor.KeyValue
+	position   []int32
+	adapter    []int32
+	rowAddress []uintptr // of rows in pages
 }
 
 // keyValues returns room for the keys and values of n sequences, until the next call.

@@ -225,7 +225,7 @@ func (f *benchCommand) decodeByTurns(ctx context.Context, m *adapterBench, c ada
 	}
 	own := []*whisper.CrossKV{cross[0]}
 	for len(own) < c.batch {
-		own = append(own, m.pool.Keep(cross[0]))
+		own = append(own, m.pool.Keep(m.ops, cross[0]))
 	}
 	options := whisper.DecodeOptions{
 		Language: "en", WithoutTimestamps: true, SampleLen: f.Tokens, Suppress: []int32{m.Tokenizer.EOT()},

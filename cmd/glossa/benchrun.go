@@ -57,7 +57,7 @@ func (f *benchCommand) run(ctx context.Context, w *benchWatch, m *benchModel, n 
 	for i := range own {
 		own[i] = cross[i%len(cross)]
 		if i >= len(cross) {
-			own[i] = m.pool.Keep(own[i]) // in memory of its own, as that of another window is
+			own[i] = m.pool.Keep(m.ops, own[i]) // in memory of its own, as that of another window is
 		}
 	}
 	w.phase("decode")
@@ -117,7 +117,7 @@ func (m *benchModel) encodeOnce(mels []audio.Mel) (cross []*whisper.CrossKV, t e
 	}
 	middle := time.Now()
 	for _, kv := range m.Decoder.CrossKV(s, states) {
-		cross = append(cross, m.pool.Keep(kv))
+		cross = append(cross, m.pool.Keep(m.ops, kv))
 	}
 	n := time.Duration(len(mels))
 	t = encodeTimes{encode: middle.Sub(begin) / n, cross: time.Since(middle) / n}

@@ -63,6 +63,10 @@ func Logits(t testing.TB, m *whisper.Model, o *tensor.Ops, a whisper.Adapter, me
 		s.Seg = append(s.Seg, int32(len(all)))
 	}
 	y := m.Decoder.Logits(s, m.Decoder.Forward(s, all))
+	y = o.Host(y)
+	if err := o.Read(nil, tensor.Mat{}); err != nil {
+		t.Fatal(err)
+	}
 	out := make([][]float32, len(tokens))
 	for i := range out {
 		from, to := s.Seg.Range(i)

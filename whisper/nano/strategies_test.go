@@ -51,7 +51,7 @@ func TestTranscriptsWhateverTheStrategy(t *testing.T) {
 	defer b.Close()
 	m, adapters, byLanguage := open(t, b, tensor.F32)
 	for _, l := range m.Linears() { // DoRA's magnitudes begin as the norms of plain weights
-		l.Weight.Mat, _ = l.Weight.Plain(b)
+		l.Weight.Mat, _, _ = l.Weight.Plain(b)
 	}
 	own := len(adapters)
 	adapters = append(adapters, slightAdapters(t, m)...)

@@ -1,14 +1,12 @@
 package tensor
 
-import (
-	"math"
-	"slices"
-)
+import "math"
 
 // LowRank is what rows are given beside a linear (nOut, nIn): y += (x vᵀ) uᵀ + d, for u (nOut, r), v (r,
 // nIn) and d (1, nOut). u and v, or d, may be zero Mats. It does not change.
 type LowRank struct {
 	u, v, d Mat // zero where they are packed
+	memory  *Memory
 	packed  PackedLowRank
 }
 
@@ -21,8 +19,8 @@ type PackedLowRank interface {
 // beside them in one pass.
 type LowRankLinear interface {
 	// PackLowRank lays the factors of a [LowRank] out, in a format fit for products beside weights of dtype.
-	// The result does not alias them.
-	PackLowRank(u, v, d Mat, dtype DType) PackedLowRank
+	// The result does not alias them. The error is that of a device without memory.
+	PackLowRank(u, v, d Mat, dtype DType) (PackedLowRank, error)
 
 	// LowRankLinear computes what ScaledLinear does, or Linear where s is the zero Scales, and adds low[i] to
 	// row i before GELU. A row whose low is nil has the bits that it has there.
@@ -38,24 +36,22 @@ type RowAdder interface {
 	AddRows(y, x Mat, row []int32)
 }
 
-// NewLowRank returns factors for linears on b whose weights are of dtype.
-func NewLowRank(b Backend, u, v, d Mat, dtype DType) *LowRank {
+// NewLowRank returns factors for linears on b whose weights are of dtype. The error wraps [ErrMemory].
+func NewLowRank(b Backend, u, v, d Mat, dtype DType) (*LowRank, error) {
 	if !u.IsZero() || !v.IsZero() {
 		checkShape("factor of a product of low rank", u, u.Rows, v.Rows)
 		if !d.IsZero() {
 			checkShape("what is added to a bias", d, 1, u.Rows)
 		}
 	}
-	if l, ok := b.(LowRankLinear); ok {
-		return &LowRank{packed: l.PackLowRank(u, v, d, dtype)}
+	if p, ok := b.(LowRankLinear); ok {
+		packed, err := p.PackLowRank(u, v, d, dtype)
+		return &LowRank{packed: packed}, err
 	}
-	clone := func(m Mat) Mat {
-		if m.IsZero() {
-			return Mat{}
-		}
-		return NewMat(m.Rows, m.Cols, slices.Clone(m.Data))
-	}
-	return &LowRank{u: clone(u), v: clone(v), d: clone(d)}
+	l := new(LowRank)
+	var err error
+	l.memory, err = Place(b, []*Mat{&l.u, &l.v, &l.d}, []Mat{u, v, d})
+	return l, err
 }
 
 // Packed returns the factors in the backend's layout, nil where it has none.
@@ -66,7 +62,15 @@ func (l *LowRank) Bytes() int64 {
 	if l.packed != nil {
 		return l.packed.Bytes()
 	}
-	return 4 * int64(len(l.u.Data)+len(l.v.Data)+len(l.d.Data))
+	return 4 * int64(l.u.Rows*l.u.Cols+l.v.Rows*l.v.Cols+l.d.Rows*l.d.Cols)
+}
+
+// Free gives back what the factors have of a device's memory. They must not be used any more.
+func (l *LowRank) Free() {
+	if l != nil {
+		l.memory.Free()
+		Free(l.packed)
+	}
 }
 
 // LinearTo computes into y what [LowRankLinear] does: out[row[i]] ∘ ((in[row[i]] ∘
@@ -104,7 +108,7 @@ func (o *Ops) LinearTo(y, x Mat, w *Weight, bias Mat, s Scales, low []*LowRank, 
 func (o *Ops) linearParts(y, x Mat, w *Weight, bias Mat, s Scales) {
 	scaled := !s.In.IsZero()
 	if scaled {
-		defer o.arena.release(o.arena.mark())
+		defer o.release(o.arena.mark())
 		z := o.New(x.Rows, x.Cols)
 		o.backend.Scale(z, x, s.In, s.Row)
 		x = z
@@ -182,7 +186,7 @@ func (o *Ops) addLowRank(y, x Mat, l *LowRank) {
 		sum := o.New(y.Rows, y.Cols)
 		o.backend.MatMul(sum, z, l.u, TransB, false)
 		o.backend.Add(y, y, sum)
-		o.arena.release(m)
+		o.release(m)
 	}
 	if !l.d.IsZero() {
 		o.backend.AddBias(y, y, l.d)
@@ -253,11 +257,12 @@ type PackedUpdate interface {
 
 // Mixer is implemented by a backend that applies updates to packed weights as they are.
 type Mixer interface {
-	// PackUpdate lays u out for [Mixer.Mix] of weights (nOut, nIn). The result does not alias it.
-	PackUpdate(u Update, nOut, nIn int) PackedUpdate
+	// PackUpdate lays u out for [Mixer.Mix] of weights (nOut, nIn). The result does not alias it. The error is
+	// that of a device without memory, as is NewMixed's.
+	PackUpdate(u Update, nOut, nIn int) (PackedUpdate, error)
 
 	// NewMixed returns memory for an update of w.
-	NewMixed(w Packed) Packed
+	NewMixed(w Packed) (Packed, error)
 
 	// Mix writes the update of w to dst, made by NewMixed of a weight of the same shape and format. Where the
 	// format has a scale for each channel, it is chosen anew.
@@ -271,22 +276,32 @@ func PackedBytes(p Packed) int64 {
 	return size * int64(nOut) * int64(nIn)
 }
 
-// Plain returns the numbers of w, rounded as it is packed where it was not kept otherwise; !ok where b cannot look
-// them up.
-func (w *Weight) Plain(b Backend) (m Mat, ok bool) {
-	if !w.IsZero() {
-		return w.Mat, true
+// Plain returns the numbers of w in host memory, rounded as it is packed where it was not kept otherwise; !ok where b
+// cannot look them up. The error is that of a [Device].
+func (w *Weight) Plain(b Backend) (m Mat, ok bool, err error) {
+	if w.Data != nil {
+		return w.Mat, true, nil
 	}
 	e, ok := b.(PackedEmbedder)
 	if !ok || w.Rows > math.MaxInt32 {
-		return Mat{}, false
+		return Mat{}, false, nil
 	}
-	m, id := Zeros(w.Rows, w.Cols), make([]int32, w.Rows)
+	memory, err := NewMemory(b, w.Rows*w.Cols)
+	if err != nil {
+		return Mat{}, false, err
+	}
+	m = memory.Mat(0, w.Rows, w.Cols)
+	id := make([]int32, w.Rows)
 	for i := range id {
 		id[i] = int32(i)
 	}
 	e.EmbedPacked(m, w.Packed, id)
-	return m, true
+	if d, ok := b.(Device); ok {
+		defer memory.Free()
+		y := Zeros(w.Rows, w.Cols)
+		return y, true, d.Read(y.Data, m)
+	}
+	return m, true, nil
 }
 
 // GELUTo computes y = GELU(y) in place. It is not differentiable.

@@ -8,28 +8,56 @@ const lineSize = 64 / 4
 // slabSize is the least number of float32 in a slab of an arena: 4 MiB.
 const slabSize = 1 << 20
 
-// arena hands out float32 memory that is all taken back at once. After the first few steps it
+// arena hands out memory for float32 that is all taken back at once. After the first few steps it
 // has grown to what a step needs, and no step allocates.
 type arena struct {
-	slabs [][]float32
-	slab  int // the slab in use
-	used  int // floats taken of it
+	device Device // nil: the host
+	slabs  []slab
+	slab   int // the slab in use
+	used   int // floats taken of it
 }
 
-// take returns n numbers of unspecified value.
-func (a *arena) take(n int) []float32 {
-	end := n
-	n = (n + lineSize - 1) / lineSize * lineSize
+// slab is memory of n numbers.
+type slab struct {
+	n      int
+	data   []float32 // on the host
+	device *Memory
+}
+
+// take returns n numbers of unspecified value, as one row. The error is that of a device without memory.
+func (a *arena) take(n int) (Mat, error) {
+	line := lineSize
+	if a.device != nil {
+		line = alignment
+	}
+	room := (n + line - 1) / line * line
 	for a.slab < len(a.slabs) {
-		if s := a.slabs[a.slab]; a.used+n <= len(s) {
-			a.used += n
-			return s[a.used-n:][:end:end]
+		if s := &a.slabs[a.slab]; a.used+room <= s.n {
+			a.used += room
+			return s.part(a.used-room, n), nil
 		}
 		a.slab, a.used = a.slab+1, 0
 	}
-	a.slabs = append(a.slabs, Aligned(max(n, slabSize)))
-	a.used = n
-	return a.slabs[a.slab][:end:end]
+	s := slab{n: max(room, slabSize)}
+	if a.device == nil {
+		s.data = Aligned(s.n)
+	} else {
+		var err error
+		if s.device, err = NewMemory(a.device, s.n); err != nil {
+			return Mat{}, err
+		}
+	}
+	a.slabs = append(a.slabs, s)
+	a.used = room
+	return s.part(0, n), nil
+}
+
+// part returns n numbers of the slab.
+func (s *slab) part(from, n int) Mat {
+	if s.device != nil {
+		return Mat{Rows: 1, Cols: n, Dev: s.device.address + uintptr(4*from)}
+	}
+	return Mat{Rows: 1, Cols: n, Data: s.data[from:][:n:n]}
 }
 
 // Aligned returns n zeros that begin at a cache line.
@@ -49,11 +77,20 @@ func (a *arena) release(m mark) { a.slab, a.used = m.slab, m.used }
 
 func (a *arena) reset() { a.slab, a.used = 0, 0 }
 
+// free gives the memory back, of which nothing may be in use.
+func (a *arena) free() {
+	for _, s := range a.slabs {
+		s.device.Free()
+	}
+	a.slabs = nil
+	a.reset()
+}
+
 // bytes returns the memory that the arena holds.
 func (a *arena) bytes() int {
 	n := 0
 	for _, s := range a.slabs {
-		n += 4 * len(s)
+		n += 4 * s.n
 	}
 	return n
 }

@@ -1,7 +1,8 @@
 package tensor
 
 // Backend is the device: kernels that write their first argument, never allocate, never fail and
-// never check (Ops has). Methods may be called from several goroutines at once.
+// never check (Ops has). Methods may be called from several goroutines at once. One whose memory is not
+// the host's is a [Device].
 //
 // Each element of a result is one fixed sequence of operations over the inner dimension, in its
 // order, whatever the number of rows: see the determinism law in the package comment.
@@ -82,7 +83,7 @@ type Gradients interface {
 
 // Rounder is implemented by a backend that multiplies numbers of a narrower format than float32 faster.
 type Rounder interface {
-	// Rounded returns a backend of the same device, for the same packed weights, whose MatMul, Attention
+	// Rounded returns a backend of the same device, with its memory, for the same packed weights, whose MatMul, Attention
 	// and AttentionBackward round both factors of each product to dtype, to nearest even, and add in
 	// float32: the arithmetic of mixed precision (Micikevicius et al. 2018, §3). It is nil where the
 	// device does not multiply numbers of dtype as they are.
@@ -99,22 +100,28 @@ type Packed interface {
 }
 
 // KeyValue are the keys and values (nKey, nCol) that the queries of one sequence attend to: K and
-// V, or both in the layout of the backend that packed them.
+// V, or both in pages of a device, or both in the layout of the backend that packed them.
 type KeyValue struct {
 	K, V   Mat
+	Paged  PagedKV
 	Packed PackedKV
 }
 
 // Rows returns the number of keys.
-func (kv KeyValue) Rows() int { return max(kv.K.Rows, kv.Packed.Rows) }
+func (kv KeyValue) Rows() int { return max(kv.K.Rows, kv.Paged.Rows, kv.Packed.Rows) }
 
 // PackedKV are keys and values (Rows, Cols) of NHead heads, of 32 or 16 bits, in the layout of the
 // backend that packed them. The zero value stands for none.
 type PackedKV struct {
 	Rows, Cols, NHead int
 	DType             DType
-	Data              []float32
+
+	Data []float32 // on the host
+	Dev  uintptr   // the address of as many numbers on a device
 }
+
+// IsZero reports whether there are none.
+func (p PackedKV) IsZero() bool { return p.Data == nil && p.Dev == 0 }
 
 // BalancedPacker is implemented by a backend with formats that all columns of a row share one scale in.
 type BalancedPacker interface {
@@ -131,7 +138,7 @@ type KeyValuePacker interface {
 	// PackedKVSize returns the numbers that packed keys and values (nKey, nCol) take.
 	PackedKVSize(nKey, nCol, nHead int, dtype DType) int
 
-	// PackKeyValue lays kv[i] out in packed[i], whose Data has their size.
+	// PackKeyValue lays kv[i] out in packed[i], which has room for as many numbers.
 	PackKeyValue(packed []PackedKV, kv []KeyValue)
 
 	// UnpackKeys writes the keys to k (nKey, nCol), rounded as they are packed.

@@ -29,10 +29,11 @@ func (d DType) String() string {
 type Mat struct {
 	Rows, Cols int
 
-	// Data holds element (i, j) at i*Cols+j on a host backend, and is nil on a device.
+	// Data holds element (i, j) at i*Cols+j on a host backend. On a device it is nil, or what the host knows
+	// of a parameter.
 	Data []float32
 
-	// Dev is the address on a backend with memory of its own, and 0 on the host.
+	// Dev is the address on a [Device], and 0 on the host.
 	Dev uintptr
 
 	grad *gradient // nil: nothing that is differentiated depends on this matrix

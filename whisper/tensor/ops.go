@@ -1,25 +1,18 @@
 package tensor
 
-import (
-	"errors"
-	"fmt"
-	"slices"
-)
-
-// ErrDevice is wrapped by the errors that [Ops.Read] returns for a fault of the device.
-var ErrDevice = errors.New("tensor: device fault")
-
-// ErrMemory is wrapped by errors of a device that has too little memory. What was to be computed was not, and the
-// device goes on.
-var ErrMemory = errors.New("tensor: out of device memory")
+import "fmt"
 
 // Ops is the expression layer over a [Backend]: each method checks its operands' shapes (a wrong
 // one is a programmer's fault and panics), takes its result from the arena, runs the kernel, and
 // records itself where a tape is on. An Ops serves one goroutine; a Backend may serve many Ops.
 type Ops struct {
-	backend   Backend
+	backend   Backend   // own, or idle
 	gradients Gradients // nil: inference only
+	own       Backend
+	device    Device // own, nil where it computes in host memory
+	idle      bool   // the device had no memory: see Reset
 	chooser   Chooser
+	packer    KeyValuePacker // nil: has no layout
 	arena     arena
 	recording bool
 	tape      []func()
@@ -28,99 +21,26 @@ type Ops struct {
 
 // NewOps returns the operations over b with an empty arena.
 func NewOps(b Backend) *Ops {
-	g, _ := b.(Gradients)
-	c, ok := b.(Chooser)
-	if !ok {
-		c = PlainChooser{}
+	o := &Ops{own: b, backend: b}
+	o.gradients, _ = b.(Gradients)
+	o.packer, _ = b.(KeyValuePacker)
+	o.device, _ = b.(Device)
+	o.arena.device = o.device
+	var ok bool
+	if o.chooser, ok = b.(Chooser); !ok {
+		o.chooser = PlainChooser{}
 	}
-	return &Ops{backend: b, gradients: g, chooser: c}
+	return o
 }
 
 // Backend returns the backend that the operations run on.
-func (o *Ops) Backend() Backend { return o.backend }
+func (o *Ops) Backend() Backend { return o.own }
+
+// Device returns the backend where its memory is not the host's, else nil.
+func (o *Ops) Device() Device { return o.device }
 
 // Chooser returns the backend's kernels for choosing tokens, or [PlainChooser].
 func (o *Ops) Chooser() Chooser { return o.chooser }
-
-// Reset takes back every matrix made since the last Reset, and ends the tape.
-func (o *Ops) Reset() {
-	o.arena.reset()
-	clear(o.tape)
-	o.tape = o.tape[:0]
-	o.recording = false
-}
-
-// Scope returns the result of f and takes back whatever else f made, so that a deep network holds
-// the memory of one layer. With a tape on, it takes nothing back.
-func (o *Ops) Scope(f func() Mat) Mat {
-	if o.recording {
-		return f()
-	}
-	m := o.arena.mark()
-	y := f()
-	o.arena.release(m)
-	kept := o.New(y.Rows, y.Cols)
-	copy(kept.Data, y.Data) // the two may overlap, which copy allows
-	return kept
-}
-
-// Free is Reset, and gives back the memory that the arena holds.
-func (o *Ops) Free() {
-	o.Reset()
-	o.arena = arena{}
-}
-
-// Bytes returns the memory that the arena holds.
-func (o *Ops) Bytes() int { return o.arena.bytes() }
-
-// New returns a matrix (rows, cols) of unspecified values from the arena.
-func (o *Ops) New(rows, cols int) Mat {
-	return Mat{Rows: rows, Cols: cols, Data: o.arena.take(rows * cols)}
-}
-
-// Upload returns a copy of data as a matrix (rows, cols).
-func (o *Ops) Upload(rows, cols int, data []float32) Mat {
-	m := o.New(rows, cols)
-	if len(data) != rows*cols {
-		fail("upload of %d numbers as (%d, %d)", len(data), rows, cols)
-	}
-	copy(m.Data, data)
-	return m
-}
-
-// Read copies m to dst and returns the first error of the device since the last Read. Kernels
-// return none, so that model code stays an expression; the first failure comes out here.
-func (o *Ops) Read(dst []float32, m Mat) error {
-	if len(dst) != m.Rows*m.Cols {
-		fail("read of (%d, %d) into %d numbers", m.Rows, m.Cols, len(dst))
-	}
-	if err := o.fault(); err != nil {
-		return err
-	}
-	copy(dst, m.Data)
-	return nil
-}
-
-// View is [Ops.Read] without the copy where the backend computes in host memory: m's own numbers,
-// which the caller may change. Elsewhere it reads into buffer, which it grows.
-func (o *Ops) View(m Mat, buffer *[]float32) ([]float32, error) {
-	if m.Dev == 0 {
-		return m.Data, o.fault()
-	}
-	n := m.Rows * m.Cols
-	*buffer = slices.Grow((*buffer)[:0], n)[:n]
-	return *buffer, o.Read(*buffer, m)
-}
-
-// fault returns the first error of the device since the last call.
-func (o *Ops) fault() error {
-	if o.err == nil {
-		return nil
-	}
-	err := fmt.Errorf("%w: %w", ErrDevice, o.err)
-	o.err = nil
-	return err
-}
 
 // Weight is the matrix of a linear: plain while it is trained, packed for the backend to serve.
 type Weight struct {

@@ -15,13 +15,17 @@ func (o *Ops) Attention(q Mat, seg Segments, kv []KeyValue, nHead int, causal bo
 		if s.Rows() == 0 && from != to {
 			fail("queries without keys")
 		}
-		if p := s.Packed; p.Data != nil {
+		if p := s.Packed; !p.IsZero() {
 			if p.Cols != q.Cols || p.NHead != nHead {
 				fail("keys packed as %d heads of %d columns, want %d of %d", p.NHead, p.Cols, nHead, q.Cols)
 			}
 			if causal || o.recording {
 				fail("packed keys that are causal, or on the tape")
 			}
+			continue
+		}
+		if p := s.Paged; p.Rows > 0 {
+			o.checkPaged(p, q.Cols, to-from, causal)
 			continue
 		}
 		checkShape("keys", s.K, s.K.Rows, q.Cols)
@@ -44,11 +48,24 @@ func (o *Ops) Attention(q Mat, seg Segments, kv []KeyValue, nHead int, causal bo
 	}, append(keyValueMats(kv), q)...)
 }
 
+// checkPaged checks keys and values in pages for nQuery queries of nCol columns.
+func (o *Ops) checkPaged(p PagedKV, nCol, nQuery int, causal bool) {
+	switch {
+	case o.device == nil || o.recording:
+		fail("keys in pages, on the host or on the tape")
+	case p.Cols != nCol:
+		fail("keys in pages of %d columns, want %d", p.Cols, nCol)
+	case len(p.Page)*PageRows < p.Rows && !o.idle:
+		fail("%d keys in %d pages", p.Rows, len(p.Page))
+	case causal && p.Rows < nQuery:
+		fail("%d causal queries of %d keys", nQuery, p.Rows)
+	}
+}
+
 // NewPackedKV returns room for the packed keys and values of each sequence, (nKey, nCol) packed by
 // seg, of nHead heads, in a number format. It is nil where the backend has no such layout, or a tape is on.
 func (o *Ops) NewPackedKV(seg Segments, nCol, nHead int, dtype DType) []PackedKV {
-	b, ok := o.backend.(KeyValuePacker)
-	if !ok || o.recording {
+	if o.packer == nil || o.recording {
 		return nil
 	}
 	if nHead <= 0 || nCol%nHead != 0 {
@@ -57,7 +74,8 @@ func (o *Ops) NewPackedKV(seg Segments, nCol, nHead int, dtype DType) []PackedKV
 	packed := make([]PackedKV, seg.Len())
 	for i := range packed {
 		from, to := seg.Range(i)
-		packed[i] = PackedKV{to - from, nCol, nHead, dtype, o.arena.take(b.PackedKVSize(to-from, nCol, nHead, dtype))}
+		room := o.take(o.packer.PackedKVSize(to-from, nCol, nHead, dtype))
+		packed[i] = PackedKV{Rows: to - from, Cols: nCol, NHead: nHead, DType: dtype, Data: room.Data, Dev: room.Dev}
 	}
 	return packed
 }
@@ -74,9 +92,14 @@ func (o *Ops) PackKeyValue(packed []PackedKV, kv []KeyValue) {
 	o.backend.(KeyValuePacker).PackKeyValue(packed, kv)
 }
 
-// Keys returns the keys (nKey, nCol), which are rounded where they are packed.
+// PackedNumbers returns the numbers of packed keys and values as one row.
+func (o *Ops) PackedNumbers(p PackedKV) Mat {
+	return Mat{Rows: 1, Cols: o.packer.PackedKVSize(p.Rows, p.Cols, p.NHead, p.DType), Data: p.Data, Dev: p.Dev}
+}
+
+// Keys returns the keys (nKey, nCol), which are rounded where they are packed, and not in pages.
 func (o *Ops) Keys(kv KeyValue) Mat {
-	if kv.Packed.Data == nil {
+	if kv.Packed.IsZero() {
 		return kv.K
 	}
 	k := o.New(kv.Packed.Rows, kv.Packed.Cols)
@@ -114,69 +137,4 @@ func (o *Ops) Unfold(x Mat, seg Segments, kernel, stride int) (Mat, Segments) {
 		y = o.record(y, func(y Mat) { o.gradients.UnfoldBackward(o.grad(x), o.grad(y), ySeg, seg, kernel, stride) }, x)
 	}
 	return y, ySeg
-}
-
-// CrossEntropy returns the loss (1, 1)
-//
-//	Σ_i weight[i] (-(1-ε) log p_i[target[i]] - ε/nClass Σ_j log p_i[j])
-//
-// with p_i = softmax(logits[i]) and ε the label smoothing of Szegedy et al. 2016, §7. A row of
-// weight 0 is left out. It also returns log p (nRow, nClass).
-func (o *Ops) CrossEntropy(logits Mat, target []int32, weight []float32, smoothing float32) (loss, logProb Mat) {
-	if target == nil && logits.Rows > 0 {
-		fail("cross entropy without targets")
-	}
-	if len(target) > 0 {
-		checkIndex("target", target, logits.Rows, logits.Cols)
-	}
-	if len(weight) != logits.Rows {
-		fail("%d weights of %d rows", len(weight), logits.Rows)
-	}
-	logProb = o.LogSoftmax(logits)
-	rest := smoothing / float32(logits.Cols)
-	var sum float64
-	for i, t := range target {
-		if weight[i] == 0 {
-			continue
-		}
-		row := logProb.Row(i)
-		sum -= float64(weight[i]*(1-smoothing)) * float64(row[t])
-		if smoothing > 0 {
-			for _, l := range row {
-				sum -= float64(weight[i]*rest) * float64(l)
-			}
-		}
-	}
-	loss = o.Upload(1, 1, []float32{float32(sum)})
-	o.Record(&loss, func() {
-		d, fresh := o.FreshGrad(logits)
-		scale := o.grad(loss).Data[0]
-		o.chooser.Each(len(target), func(i int) {
-			dRow, w := d.Row(i), weight[i]*scale
-			switch {
-			case w == 0 && fresh:
-				clear(dRow)
-			case w != 0:
-				o.softmaxGrad(dRow, logProb.Row(i), w, rest, fresh)
-				dRow[target[i]] -= w * (1 - smoothing)
-			}
-		})
-	}, logits)
-	return loss, logProb
-}
-
-// softmaxGrad adds w (p - rest) to d, or writes it there where d is fresh, for the log probabilities log p.
-func (o *Ops) softmaxGrad(d, logProb []float32, w, rest float32, fresh bool) {
-	if fresh {
-		o.chooser.Exp(d, logProb, 0, 1)
-		for j, p := range d {
-			d[j] = w * (p - rest)
-		}
-		return
-	}
-	p := make([]float32, len(d))
-	o.chooser.Exp(p, logProb, 0, 1)
-	for j, p := range p {
-		d[j] += w * (p - rest)
-	}
 }

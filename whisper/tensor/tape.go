@@ -6,38 +6,71 @@ type gradient struct {
 	parent *gradient
 	offset int
 	size   int
-	data   []float32
+	value  Mat     // (1, size), or the zero Mat before its first use
+	param  bool    // it outlives the arena
+	device *Memory // of a parameter's on a device
 }
 
-// buffer returns the numbers of g, from alloc, which returns zeros, at its first use.
-func (g *gradient) buffer(alloc func(int) []float32) []float32 {
+// whole returns the gradient that g is a view of a part of, or g.
+func (g *gradient) whole() *gradient {
+	for g.parent != nil {
+		g = g.parent
+	}
+	return g
+}
+
+// part returns the part of the gradient of the whole that g is a view of.
+func (g *gradient) part(whole Mat) Mat {
+	y := Mat{Rows: 1, Cols: g.size}
+	if whole.Data != nil {
+		y.Data = whole.Data[g.offset : g.offset+g.size : g.offset+g.size]
+	}
+	if whole.Dev != 0 {
+		y.Dev = whole.Dev + uintptr(4*g.offset)
+	}
+	return y
+}
+
+// numbers returns the gradient, from alloc, which returns zeros, at its first use.
+func (g *gradient) numbers(alloc func(g *gradient) Mat) Mat {
 	if g.parent != nil {
-		return g.parent.buffer(alloc)[g.offset : g.offset+g.size : g.offset+g.size]
+		return g.part(g.parent.numbers(alloc))
 	}
-	if g.data == nil {
-		g.data = alloc(g.size)
+	if g.value.IsZero() {
+		g.value = alloc(g)
 	}
-	return g.data
+	return g.value
 }
 
 // NewParam returns a parameter (rows, cols) over data with a gradient of its own, which outlives
-// the arena and is zeroed by [Mat.ZeroGrad] alone.
+// the arena and is zeroed by [Mat.ZeroGrad] alone. On a device it must be placed too: see [Place].
 func NewParam(rows, cols int, data []float32) Mat {
 	m := NewMat(rows, cols, data)
-	m.grad = &gradient{size: len(data), data: make([]float32, len(data))}
+	m.grad = &gradient{size: len(data), value: Vector(make([]float32, len(data))), param: true}
 	return m
 }
 
-// Grad returns ∂loss/∂m after [Ops.Backward], shaped like m, or the zero Mat where m has none.
+// Grad returns ∂loss/∂m after [Ops.Backward], shaped like m, or the zero Mat where m has none. That of a parameter
+// on a device is there, and in host memory what [Ops.Fetch] has brought.
 func (m Mat) Grad() Mat {
 	if m.grad == nil {
 		return Mat{}
 	}
-	return NewMat(m.Rows, m.Cols, m.grad.buffer(func(n int) []float32 { return make([]float32, n) }))
+	return m.shaped(m.grad.numbers(func(g *gradient) Mat { return Zeros(1, g.size) }))
+}
+
+// shaped returns numbers in the shape of m.
+func (m Mat) shaped(numbers Mat) Mat {
+	return Mat{Rows: m.Rows, Cols: m.Cols, Data: numbers.Data, Dev: numbers.Dev}
 }
 
 // ZeroGrad sets the gradient of a parameter to zero.
-func (m Mat) ZeroGrad() { clear(m.Grad().Data) }
+func (m Mat) ZeroGrad() {
+	clear(m.Grad().Data)
+	if m.grad != nil && m.grad.device != nil {
+		m.grad.device.device.Zero(m.Grad())
+	}
+}
 
 // Differentiable reports whether a gradient flows to m.
 func (m Mat) Differentiable() bool { return m.grad != nil }
@@ -58,9 +91,11 @@ func (o *Ops) Backward(loss Mat) {
 	if g.IsZero() {
 		panic("tensor: Backward of a matrix that nothing differentiable leads to")
 	}
-	for i := range g.Data {
-		g.Data[i] = 1
+	ones := make([]float32, g.Rows*g.Cols)
+	for i := range ones {
+		ones[i] = 1
 	}
+	o.write(g, ones)
 	for i := len(o.tape) - 1; i >= 0; i-- {
 		o.tape[i]()
 	}
@@ -104,23 +139,59 @@ func (o *Ops) grad(m Mat) Mat {
 	if m.grad == nil {
 		return Mat{}
 	}
-	return Mat{Rows: m.Rows, Cols: m.Cols, Data: m.grad.buffer(o.zeros)}
+	if o.device != nil {
+		o.placeGrad(m.grad.whole())
+	}
+	return m.shaped(m.grad.numbers(o.zeros))
+}
+
+// placeGrad gives the gradient of a parameter room on the device, of zeros, where it has none.
+func (o *Ops) placeGrad(g *gradient) {
+	if !g.param || g.device != nil {
+		return
+	}
+	memory := o.Alloc(g.size)
+	if o.idle {
+		return
+	}
+	g.device = memory
+	placed := memory.Mat(0, 1, g.size)
+	o.device.Zero(placed)
+	placed.Data = g.value.Data
+	g.value = placed
 }
 
 // FreshGrad is [Ops.Grad] for a backward function that writes every element where fresh: nothing was
 // added to the gradient yet, and its numbers are unspecified.
 func (o *Ops) FreshGrad(m Mat) (d Mat, fresh bool) {
-	if m.grad == nil || m.grad.parent != nil || m.grad.data != nil {
+	if m.grad == nil || m.grad.parent != nil || !m.grad.value.IsZero() {
 		return o.grad(m), false
 	}
-	m.grad.data = o.arena.take(m.grad.size)
+	m.grad.value = o.take(m.grad.size)
 	return o.grad(m), true
+}
+
+// HostGrad lets f add to the gradient of x on the host, or where fresh write each of its numbers, which are
+// unspecified: d is shaped like x. f is not called where none flows to x.
+func (o *Ops) HostGrad(x Mat, f func(d Mat, fresh bool)) {
+	if x.grad == nil {
+		return
+	}
+	if o.device == nil {
+		f(o.FreshGrad(x))
+		return
+	}
+	d := Zeros(x.Rows, x.Cols)
+	f(d, true)
+	o.addGrad(x, o.Upload(x.Rows, x.Cols, d.Data))
 }
 
 // addGrad adds dy to the gradient of x where one flows to it.
 func (o *Ops) addGrad(x, dy Mat) {
 	switch dx, fresh := o.FreshGrad(x); {
 	case dx.IsZero():
+	case fresh && o.device != nil:
+		o.CopyTo(dx, dy)
 	case fresh:
 		o.eachChunk(len(dx.Data), func(from, to int) { copy(dx.Data[from:to], dy.Data[from:to]) })
 	default:
@@ -128,10 +199,16 @@ func (o *Ops) addGrad(x, dy Mat) {
 	}
 }
 
-// zeros returns n zeros from the arena.
-func (o *Ops) zeros(n int) []float32 {
-	x := o.arena.take(n)
-	o.eachChunk(n, func(from, to int) { clear(x[from:to]) })
+// zeros returns a gradient of zeros from the arena.
+func (o *Ops) zeros(g *gradient) Mat {
+	x := o.take(g.size)
+	if o.device != nil {
+		if !o.idle && g.size > 0 {
+			o.device.Zero(x)
+		}
+		return x
+	}
+	o.eachChunk(g.size, func(from, to int) { clear(x.Data[from:to]) })
 	return x
 }
 

@@ -149,7 +149,7 @@ func (m *bench) cross(n, frames int) ([]*whisper.CrossKV, error) {
 		m.kept, m.keptFrames = kept, frames
 	}
 	for len(m.kept) < n {
-		m.kept = append(m.kept, m.pool.Keep(m.kept[0]))
+		m.kept = append(m.kept, m.pool.Keep(m.ops, m.kept[0]))
 	}
 	return m.kept[:n], nil
 }
@@ -235,7 +235,7 @@ func (m *bench) measureProject() (simulate.Call, error) {
 		}
 		x := ops.Upload(s.Seg.Rows(), d.NAudioState, states[:s.Seg.Rows()*d.NAudioState])
 		for _, kv := range m.Model.Decoder.CrossKV(s, x) {
-			m.pool.Free(m.pool.Keep(kv))
+			m.pool.Free(m.pool.Keep(m.ops, kv))
 		}
 		return ops.Read(nil, tensor.Mat{})
 	})

@@ -32,7 +32,7 @@ func BenchmarkLowRankLinear(b *testing.B) {
 			low := make([][]*tensor.LowRank, turns)
 			for i := range low {
 				for range rows {
-					l := tensor.NewLowRank(backend, randomMat(r, size, max(rank, 1)), randomMat(r, max(rank, 1), size), tensor.Mat{}, dtype)
+					l, _ := tensor.NewLowRank(backend, randomMat(r, size, max(rank, 1)), randomMat(r, max(rank, 1), size), tensor.Mat{}, dtype)
 					low[i] = append(low[i], l)
 				}
 			}
@@ -64,13 +64,13 @@ func BenchmarkMix(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			mixed := backend.NewMixed(p)
+			mixed, _ := backend.NewMixed(p)
 			for name, u := range map[string]tensor.Update{
 				"product": {Base: true, U: randomMat(r, s[0], rank), V: randomMat(r, rank, s[1])},
 				"scales":  {A: randomMat(r, rank, s[0]), B: randomMat(r, rank, s[1])},
 			} {
 				b.Run(fmt.Sprintf("%s/%dx%d/%s", dtype, s[0], s[1], name), func(b *testing.B) {
-					change := backend.PackUpdate(u, s[0], s[1])
+					change, _ := backend.PackUpdate(u, s[0], s[1])
 					for b.Loop() {
 						backend.Mix(mixed, p, change)
 					}

@@ -154,11 +154,12 @@ func emulatedAdapters(t *testing.T, r *rand.Rand, b, e *Backend, f, g tensor.Pac
 		y := tensor.Zeros(2*x.Rows, nOut)
 		low := make([]*tensor.LowRank, x.Rows)
 		for i := range low {
-			low[i] = tensor.NewLowRank(at, u, v, d, f.DType())
+			low[i], _ = tensor.NewLowRank(at, u, v, d, f.DType())
 		}
 		at.LowRankLinear(y.Slice(0, x.Rows), x, w, tensor.Mat{}, tensor.Scales{}, low, false)
-		mixed := at.NewMixed(w)
-		at.Mix(mixed, w, at.PackUpdate(change, nOut, nIn))
+		mixed, _ := at.NewMixed(w)
+		packed, _ := at.PackUpdate(change, nOut, nIn)
+		at.Mix(mixed, w, packed)
 		at.Linear(y.Slice(x.Rows, y.Rows), x, mixed, tensor.Mat{})
 		results[i] = y
 	}

@@ -40,14 +40,14 @@ type lowRank struct {
 func (l *lowRank) Bytes() int64 { return 4 * int64(len(l.u)+len(l.v)+len(l.d)) }
 
 // PackLowRank lays factors out for [Backend.LowRankLinear], in float32 or in bfloat16.
-func (b *Backend) PackLowRank(u, v, d tensor.Mat, dtype tensor.DType) tensor.PackedLowRank {
+func (b *Backend) PackLowRank(u, v, d tensor.Mat, dtype tensor.DType) (tensor.PackedLowRank, error) {
 	l := &lowRank{nOut: u.Rows, nIn: v.Cols, rank: v.Rows, bf16: dtype != tensor.F32}
 	if l.rank > 0 {
 		l.v = packFactors(v.Rows, v.Cols, l.bf16, func(k, j int) float32 { return v.Row(k)[j] })
 		l.u = packFactors(u.Cols, u.Rows, l.bf16, func(k, j int) float32 { return u.Row(j)[k] })
 	}
 	l.d = append(l.d, d.Data...)
-	return l
+	return l, nil
 }
 
 // packFactors packs rank rows of n columns.

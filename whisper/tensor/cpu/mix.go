@@ -26,7 +26,7 @@ func (u *update) Bytes() int64 { return 4 * int64(len(u.a)+len(u.b)+len(u.u)+len
 const widestPanel = 32
 
 // PackUpdate lays u out for [Backend.Mix].
-func (b *Backend) PackUpdate(u tensor.Update, nOut, nIn int) tensor.PackedUpdate {
+func (b *Backend) PackUpdate(u tensor.Update, nOut, nIn int) (tensor.PackedUpdate, error) {
 	p := &update{base: u.Base, terms: max(u.A.Rows, u.B.Rows), rank: u.V.Rows, width: roundUp(nOut, widestPanel)}
 	p.plain = !u.Base && p.terms == 1 && u.B.IsZero()
 	rows := func(m tensor.Mat, n, width int) []float32 {
@@ -51,17 +51,17 @@ func (b *Backend) PackUpdate(u tensor.Update, nOut, nIn int) tensor.PackedUpdate
 			}
 		}
 	}
-	return p
+	return p, nil
 }
 
 // NewMixed returns memory for an update of w.
-func (b *Backend) NewMixed(w tensor.Packed) tensor.Packed {
+func (b *Backend) NewMixed(w tensor.Packed) (tensor.Packed, error) {
 	from := w.(*weight)
 	to := &weight{format: from.format, nOut: from.nOut, nIn: from.nIn, data: alignedBytes(len(from.data))}
 	if from.scales != nil {
 		to.scales, to.corrections = make([]float32, len(from.scales)), make([]int32, len(from.corrections))
 	}
-	return to
+	return to, nil
 }
 
 // mixing is one update at work, divided into panels. It is kept for reuse with its bound method.

@@ -21,18 +21,18 @@ func (s *suite) testAllocations(t *testing.T) {
 		xSeg, ySeg := tensor.NewSegments(nRow), tensor.NewSegments((nRow+stride-1)/stride)
 		unfolded := m.output(ySeg.Rows(), kernel*nIn)
 		ks := []rowKernel{
-			{"Attention", nIn, nIn, func(_, _ tensor.Mat, _ int) { a.run(s.backend, y) }},
-			{"Unfold", nIn, nIn, func(_, x tensor.Mat, _ int) {
+			{"Attention", nIn, nIn, Tolerance{}, func(_, _ tensor.Mat, _ int) { a.run(s.backend, y) }},
+			{"Unfold", nIn, nIn, Tolerance{}, func(_, x tensor.Mat, _ int) {
 				s.backend.Unfold(unfolded, x, ySeg, xSeg, kernel, stride)
 			}},
 		}
-		for _, k := range rowKernels(t, s.backend, m, nRow, nIn, nOut, []tensor.DType{tensor.F32}) {
+		for _, k := range s.rowKernels(t, m, nRow, nIn, nOut, []tensor.DType{tensor.F32}) {
 			if k.name != "MatMul TransA" { // allocates its transposed operand
 				ks = append(ks, k)
 			}
 		}
 		at, v, z := m.input(nIn, nRow), m.input(nIn, nOut), m.output(nRow, nOut)
-		ks = append(ks, rowKernel{"MatMul TransA", nIn, nOut, func(_, _ tensor.Mat, _ int) {
+		ks = append(ks, rowKernel{"MatMul TransA", nIn, nOut, Tolerance{}, func(_, _ tensor.Mat, _ int) {
 			s.backend.MatMul(z, at, v, tensor.TransA, false)
 		}})
 		for _, k := range ks {

@@ -12,7 +12,7 @@ import (
 // testChooser compares the kernels for choosing tokens with the reference's, on rows in which some
 // logits are suppressed.
 func (s *suite) testChooser(t *testing.T) {
-	got, ok := s.backend.Backend.(tensor.Chooser)
+	got, ok := has[tensor.Chooser](s.backend.Backend)
 	if !ok {
 		t.Skipf("SKIP: kernels for choosing tokens of backend %s absent", s.backend.Name())
 	}
@@ -67,7 +67,7 @@ func (s *suite) testEach(t *testing.T, c tensor.Chooser) {
 			}
 		}
 	}
-	if !raceDetector {
+	if s.counts() {
 		if n := testing.AllocsPerRun(20, func() { c.Each(len(calls), f) }); n != 0 {
 			t.Errorf("Each: %g allocations a call, want 0", n)
 		}

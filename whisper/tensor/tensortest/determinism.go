@@ -12,41 +12,43 @@ import (
 // rowKernel is a kernel whose row i of y depends on row i of x and on nothing else of x.
 type rowKernel struct {
 	name      string
-	nIn, nOut int // columns of x and of y
+	nIn, nOut int       // columns of x and of y
+	tol       Tolerance // of a backend that [MayRegroup]
 
 	// call computes y for x, which are the rows from … of the whole.
 	call func(y, x tensor.Mat, from int)
 }
 
-// rowKernels returns the kernels of independent rows of b for n rows.
-func rowKernels(t *testing.T, b kernels, m *memory, n, nIn, nOut int, dtypes []tensor.DType) []rowKernel {
+// rowKernels returns the kernels of independent rows of the backend for n rows.
+func (s *suite) rowKernels(t *testing.T, m *memory, n, nIn, nOut int, dtypes []tensor.DType) []rowKernel {
 	const nScale = 7
+	b, exact, product := s.backend, Tolerance{}, s.tol.MatMul
 	w, v, bias := m.input(nOut, nIn), m.input(nIn, nOut), m.input(1, nOut)
 	gamma, beta, scale, other := m.input(1, nIn), m.input(1, nIn), m.input(nScale, nIn), m.input(n, nIn)
 	index := m.indices(n, nScale)
 	ks := []rowKernel{
-		{"MatMul", nIn, nOut, func(y, x tensor.Mat, _ int) { b.MatMul(y, x, v, tensor.NoTrans, false) }},
-		{"MatMul TransB", nIn, nOut, func(y, x tensor.Mat, _ int) { b.MatMul(y, x, w, tensor.TransB, false) }},
-		{"MatMul TransA", nIn, nOut, func(y, x tensor.Mat, _ int) { b.MatMul(y, transpose(x), v, tensor.TransA, false) }},
-		{"MatMul accumulate", nIn, nOut, func(y, x tensor.Mat, _ int) {
+		{"MatMul", nIn, nOut, product, func(y, x tensor.Mat, _ int) { b.MatMul(y, x, v, tensor.NoTrans, false) }},
+		{"MatMul TransB", nIn, nOut, product, func(y, x tensor.Mat, _ int) { b.MatMul(y, x, w, tensor.TransB, false) }},
+		{"MatMul TransA", nIn, nOut, product, func(y, x tensor.Mat, _ int) { b.MatMul(y, transpose(x), v, tensor.TransA, false) }},
+		{"MatMul accumulate", nIn, nOut, product, func(y, x tensor.Mat, _ int) {
 			for i := range y.Data {
 				y.Data[i] = bias.Data[i%nOut]
 			}
 			b.MatMul(y, x, w, tensor.TransB, true)
 		}},
-		{"Add", nIn, nIn, func(y, x tensor.Mat, from int) { b.Add(y, x, other.Slice(from, from+x.Rows)) }},
-		{"AddBias", nIn, nIn, func(y, x tensor.Mat, _ int) { b.AddBias(y, x, beta) }},
-		{"Scale", nIn, nIn, func(y, x tensor.Mat, from int) { b.Scale(y, x, scale, index[from:from+x.Rows]) }},
-		{"LayerNorm", nIn, nIn, func(y, x tensor.Mat, _ int) { b.LayerNorm(y, x, gamma, beta) }},
-		{"GELU", nIn, nIn, func(y, x tensor.Mat, _ int) { b.GELU(y, x) }},
-		{"LogSoftmax", nIn, nIn, func(y, x tensor.Mat, _ int) { b.LogSoftmax(y, x) }},
-		{"Embed", nIn, nIn, func(y, x tensor.Mat, from int) { b.Embed(y, scale, index[from:from+x.Rows]) }},
+		{"Add", nIn, nIn, exact, func(y, x tensor.Mat, from int) { b.Add(y, x, other.Slice(from, from+x.Rows)) }},
+		{"AddBias", nIn, nIn, exact, func(y, x tensor.Mat, _ int) { b.AddBias(y, x, beta) }},
+		{"Scale", nIn, nIn, exact, func(y, x tensor.Mat, from int) { b.Scale(y, x, scale, index[from:from+x.Rows]) }},
+		{"LayerNorm", nIn, nIn, exact, func(y, x tensor.Mat, _ int) { b.LayerNorm(y, x, gamma, beta) }},
+		{"GELU", nIn, nIn, exact, func(y, x tensor.Mat, _ int) { b.GELU(y, x) }},
+		{"LogSoftmax", nIn, nIn, exact, func(y, x tensor.Mat, _ int) { b.LogSoftmax(y, x) }},
+		{"Embed", nIn, nIn, exact, func(y, x tensor.Mat, from int) { b.Embed(y, scale, index[from:from+x.Rows]) }},
 	}
 	for _, dtype := range dtypes {
 		p := b.pack(t, w, dtype)
 		ks = append(ks,
-			rowKernel{"Linear " + dtype.String(), nIn, nOut, func(y, x tensor.Mat, _ int) { b.Linear(y, x, p, tensor.Mat{}) }},
-			rowKernel{"Linear " + dtype.String() + " with bias", nIn, nOut, func(y, x tensor.Mat, _ int) { b.Linear(y, x, p, bias) }})
+			rowKernel{"Linear " + dtype.String(), nIn, nOut, s.tol.Linear[dtype], func(y, x tensor.Mat, _ int) { b.Linear(y, x, p, tensor.Mat{}) }},
+			rowKernel{"Linear " + dtype.String() + " with bias", nIn, nOut, s.tol.Linear[dtype], func(y, x tensor.Mat, _ int) { b.Linear(y, x, p, bias) }})
 	}
 	return ks
 }
@@ -87,8 +89,8 @@ func (s *suite) testDeterminism(t *testing.T) {
 		}
 		m := newMemory(40)
 		x := m.inputWithin(c.nRow, c.nIn, -3, 3)
-		for _, k := range rowKernels(t, s.backend, m, c.nRow, c.nIn, c.nOut, dtypes) {
-			t.Run(fmt.Sprintf("%s/%dx%d", k.name, c.nIn, c.nOut), func(t *testing.T) { testRows(t, k, x, c.batches) })
+		for _, k := range s.rowKernels(t, m, c.nRow, c.nIn, c.nOut, dtypes) {
+			t.Run(fmt.Sprintf("%s/%dx%d", k.name, c.nIn, c.nOut), func(t *testing.T) { s.testRows(t, k, x, c.batches) })
 		}
 		m.verify(t, "determinism")
 	}
@@ -96,7 +98,7 @@ func (s *suite) testDeterminism(t *testing.T) {
 }
 
 // testRows compares runs over some rows of x with a run over all.
-func testRows(t *testing.T, k rowKernel, x tensor.Mat, batches []int) {
+func (s *suite) testRows(t *testing.T, k rowKernel, x tensor.Mat, batches []int) {
 	all := tensor.Zeros(x.Rows, k.nOut)
 	k.call(all, x, 0)
 	for _, n := range batches {
@@ -105,7 +107,7 @@ func testRows(t *testing.T, k rowKernel, x tensor.Mat, batches []int) {
 			y := tensor.Zeros(n, k.nOut)
 			k.call(y, x.Slice(from, from+n), from)
 			what := fmt.Sprintf("rows %d:%d of %d", from, from+n, x.Rows)
-			if !identical(t, what, y.Data, all.Slice(from, from+n).Data) {
+			if !s.same(t, what, k.tol, y.Data, all.Slice(from, from+n).Data) {
 				return
 			}
 		}
@@ -137,7 +139,7 @@ func (s *suite) testAttentionAlone(t *testing.T) {
 					from, to := a.seg.Range(sequence)
 					pFrom, pTo := p.seg.Range(i)
 					what := fmt.Sprintf("sequence %d within %v of %v", sequence, order, a)
-					if !identical(t, what, y.Slice(pFrom, pTo).Data, all.Slice(from, to).Data) {
+					if !s.same(t, what, s.tol.Attention, y.Slice(pFrom, pTo).Data, all.Slice(from, to).Data) {
 						return
 					}
 				}
@@ -158,8 +160,8 @@ func (s *suite) testConcurrency(t *testing.T) {
 		a := newAttention(m, deterministicShape, 2, 32, true, 1)
 		nRow := a.q.Rows
 		x := m.input(nRow, nIn)
-		ks := append(rowKernels(t, s.backend, m, nRow, nIn, nOut, []tensor.DType{tensor.F32}),
-			rowKernel{"Attention", nIn, a.q.Cols, func(y, _ tensor.Mat, _ int) { a.run(s.backend, y) }})
+		ks := append(s.rowKernels(t, m, nRow, nIn, nOut, []tensor.DType{tensor.F32}),
+			rowKernel{"Attention", nIn, a.q.Cols, s.tol.Attention, func(y, _ tensor.Mat, _ int) { a.run(s.backend, y) }})
 		want := make([]tensor.Mat, len(ks))
 		for i, k := range ks {
 			want[i] = tensor.Zeros(nRow, k.nOut)
@@ -171,7 +173,7 @@ func (s *suite) testConcurrency(t *testing.T) {
 				k := ks[n%len(ks)]
 				y := tensor.Zeros(nRow, k.nOut)
 				k.call(y, x, 0)
-				if !identical(t, k.name+" beside other kernels", y.Data, want[n%len(ks)].Data) {
+				if !s.same(t, k.name+" beside other kernels", Tolerance{}, y.Data, want[n%len(ks)].Data) {
 					return
 				}
 			}

@@ -60,7 +60,7 @@ func (s *suite) testPack(t *testing.T) {
 		s.backend.Linear(alone, x, p, tensor.Mat{})
 		clear(w.Data)
 		s.backend.Linear(y, x, p, tensor.Mat{})
-		identical(t, fmt.Sprintf("%v: product after the weight was overwritten", dtype), y.Data, alone.Data)
+		s.same(t, fmt.Sprintf("%v: product after the weight was overwritten", dtype), Tolerance{}, y.Data, alone.Data)
 		m.verify(t, dtype.String())
 	}
 }
@@ -215,7 +215,7 @@ func (s *suite) testEmbed(t *testing.T) {
 // testEmbedPacked checks the rows of packed weights: those that the weight packed has, told by its products with unit vectors,
 // which round no number of the weight again.
 func (s *suite) testEmbedPacked(t *testing.T) {
-	b, ok := s.backend.Backend.(tensor.PackedEmbedder)
+	b, ok := has[tensor.PackedEmbedder](s.backend.Backend)
 	if !ok {
 		t.Skipf("SKIP: rows of packed weights on backend %s absent", s.backend.Name())
 	}

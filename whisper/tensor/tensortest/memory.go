@@ -128,8 +128,8 @@ func (tol Tolerance) accepts(got, want float32) bool {
 	return math.Abs(g-w) <= tol.Abs+tol.Rel*math.Abs(w)
 }
 
-// compare reports the worst element of got that is not want within the tolerance.
-func (tol Tolerance) compare(t *testing.T, what string, got tensor.Mat, want []float32) {
+// compare reports the worst element of got that is not want within the tolerance, and whether there is none.
+func (tol Tolerance) compare(t *testing.T, what string, got tensor.Mat, want []float32) bool {
 	t.Helper()
 	wrong, worst, worstError := 0, 0, -1.0
 	for i, w := range want {
@@ -149,6 +149,7 @@ func (tol Tolerance) compare(t *testing.T, what string, got tensor.Mat, want []f
 		t.Errorf("%s: %d of %d elements differ; worst (%d, %d): got %g, want %g", what, wrong, len(want),
 			worst/got.Cols, worst%got.Cols, got.Data[worst], want[worst])
 	}
+	return wrong == 0
 }
 
 // identical reports the first element of got that does not have the bits of want, except that

@@ -26,7 +26,7 @@ func packedAttention(p tensor.KeyValuePacker, m *memory, a attention, dtype tens
 // testPackedAttention compares attention to packed keys and values with the reference, and the keys
 // themselves with those that were packed.
 func (s *suite) testPackedAttention(t *testing.T) {
-	p, ok := s.backend.Backend.(tensor.KeyValuePacker)
+	p, ok := has[tensor.KeyValuePacker](s.backend.Backend)
 	if !ok {
 		t.Skipf("SKIP: packed keys and values of backend %s absent", s.backend.Name())
 	}
@@ -86,10 +86,10 @@ func (s *suite) testSharedKeys(t *testing.T, p tensor.KeyValuePacker, dtype tens
 		from, to := a.seg.Range(i)
 		alone := m.output(to-from, a.q.Cols)
 		s.backend.Attention(alone, a.q.Slice(from, to), tensor.NewSegments(to-from), a.kv[i:i+1], a.nHead, false)
-		identical(t, fmt.Sprintf("sequence %d alone", i), alone.Data, y.Slice(from, to).Data)
+		s.same(t, fmt.Sprintf("sequence %d alone", i), s.tol.PackedAttention, alone.Data, y.Slice(from, to).Data)
 	}
 	m.verify(t, "shared keys")
-	if !raceDetector {
+	if s.counts() {
 		if n := testing.AllocsPerRun(10, func() { a.run(s.backend, y) }); n != 0 {
 			t.Errorf("%g allocations", n)
 		}
@@ -98,7 +98,7 @@ func (s *suite) testSharedKeys(t *testing.T, p tensor.KeyValuePacker, dtype tens
 
 // testLinearGELU holds the fused pass to the bits of its two parts.
 func (s *suite) testLinearGELU(t *testing.T) {
-	b, ok := s.backend.Backend.(tensor.GELULinear)
+	b, ok := has[tensor.GELULinear](s.backend.Backend)
 	if !ok {
 		t.Skipf("SKIP: fused linear of backend %s absent", s.backend.Name())
 	}
@@ -111,7 +111,7 @@ func (s *suite) testLinearGELU(t *testing.T) {
 			b.LinearGELU(y, x, p, bias)
 			s.backend.Linear(parts, x, p, bias)
 			s.backend.GELU(parts, parts)
-			identical(t, fmt.Sprintf("%v %v", dtype, c), y.Data, parts.Data)
+			s.same(t, fmt.Sprintf("%v %v", dtype, c), s.tol.Linear[dtype], y.Data, parts.Data)
 			m.verify(t, "GELU of a linear")
 		}
 	}

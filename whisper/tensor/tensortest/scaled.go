@@ -9,7 +9,7 @@ import (
 
 // testScaledLinear holds the fused pass to the bits of its parts.
 func (s *suite) testScaledLinear(t *testing.T) {
-	b, ok := s.backend.Backend.(tensor.ScaledLinear)
+	b, ok := has[tensor.ScaledLinear](s.backend.Backend)
 	if !ok {
 		t.Skipf("SKIP: fused scales of backend %s absent", s.backend.Name())
 	}
@@ -50,9 +50,9 @@ func (s *suite) scaledLinear(t *testing.T, b tensor.ScaledLinear, dtype tensor.D
 		}
 		what := fmt.Sprintf("%v %v, %d scales, bias %t, GELU %t", dtype, size, nScale, !added.IsZero(), gelu)
 		b.ScaledLinear(y, x, p, added, scales, gelu)
-		identical(t, what, y.Data, parts.Data)
+		s.same(t, what, s.tol.Linear[dtype], y.Data, parts.Data)
 		m.verify(t, what)
-		if !raceDetector {
+		if s.counts() {
 			if n := testing.AllocsPerRun(3, func() { b.ScaledLinear(y, x, p, added, scales, gelu) }); n != 0 {
 				t.Errorf("%s: %g allocations", what, n)
 			}

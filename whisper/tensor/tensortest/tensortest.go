@@ -64,18 +64,35 @@ func Float32() Tolerances {
 // Option relaxes what [Run] asks.
 type Option uint8
 
-// MayAllocate lets kernels allocate, as those of the reference do.
-const MayAllocate Option = 1
+const (
+	// MayAllocate lets kernels allocate, as those of the reference do, and those of a device, whose numbers come
+	// from the host and go back.
+	MayAllocate Option = iota + 1
 
-// Run tests b, and its kernels for gradients where it has them, as subtests of t. It works on
-// matrices in host memory.
+	// MayRegroup lets products and attention differ by the rows beside, within the tolerances, against the law
+	// of determinism.
+	MayRegroup
+)
+
+// Run tests b, and its kernels for gradients where it has them, as subtests of t. The matrices of a
+// [tensor.Device] are written to its memory before each call, and read after it; what else it must do is tested too.
 func Run(t *testing.T, b tensor.Backend, tol Tolerances, options ...Option) {
-	g, _ := b.(tensor.Gradients)
 	reference := ref.New()
+	device, onDevice := b.(tensor.Device)
+	if onDevice {
+		b = &hosted{Device: device}
+		options = append(options, MayAllocate)
+	}
+	g := gradientsOf(b)
 	s := &suite{
-		backend:   kernels{b, g},
-		reference: kernels{reference, reference},
-		tol:       tol,
+		backend:     kernels{b, g},
+		reference:   kernels{reference, reference},
+		tol:         tol,
+		mayAllocate: slices.Contains(options, MayAllocate),
+		mayRegroup:  slices.Contains(options, MayRegroup),
+	}
+	if onDevice {
+		t.Run("Device", func(t *testing.T) { s.testDevice(t, device) })
 	}
 	t.Run("Name", func(t *testing.T) {
 		if b.Name() == "" {
@@ -94,11 +111,12 @@ func Run(t *testing.T, b tensor.Backend, tol Tolerances, options ...Option) {
 	t.Run("Determinism", s.testDeterminism)
 	t.Run("Concurrency", s.testConcurrency)
 	t.Run("Allocations", func(t *testing.T) {
-		if slices.Contains(options, MayAllocate) {
+		if s.mayAllocate {
 			t.Skipf("SKIP: backend %s may allocate", b.Name())
 		}
 		s.testAllocations(t)
 	})
+	s.checkDevice(t, "device")
 }
 
 // kernels are all kernels of one backend; Gradients is nil where it has none.
@@ -118,8 +136,32 @@ func (k kernels) pack(t *testing.T, w tensor.Mat, dtype tensor.DType) tensor.Pac
 }
 
 type suite struct {
-	backend, reference kernels
-	tol                Tolerances
+	backend, reference      kernels
+	tol                     Tolerances
+	mayAllocate, mayRegroup bool
+}
+
+// counts reports whether kernels are held to allocate nothing.
+func (s *suite) counts() bool { return !raceDetector && !s.mayAllocate }
+
+// same reports the first element of got that does not have the bits of want; of a backend that may regroup, elements
+// that differ by more than two results within tol may.
+func (s *suite) same(t *testing.T, what string, tol Tolerance, got, want []float32) bool {
+	t.Helper()
+	if !s.mayRegroup {
+		return identical(t, what, got, want)
+	}
+	return Tolerance{2 * tol.Abs, 2 * tol.Rel}.compare(t, what, tensor.Vector(got), want)
+}
+
+// checkDevice reports what went wrong on a device since the last call.
+func (s *suite) checkDevice(t *testing.T, what string) {
+	t.Helper()
+	if h, ok := s.backend.Backend.(*hosted); ok {
+		if err := h.fault(); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
 }
 
 // agree runs call on the reference and then on the backend, over the same operands, and compares
@@ -133,6 +175,7 @@ func (s *suite) agree(t *testing.T, what string, tol Tolerance, m *memory, call 
 		copy(o.Data, before[i])
 	}
 	call(s.backend)
+	s.checkDevice(t, what)
 	m.verify(t, what)
 	for i, o := range outs {
 		tol.compare(t, what, o, want[i])
