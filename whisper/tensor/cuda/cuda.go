@@ -1,0 +1,159 @@
+//go:build cuda && linux
+
+package cuda
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"unsafe"
+
+	"glossa/whisper/tensor"
+	"glossa/whisper/tensor/cuda/internal/driver"
+	"glossa/whisper/tensor/cuda/internal/kernels"
+)
+
+// ErrUnavailable is wrapped by the error of [New] where there is nothing to compute on: no driver, or no device.
+var ErrUnavailable = driver.ErrUnavailable
+
+// ErrFormat is wrapped by the error of [Backend.Pack] for a number format that the device has no product for.
+var ErrFormat = errors.New("cuda: no kernel for the number format")
+
+// Backend computes on one GPU. Its kernels are appended to a list, which runs when a result is read; see README.md. Any number
+// of goroutines may use it.
+type Backend struct {
+	tensor.Chooser // on the host, where logits are when tokens are chosen
+
+	device *driver.Device
+	info   driver.Info
+	mma    bool // tensor cores multiply bfloat16
+
+	mu      sync.Mutex // guards what follows
+	list    *driver.List
+	k       kernelSet
+	narrow  buffer // rows in bfloat16, for the next product
+	copied  copied // of what
+	narrows bool   // products of bfloat16 are to be expected
+	ranks   buffer // rows times factors of low rank
+	parts   buffer // of sums over rows, and of attention
+	stats   buffer // of rows
+	err     error  // the first failure since the last Read
+	index   index
+	work    attentionWork
+}
+
+var (
+	_ tensor.Device         = (*Backend)(nil)
+	_ tensor.Chooser        = (*Backend)(nil)
+	_ tensor.Gradients      = (*Backend)(nil)
+	_ tensor.GELULinear     = (*Backend)(nil)
+	_ tensor.ScaledLinear   = (*Backend)(nil)
+	_ tensor.LowRankLinear  = (*Backend)(nil)
+	_ tensor.RowAdder       = (*Backend)(nil)
+	_ tensor.Mixer          = (*Backend)(nil)
+	_ tensor.PackedEmbedder = (*Backend)(nil)
+	_ tensor.KeyValuePacker = (*Backend)(nil)
+	_ tensor.Rounder        = (*Backend)(nil)
+)
+
+// New returns the backend of device number ordinal. Where there is no driver or no device the error wraps [ErrUnavailable].
+// Tokens are chosen by [tensor.PlainChooser]; set Chooser before the first use for faster kernels of the host.
+func New(ordinal int) (tensor.Backend, error) {
+	d, err := driver.Open(ordinal)
+	if err != nil {
+		return nil, err
+	}
+	b := &Backend{Chooser: tensor.PlainChooser{}, device: d, info: d.Info(), list: d.NewList()}
+	if b.k, err = loadKernels(d, b.info); err != nil {
+		d.Close()
+		return nil, err
+	}
+	b.mma = b.k.flash != nil
+	return b, nil
+}
+
+// Close waits for what runs and gives the device back. The backend and all that it packed are then of no use.
+func (b *Backend) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.device.Close()
+}
+
+// Name returns "cuda/" and the compute capability, such as "cuda/9.0".
+func (b *Backend) Name() string { return fmt.Sprintf("cuda/%d.%d", b.info.Major, b.info.Minor) }
+
+// Device describes the device, for reports.
+func (b *Backend) Device() string {
+	return fmt.Sprintf("%s, %d multiprocessors, %.1f GiB", b.info.Name, b.info.Multiprocessors, float64(b.info.TotalBytes)/(1<<30))
+}
+
+// kernelSet are the kernels; those of attention by tensor cores are nil where there are none.
+type kernelSet struct {
+	add, epilogue, widen                           *driver.Kernel
+	gather, gatherBF16, scatter                    *driver.Kernel
+	addGroups, addProductGroups                    *driver.Kernel
+	unfold, unfoldBackward                         *driver.Kernel
+	layerNorm, rowMoments, layerNormBackward       *driver.Kernel
+	sumRows, addParts, logSoftmax                  *driver.Kernel
+	geluBackward, scaleBackward                    *driver.Kernel
+	shrink, expandEpilogue                         *driver.Kernel
+	mixF32, mixBF16                                *driver.Kernel
+	attentionAny, one, tiled                       *driver.Kernel
+	packKeyValue, unpackKeys, flash, few, merge    *driver.Kernel
+	attentionStats, attentionDQuery, attentionDKey *driver.Kernel
+}
+
+// names tells where each kernel is kept.
+func (k *kernelSet) names() map[string]**driver.Kernel {
+	return map[string]**driver.Kernel{
+		"add": &k.add, "epilogue": &k.epilogue, "widen": &k.widen,
+		"gather": &k.gather, "gather_bf16": &k.gatherBF16, "scatter": &k.scatter,
+		"add_groups": &k.addGroups, "add_product_groups": &k.addProductGroups,
+		"unfold": &k.unfold, "unfold_backward": &k.unfoldBackward,
+		"layer_norm": &k.layerNorm, "row_moments": &k.rowMoments, "layer_norm_backward": &k.layerNormBackward,
+		"sum_rows": &k.sumRows, "add_parts": &k.addParts, "log_softmax": &k.logSoftmax,
+		"gelu_backward": &k.geluBackward, "scale_backward": &k.scaleBackward,
+		"shrink": &k.shrink, "expand_epilogue": &k.expandEpilogue,
+		"mix_f32": &k.mixF32, "mix_bf16": &k.mixBF16,
+		"attention_any": &k.attentionAny, "attention_one": &k.one, "attention_tiled": &k.tiled,
+		"pack_key_value": &k.packKeyValue, "unpack_keys": &k.unpackKeys,
+		"attention_flash": &k.flash, "attention_few": &k.few, "attention_merge": &k.merge,
+		"attention_stats": &k.attentionStats, "attention_dq": &k.attentionDQuery, "attention_dkv": &k.attentionDKey,
+	}
+}
+
+// loadKernels compiles what runs on the device.
+func loadKernels(d *driver.Device, info driver.Info) (k kernelSet, err error) {
+	to := k.names()
+	for _, m := range kernels.Modules(info.Major, info.Minor) {
+		loaded, err := d.LoadModule(m.PTX(), m.Kernels()...)
+		if err != nil {
+			return kernelSet{}, fmt.Errorf("load module %s: %w", m.Name, err)
+		}
+		for name, kernel := range loaded {
+			place, ok := to[name]
+			if !ok {
+				return kernelSet{}, fmt.Errorf("cuda: module %s has an unknown kernel %s", m.Name, name)
+			}
+			*place = kernel
+		}
+	}
+	return k, nil
+}
+
+// pointer returns the address of a matrix as an argument, null for the zero Mat.
+func pointer(m tensor.Mat) driver.Arg { return driver.Pointer(address(m)) }
+
+// address returns the address of a matrix, 0 of the zero Mat. It panics where the matrix is in host memory alone.
+func address(m tensor.Mat) driver.Address {
+	if m.Dev == 0 && len(m.Data) > 0 {
+		panic(fmt.Sprintf("cuda: a matrix (%d, %d) in host memory, where a kernel of the device needs one in the device's", m.Rows, m.Cols))
+	}
+	return driver.Address(m.Dev)
+}
+
+// bytesOf returns numbers as bytes.
+func bytesOf[T any](x []T) []byte {
+	var t T
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(x))), len(x)*int(unsafe.Sizeof(t)))
+}

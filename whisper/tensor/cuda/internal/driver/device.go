@@ -1,0 +1,263 @@
+//go:build cuda && linux
+
+package driver
+
+// #include "operation.h"
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"unsafe"
+
+	"gorgonia.org/cu"
+
+	"glossa/whisper/tensor/cuda/internal/shim"
+)
+
+// Info describes a device.
+type Info struct {
+	Name            string
+	Major, Minor    int   // compute capability
+	Multiprocessors int   //
+	TotalBytes      int64 // of memory
+	SharedPerBlock  int   // bytes of shared memory that one block may use, with leave
+	L2Bytes         int
+	MemoryBandwidth float64 // bytes a second in theory, 0 where the driver does not say
+	Driver          int     // the version of CUDA that the driver knows, 12040 for 12.4
+	BLAS            int     // the version of cuBLAS
+}
+
+// Device is one GPU, open for work. Its methods may be called from several goroutines.
+type Device struct {
+	// handing over: one call at a time goes to the thread and back
+	turn  sync.Mutex
+	calls chan call
+	done  chan error
+	end   chan struct{} // closed when the thread has ended
+
+	mu    sync.Mutex // guards what follows
+	pool  pool
+	lists map[*List]struct{}
+	stats Stats
+
+	// of the thread
+	lost      error // ErrLost, wrapped, after a fault; ErrClosed after Close
+	device    cu.Device
+	context   cu.CUContext
+	stream    cu.Stream
+	blas      C.blas_t
+	workspace cu.DevicePtr
+	pinned    []byte // through which results come
+	modules   []C.CUmodule
+	names     map[uint64]string // of kernels, by function
+	graphs    graphs
+	info      Info
+	profile   *profiler
+	retained  bool // the primary context
+	oneStage  bool // a fault that a test plants: one staging buffer instead of two
+}
+
+// call is one piece of work for the thread: f, or else a list to be run, and then data to be read.
+type call struct {
+	f    func() error
+	list *List
+	data []byte
+	from Address
+	wait bool
+}
+
+// Count returns how many devices there are. Where there is none the error is ErrNoDriver or ErrNoDevice.
+func Count() (int, error) {
+	if err := shim.Load(); err != nil {
+		return 0, err
+	}
+	n, err := cu.NumDevices()
+	if err != nil {
+		return 0, wrap("cuDeviceGetCount", err)
+	}
+	if n == 0 {
+		return 0, fmt.Errorf("%w: the driver sees no GPU", ErrNoDevice)
+	}
+	return n, nil
+}
+
+// Open makes device number ordinal ready for work.
+func Open(ordinal int) (*Device, error) {
+	n, err := Count()
+	if err != nil {
+		return nil, err
+	}
+	if ordinal < 0 || ordinal >= n {
+		return nil, fmt.Errorf("%w: there is no device %d: they are numbered from 0 to %d", ErrNoDevice, ordinal, n-1)
+	}
+	if err := loadBLAS(); err != nil {
+		return nil, err
+	}
+	d := &Device{
+		calls: make(chan call), done: make(chan error), end: make(chan struct{}),
+		lists: make(map[*List]struct{}), names: make(map[uint64]string),
+	}
+	d.pool.checked = os.Getenv("GLOSSA_CUDA_CHECK") != ""
+	d.graphs.init()
+	go d.loop()
+	if err := d.do(func() error { return d.setup(ordinal) }); err != nil {
+		d.Close()
+		return nil, fmt.Errorf("open device %d: %w", ordinal, err)
+	}
+	return d, nil
+}
+
+// Info describes the device.
+func (d *Device) Info() Info { return d.info }
+
+// loop is the device's goroutine: all calls of the driver are made here.
+func (d *Device) loop() {
+	runtime.LockOSThread() // for good: the thread ends with the goroutine
+	defer close(d.end)
+	for c := range d.calls {
+		if d.lost != nil {
+			d.done <- d.lost
+			continue
+		}
+		err := d.perform(c)
+		if errors.Is(err, ErrLost) {
+			d.lost = err
+		}
+		d.done <- err
+	}
+	d.teardown()
+}
+
+func (d *Device) perform(c call) error {
+	if c.f != nil {
+		return c.f()
+	}
+	if c.list != nil {
+		if err := d.run(c.list); err != nil {
+			return err
+		}
+	}
+	switch {
+	case c.data != nil:
+		return d.copyOut(c.data, c.from)
+	case c.wait:
+		return d.wait()
+	}
+	return nil
+}
+
+// hand gives a call to the thread and waits for its end.
+func (d *Device) hand(c call) error {
+	d.turn.Lock()
+	defer d.turn.Unlock()
+	if d.calls == nil {
+		return ErrClosed
+	}
+	d.calls <- c
+	return <-d.done
+}
+
+// do runs f on the device's thread.
+func (d *Device) do(f func() error) error { return d.hand(call{f: f}) }
+
+// setup opens the device. On the device's thread.
+func (d *Device) setup(ordinal int) (err error) {
+	if d.device, err = cu.GetDevice(ordinal); err != nil {
+		return wrap("cuDeviceGet", err)
+	}
+	if d.context, err = d.device.RetainPrimaryCtx(); err != nil {
+		return wrap("cuDevicePrimaryCtxRetain", err)
+	}
+	d.retained = true
+	if err = cu.SetCurrentContext(d.context); err != nil {
+		return wrap("cuCtxSetCurrent", err)
+	}
+	if err = d.describe(); err != nil {
+		return err
+	}
+	if d.stream, err = cu.MakeStream(cu.NonBlocking); err != nil {
+		return wrap("cuStreamCreate", err)
+	}
+	if d.pinned, err = allocPinned(pinnedBytes); err != nil {
+		return err
+	}
+	return d.setupBLAS()
+}
+
+// describe fills info. On the device's thread.
+func (d *Device) describe() (err error) {
+	i := &d.info
+	if i.Name, err = d.device.Name(); err != nil {
+		return wrap("cuDeviceGetName", err)
+	}
+	if i.TotalBytes, err = d.device.TotalMem(); err != nil {
+		return wrap("cuDeviceTotalMem", err)
+	}
+	var clock, width int // kHz, bits
+	for _, a := range []struct {
+		attribute cu.DeviceAttribute
+		value     *int
+	}{
+		{cu.ComputeCapabilityMajor, &i.Major}, {cu.ComputeCapabilityMinor, &i.Minor},
+		{cu.MultiprocessorCount, &i.Multiprocessors}, {cu.L2CacheSize, &i.L2Bytes},
+		{C.CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN, &i.SharedPerBlock},
+		{cu.MemoryClockRate, &clock}, {cu.GlobalMemoryBusWidth, &width},
+	} {
+		if *a.value, err = d.device.Attribute(a.attribute); err != nil {
+			return wrap("cuDeviceGetAttribute", err)
+		}
+	}
+	i.MemoryBandwidth = 2 * float64(clock) * 1e3 * float64(width) / 8 // double data rate
+	i.Driver = cu.Version()
+	return nil
+}
+
+// teardown gives everything back. On the device's thread, as its last act. After a fault that the context did not survive
+// most of the calls fail, which changes nothing.
+func (d *Device) teardown() {
+	if !d.retained {
+		return
+	}
+	if d.stream != (cu.Stream{}) {
+		d.stream.Synchronize()
+	}
+	d.graphs.clear()
+	d.closeBLAS()
+	for l := range d.lists {
+		l.stage.free()
+	}
+	d.pool.freeAll()
+	for _, m := range d.modules {
+		C.cuModuleUnload(m)
+	}
+	freePinned(d.pinned)
+	if d.stream != (cu.Stream{}) {
+		d.stream.Destroy()
+	}
+	d.device.ReleasePrimaryCtx()
+}
+
+// Close waits for what was run and gives everything back. Addresses, lists and kernels of the device are then of no use.
+func (d *Device) Close() error {
+	d.turn.Lock()
+	defer d.turn.Unlock()
+	if d.calls == nil {
+		return nil
+	}
+	close(d.calls)
+	d.calls = nil
+	<-d.end
+	return nil
+}
+
+// Wait returns when all that was run has happened: the first fault of it.
+func (d *Device) Wait() error { return d.hand(call{wait: true}) }
+
+// wait is Wait on the device's thread.
+func (d *Device) wait() error { return wrap("wait", d.stream.Synchronize()) }
+
+func (d *Device) cStream() C.CUstream { return C.CUstream(unsafe.Pointer(d.stream.C())) }

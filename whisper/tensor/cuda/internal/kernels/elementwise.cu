@@ -1,0 +1,115 @@
+/* elementwise.cu - what goes over each number once. A thread has `width` neighbouring numbers, 4 where every operand is aligned
+ * to 16 bytes and has rows of a multiple of 4, else 1; n is the number of threads that have some. */
+#include "normal.h"
+
+KP_DEV long long index_of_thread() { return (long long)kp_bid_x() * kp_bdim() + kp_tid(); }
+
+/* W neighbouring numbers of a matrix */
+template <int W> struct numbers {
+  float v[W];
+};
+template <int W> KP_DEV numbers<W> load(const float *x, long long i) {
+  numbers<W> n;
+  if constexpr (W == 4) {
+    kp_float4 f = ((const kp_float4 *)x)[i];
+    n.v[0] = f.x, n.v[1] = f.y, n.v[2] = f.z, n.v[3] = f.w;
+  } else {
+    n.v[0] = x[i];
+  }
+  return n;
+}
+template <int W> KP_DEV void store(float *y, numbers<W> n, long long i) {
+  if constexpr (W == 4) {
+    kp_float4 f = {n.v[0], n.v[1], n.v[2], n.v[3]};
+    ((kp_float4 *)y)[i] = f;
+  } else {
+    y[i] = n.v[0];
+  }
+}
+template <int W> KP_DEV void store(kp_bf16 *y, numbers<W> n, long long i) {
+  if constexpr (W == 4) {
+    kp_u64 low = kp_to_bf16(n.v[0]) | (unsigned)kp_to_bf16(n.v[1]) << 16;
+    kp_u64 high = kp_to_bf16(n.v[2]) | (unsigned)kp_to_bf16(n.v[3]) << 16;
+    ((kp_u64 *)y)[i] = low | high << 32;
+  } else {
+    y[i] = kp_to_bf16(n.v[0]);
+  }
+}
+
+template <int W> KP_DEV void add_some(float *y, const float *a, const float *b, long long i) {
+  numbers<W> u = load<W>(a, i), v = load<W>(b, i);
+  KP_UNROLL
+  for (int k = 0; k < W; k++) u.v[k] += v.v[k];
+  store(y, u, i);
+}
+
+/* y = a + b */
+KP_KERNEL(add)(float *y, const float *a, const float *b, long long n, int width) {
+  long long i = index_of_thread();
+  if (i >= n) return;
+  if (width == 4)
+    add_some<4>(y, a, b, i);
+  else
+    add_some<1>(y, a, b, i);
+}
+
+/* r is the row, and c the group of W within it, of groups. */
+template <int W>
+KP_DEV void finish(float *y, kp_bf16 *copy, const float *x, const float *scale, const int *row, const float *bias, long long i, int groups,
+                   int gelu) {
+  int r = (int)(i / groups);
+  int c = (int)(i - (long long)r * groups);
+  numbers<W> v = load<W>(x, i);
+  if (scale) {
+    numbers<W> s = load<W>(scale, (row ? (long long)row[r] * groups : 0) + c);
+    KP_UNROLL
+    for (int k = 0; k < W; k++) v.v[k] *= s.v[k];
+  }
+  if (bias) {
+    numbers<W> s = load<W>(bias, c);
+    KP_UNROLL
+    for (int k = 0; k < W; k++) v.v[k] += s.v[k];
+  }
+  if (gelu) {
+    KP_UNROLL
+    for (int k = 0; k < W; k++) v.v[k] = kp_gelu(v.v[k]);
+  }
+  if (y) store(y, v, i);
+  if (copy) store(copy, v, i);
+}
+
+/* y[i] = gelu(x[i] ∘ scale[row[i]] + bias), of which every part may be absent: a null scale, a null row (scale has one row),
+ * a null bias, no gelu. copy, where there is one, is y in bfloat16; where y is null there is only that. groups is the number
+ * of threads of a row. */
+KP_KERNEL(epilogue)(float *y, kp_bf16 *copy, const float *x, const float *scale, const int *row, const float *bias, long long n,
+                    int groups, int width, int gelu) {
+  long long i = index_of_thread();
+  if (i >= n) return;
+  if (width == 4)
+    finish<4>(y, copy, x, scale, row, bias, i, groups, gelu);
+  else
+    finish<1>(y, copy, x, scale, row, bias, i, groups, gelu);
+}
+
+/* y = x, from bfloat16 */
+KP_KERNEL(widen)(float *y, const kp_bf16 *x, long long n) {
+  long long i = index_of_thread();
+  if (i < n) y[i] = kp_from_bf16(x[i]);
+}
+
+/* dx += dy ∘ GELU'(x), GELU' = Φ(x) + x φ(x) */
+KP_KERNEL(gelu_backward)(float *dx, const float *dy, const float *x, long long n) {
+  long long i = index_of_thread();
+  if (i >= n) return;
+  float e, p = kp_normal(x[i], &e);
+  dx[i] += dy[i] * kp_fma(x[i] * 0.398942280401432678f, e, p);
+}
+
+/* dx[i] += dy[i] ∘ scale[row[i]] */
+KP_KERNEL(scale_backward)(float *dx, const float *dy, const float *scale, const int *row, long long n, int cols) {
+  long long i = index_of_thread();
+  if (i >= n) return;
+  int r = (int)(i / cols);
+  int c = (int)(i - (long long)r * cols);
+  dx[i] = kp_fma(dy[i], scale[(row ? (long long)row[r] * cols : 0) + c], dx[i]);
+}

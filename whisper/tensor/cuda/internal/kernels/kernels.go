@@ -1,0 +1,62 @@
+// Package kernels holds the kernels of the GPU backend: their sources, one file for each family, and what the compiler makes of
+// them, PTX as text, which the driver compiles for the device that it finds. Both are committed; a test makes the PTX again and
+// compares. To make it after a change of a source:
+//
+//	go test ./whisper/tensor/cuda/internal/kernels -run TestPTX -update
+package kernels
+
+import (
+	"embed"
+	"strings"
+)
+
+//go:embed *.ptx
+var files embed.FS
+
+// Module is the PTX of one source.
+type Module struct {
+	Name         string // of the source, without .cu
+	Major, Minor int    // the least compute capability that it runs on
+}
+
+// modules are all sources. Tensor cores multiply bfloat16 from 8.0 on; all else runs on what CUDA 13 knows.
+var modules = []Module{
+	{"attention", 7, 5},
+	{"attention_mma", 8, 0},
+	{"elementwise", 7, 5},
+	{"gradients", 7, 5},
+	{"lowrank", 7, 5},
+	{"mix", 7, 5},
+	{"norm", 7, 5},
+	{"rows", 7, 5},
+}
+
+// Modules returns the modules that run on devices of a compute capability.
+func Modules(major, minor int) []Module {
+	var fit []Module
+	for _, m := range modules {
+		if major > m.Major || major == m.Major && minor >= m.Minor {
+			fit = append(fit, m)
+		}
+	}
+	return fit
+}
+
+// PTX returns the text of the module.
+func (m Module) PTX() string {
+	text, err := files.ReadFile(m.Name + ".ptx")
+	if err != nil {
+		panic(err) // it was embedded by the build
+	}
+	return string(text)
+}
+
+// Kernels returns the names of the module's kernels.
+func (m Module) Kernels() []string {
+	var names []string
+	for _, part := range strings.Split(m.PTX(), ".visible .entry ")[1:] {
+		name, _, _ := strings.Cut(part, "(")
+		names = append(names, strings.TrimSpace(name))
+	}
+	return names
+}

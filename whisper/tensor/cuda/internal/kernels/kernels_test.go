@@ -1,0 +1,102 @@
+package kernels
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the PTX that the compiler makes")
+
+// compiler makes PTX without a toolkit, the same bytes on any machine.
+const compiler = "clang-19"
+
+// compile returns the PTX of a source.
+func compile(m Module) ([]byte, error) {
+	var out, errs bytes.Buffer
+	arguments := []string{"-x", "cuda", "--cuda-device-only", fmt.Sprintf("--cuda-gpu-arch=sm_%d%d", m.Major, m.Minor),
+		"-nocudainc", "-nocudalib", "-std=c++17", "-O3", "-ffp-contract=off", "-Wall", "-Werror", "-S", "-o", "-"}
+	if m.Major >= 8 {
+		arguments = append(arguments, "-DKPORT_SM80")
+	}
+	c := exec.Command(compiler, append(arguments, m.Name+".cu")...)
+	c.Stdout, c.Stderr = &out, &errs
+	if err := c.Run(); err != nil {
+		return nil, fmt.Errorf("%w\n%s", err, &errs)
+	}
+	return out.Bytes(), nil
+}
+
+// TestPTX checks that the PTX is what the sources are compiled to.
+func TestPTX(t *testing.T) {
+	if _, err := exec.LookPath(compiler); err != nil {
+		if *update {
+			t.Fatal(err)
+		}
+		t.Skipf("SKIP: %s absent: the PTX is not compared with its sources", compiler)
+	}
+	for _, m := range modules {
+		got, err := compile(m)
+		if err != nil {
+			t.Fatalf("%s.cu: %v", m.Name, err)
+		}
+		name := m.Name + ".ptx"
+		if *update {
+			if err := os.WriteFile(name, got, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if want, err := os.ReadFile(name); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s is not what %s makes of %s.cu (%v): run this test with -update", name, compiler, m.Name, err)
+		}
+	}
+}
+
+// TestPTXIsLean checks what would be slow on a device and is not seen elsewhere: local memory, where an array is not kept in
+// registers, and calls of functions.
+func TestPTXIsLean(t *testing.T) {
+	for _, m := range modules {
+		for _, word := range []string{".local", "call.uni", ".f64"} {
+			if bytes.Contains([]byte(m.PTX()), []byte(word)) {
+				t.Errorf("%s.ptx has %s", m.Name, word)
+			}
+		}
+	}
+}
+
+// TestKernels checks that names are unique, that every source is a module, and that the oldest device lacks tensor cores alone.
+func TestKernels(t *testing.T) {
+	var names, sources []string
+	for _, m := range modules {
+		sources = append(sources, m.Name+".cu")
+		k := m.Kernels()
+		if len(k) == 0 {
+			t.Errorf("%s has no kernels", m.Name)
+		}
+		names = append(names, k...)
+	}
+	slices.Sort(names)
+	if n := len(slices.Compact(slices.Clone(names))); n != len(names) {
+		t.Errorf("%d kernels have %d names: %v", len(names), n, names)
+	}
+	entries, err := os.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if n := e.Name(); len(n) > 3 && n[len(n)-3:] == ".cu" && !slices.Contains(sources, n) {
+			t.Errorf("%s is in no module", n)
+		}
+	}
+	if n := len(Modules(7, 5)); n != len(modules)-1 {
+		t.Errorf("%d modules of %d run on 7.5", n, len(modules))
+	}
+	if n := len(Modules(9, 0)); n != len(modules) {
+		t.Errorf("%d modules of %d run on 9.0", n, len(modules))
+	}
+}

@@ -1,0 +1,145 @@
+/* kport.h - one source of the kernels for two compilers.
+ *
+ *   clang without a toolkit: -x cuda --cuda-device-only -nocudainc -nocudalib, see kernels.go
+ *   g++ on the CPU:          -DKPORT_CPU, for tests; the threads of a block are fibers, see kport_cpu.h of the fake driver
+ *
+ * What kernels may use: float and integer arithmetic, pointers, templates, and what is named here. No kernel uses atomics,
+ * dynamic shared memory, or the order in which blocks run. Blocks have one dimension and are multiples of 32 threads; a thread
+ * leaves before a barrier, or what its warp does together, only with all the others.
+ *
+ *   KP_KERNEL(name)(...)      the definition of a kernel; its parameters are numbers and pointers
+ *   KP_DEV                    a function of the device
+ *   KP_SHARED                 an array in the memory of the block, not in templates
+ *   KP_UNROLL                 before a loop of few, fixed rounds
+ *   kp_tid kp_bid_x/y/z       indices of the thread and of the block; kp_bdim kp_gdim_y/z are their numbers
+ *   kp_sync                   the barrier of the block
+ *   kp_fma kp_max kp_exp2 kp_log2   kp_max is the other number where one is NaN
+ *   kp_shfl kp_shfl_xor kp_any   of all threads of a warp
+ *   kp_pack_bf16              two numbers rounded to bfloat16, the first in the low half (from sm_80)
+ *   kp_mma                    d += a b: mma.sync.m16n8k16 of bfloat16, of all threads of a warp (from sm_80)
+ *   kp_copy16 kp_copy_commit kp_copy_wait<n>   asynchronous copies of 16 bytes to shared memory (from sm_80)
+ */
+#ifndef KPORT_H
+#define KPORT_H
+
+typedef unsigned short kp_half; /* the bits of a binary16 */
+typedef unsigned short kp_bf16; /* the bits of a bfloat16 */
+typedef unsigned long long kp_u64;
+struct alignas(16) kp_uint4 { unsigned x, y, z, w; };
+struct alignas(16) kp_float4 { float x, y, z, w; };
+
+#if defined(KPORT_CPU)
+#include "kport_cpu.h"
+#include "kport_emulate.h"
+#else
+
+#define KP_KERNEL(name) extern "C" __attribute__((global)) void name
+#define KP_DEV static __attribute__((device)) inline __attribute__((always_inline))
+#define KP_SHARED static __attribute__((shared))
+#define KP_UNROLL _Pragma("unroll")
+
+KP_DEV int kp_tid() { return __nvvm_read_ptx_sreg_tid_x(); }
+KP_DEV int kp_bid_x() { return __nvvm_read_ptx_sreg_ctaid_x(); }
+KP_DEV int kp_bid_y() { return __nvvm_read_ptx_sreg_ctaid_y(); }
+KP_DEV int kp_bid_z() { return __nvvm_read_ptx_sreg_ctaid_z(); }
+KP_DEV int kp_bdim() { return __nvvm_read_ptx_sreg_ntid_x(); }
+KP_DEV int kp_gdim_y() { return __nvvm_read_ptx_sreg_nctaid_y(); }
+KP_DEV int kp_gdim_z() { return __nvvm_read_ptx_sreg_nctaid_z(); }
+KP_DEV void kp_sync() { __syncthreads(); }
+
+KP_DEV float kp_fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+KP_DEV float kp_exp2(float x) { float y; asm("ex2.approx.f32 %0, %1;" : "=f"(y) : "f"(x)); return y; }
+KP_DEV float kp_log2(float x) { float y; asm("lg2.approx.f32 %0, %1;" : "=f"(y) : "f"(x)); return y; }
+KP_DEV float kp_max(float a, float b) { return __builtin_fmaxf(a, b); }
+KP_DEV float kp_float(unsigned bits) { return __builtin_bit_cast(float, bits); }
+KP_DEV unsigned kp_bits(float x) { return __builtin_bit_cast(unsigned, x); }
+
+KP_DEV float kp_shfl_xor(float v, int mask) {
+  float r;
+  asm volatile("shfl.sync.bfly.b32 %0, %1, %2, 31, -1;" : "=f"(r) : "f"(v), "r"(mask));
+  return r;
+}
+KP_DEV float kp_shfl(float v, int lane) {
+  float r;
+  asm volatile("shfl.sync.idx.b32 %0, %1, %2, 31, -1;" : "=f"(r) : "f"(v), "r"(lane));
+  return r;
+}
+KP_DEV bool kp_any(bool p) {
+  int r;
+  asm volatile("{ .reg .pred p, q; setp.ne.s32 p, %1, 0; vote.sync.any.pred q, p, -1; selp.s32 %0, 1, 0, q; }"
+               : "=r"(r) : "r"((int)p));
+  return r != 0;
+}
+
+#if defined(KPORT_SM80)
+KP_DEV unsigned kp_pack_bf16(float low, float high) {
+  unsigned r;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
+  return r;
+}
+KP_DEV void kp_mma(float d[4], const unsigned a[4], unsigned b0, unsigned b1) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+KP_DEV void kp_copy16(void *shared, const void *global) {
+  unsigned to = (unsigned)(unsigned long long)(__attribute__((address_space(3))) void *)shared;
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(global) : "memory");
+}
+KP_DEV void kp_copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int left> KP_DEV void kp_copy_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(left) : "memory"); }
+#endif
+#endif
+
+/* What follows is the same on both. */
+
+KP_DEV float kp_from_bf16(kp_bf16 b) { return kp_float((unsigned)b << 16); }
+KP_DEV kp_bf16 kp_to_bf16(float x) { /* to nearest even; NaN stays NaN */
+  unsigned u = kp_bits(x);
+  unsigned rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
+  return (kp_bf16)((u & 0x7fffffffu) > 0x7f800000u ? 0x7fffu : rounded);
+}
+KP_DEV int kp_least(int a, int b) { return a < b ? a : b; }
+
+#define KP_INFINITY kp_float(0x7f800000u)
+#define KP_LOG2E 1.44269504088896340736f
+#define KP_LN2 0.693147180559945309417f
+
+/* exp(x) to about 2 units in the last place: the rounding of x log2(e) is made good. */
+KP_DEV float kp_exponential(float x) {
+  float t = x * KP_LOG2E;
+  float rest = kp_fma(x, KP_LOG2E, -t);
+  rest = kp_fma(x, 1.925963033500e-8f, rest); /* log2(e) less its float */
+  float e = kp_exp2(t);
+  return e == 0.0f || e > 3e38f || x != x ? e : kp_fma(e * rest, KP_LN2, e);
+}
+KP_DEV float kp_logarithm(float x) { return kp_log2(x) * KP_LN2; }
+
+KP_DEV float kp_warp_sum(float v) {
+  for (int m = 16; m > 0; m >>= 1) v += kp_shfl_xor(v, m);
+  return v;
+}
+KP_DEV float kp_warp_max(float v) {
+  for (int m = 16; m > 0; m >>= 1) v = kp_max(v, kp_shfl_xor(v, m));
+  return v;
+}
+/* Sum and maximum over a block of whole warps; scratch has 32 numbers. */
+KP_DEV float kp_block_sum(float v, float *scratch) {
+  v = kp_warp_sum(v);
+  if ((kp_tid() & 31) == 0) scratch[kp_tid() >> 5] = v;
+  kp_sync();
+  float sum = 0;
+  for (int i = 0; i < kp_bdim() >> 5; i++) sum += scratch[i];
+  kp_sync();
+  return sum;
+}
+KP_DEV float kp_block_max(float v, float *scratch) {
+  v = kp_warp_max(v);
+  if ((kp_tid() & 31) == 0) scratch[kp_tid() >> 5] = v;
+  kp_sync();
+  float most = scratch[0];
+  for (int i = 1; i < kp_bdim() >> 5; i++) most = kp_max(most, scratch[i]);
+  kp_sync();
+  return most;
+}
+#endif

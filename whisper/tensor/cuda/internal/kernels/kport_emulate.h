@@ -1,0 +1,72 @@
+/* kport_emulate.h - what kport.h names and the fake driver's kport_cpu.h does not have: the CPU's side of it. */
+#ifndef KPORT_EMULATE_H
+#define KPORT_EMULATE_H
+#include <cmath>
+#include <cstring>
+
+#define KP_KERNEL(name) KP_GLOBAL void name
+#define KP_SHARED __shared__
+#define KP_UNROLL
+
+KP_DEV int kp_tid() { return threadIdx.x; }
+KP_DEV int kp_bid_x() { return blockIdx.x; }
+KP_DEV int kp_bid_y() { return blockIdx.y; }
+KP_DEV int kp_bid_z() { return blockIdx.z; }
+KP_DEV int kp_bdim() { return blockDim.x; }
+KP_DEV int kp_gdim_y() { return gridDim.y; }
+KP_DEV int kp_gdim_z() { return gridDim.z; }
+KP_DEV void kp_sync() { __syncthreads(); }
+KP_DEV float kp_log2(float x) { return log2f(x); }
+KP_DEV float kp_float(unsigned bits) { float f; memcpy(&f, &bits, 4); return f; }
+KP_DEV unsigned kp_bits(float x) { unsigned u; memcpy(&u, &x, 4); return u; }
+KP_DEV unsigned kp_pack_bf16(float low, float high) { return kp_f2b(low) | (unsigned)kp_f2b(high) << 16; }
+
+struct kp_fragments { unsigned a[4], b[2]; float *d; };
+static inline float kp_half_of(unsigned word, int high) { return kp_float(high ? word & 0xffff0000u : word << 16); }
+
+/* The fragments are those of the PTX manual, "Matrix Fragments for mma.m16n8k16 with floating point type". */
+static inline void kp_multiply(void *const *lanes, unsigned n) {
+  (void)n;
+  float a[16][16], b[16][8];
+  for (int lane = 0; lane < 32; lane++) {
+    const kp_fragments *f = (const kp_fragments *)lanes[lane];
+    int g = lane / 4, c = lane % 4 * 2;
+    for (int i = 0; i < 8; i++) a[g + i / 2 % 2 * 8][c + i % 2 + i / 4 * 8] = kp_half_of(f->a[i / 2], i % 2);
+    for (int i = 0; i < 4; i++) b[c + i % 2 + i / 2 * 8][g] = kp_half_of(f->b[i / 2], i % 2);
+  }
+  for (int lane = 0; lane < 32; lane++) {
+    float *d = ((const kp_fragments *)lanes[lane])->d;
+    for (int i = 0; i < 4; i++) {
+      float sum = 0;
+      for (int k = 0; k < 16; k++) sum += a[lane / 4 + i / 2 * 8][k] * b[k][lane % 4 * 2 + i % 2];
+      d[i] += sum;
+    }
+  }
+}
+KP_DEV void kp_mma(float d[4], const unsigned a[4], unsigned b0, unsigned b1) {
+  kp_fragments mine = {{a[0], a[1], a[2], a[3]}, {b0, b1}, d};
+  kp_warp(kp_multiply, &mine);
+}
+
+/* Copies arrive when they are waited for and not before, so that a wait that lacks shows. */
+struct kp_copies { const void *from[64]; void *to[64]; int group[64], n, committed; };
+static inline kp_copies *kp_my_copies() {
+  static thread_local kp_copies all[128];
+  return &all[threadIdx.x];
+}
+KP_DEV void kp_copy16(void *shared, const void *global) {
+  kp_copies *c = kp_my_copies();
+  c->to[c->n] = shared, c->from[c->n] = global, c->group[c->n++] = c->committed;
+}
+KP_DEV void kp_copy_commit() { kp_my_copies()->committed++; }
+template <int left> KP_DEV void kp_copy_wait() {
+  kp_copies *c = kp_my_copies();
+  int kept = 0;
+  for (int i = 0; i < c->n; i++)
+    if (c->group[i] < c->committed - left)
+      memcpy(c->to[i], c->from[i], 16);
+    else
+      c->to[kept] = c->to[i], c->from[kept] = c->from[i], c->group[kept++] = c->group[i];
+  c->n = kept;
+}
+#endif

@@ -1,0 +1,77 @@
+/* lowrank.cu - products of low rank beside a linear, each row with the factors of its own adapter: z = x vᵀ, then
+ * y += z uᵀ + d. Rows that have none (index -1) are not read. */
+#include "normal.h"
+
+/* The factors of an adapter: u (n_out, rank), v (rank, n_in), d (n_out), addresses that may be 0; bf16 says that u and v are. */
+struct low_rank { kp_u64 u, v, d; int rank, bf16; };
+
+enum { shrink_rows = 4, shrink_ranks = 8 };
+
+KP_DEV float factor(const float *x, long long i) { return x[i]; }
+KP_DEV float factor(const kp_bf16 *x, long long i) { return kp_from_bf16(x[i]); }
+
+/* sum[k] += x v[k] over the part of a warp, for n rows of v. */
+template <class T> KP_DEV void shrink_part(float sum[shrink_ranks], const float *x, const T *v, int n, int cols, int from) {
+  for (int c = from; c < cols; c += 128) {
+    float f = x[c];
+    KP_UNROLL
+    for (int k = 0; k < shrink_ranks; k++)
+      if (k < n) sum[k] = kp_fma(f, factor(v, (long long)k * cols + c), sum[k]);
+  }
+}
+
+/* z (rows, most) = x vᵀ. A block of 512 threads has 4 rows, 4 warps for each, and 8 ranks: blocks (rows, ranks). */
+KP_KERNEL(shrink)(float *z, const float *x, const low_rank *low, const int *index, int rows, int cols, int most) {
+  KP_SHARED float sums[shrink_rows][4][shrink_ranks];
+  int line = kp_tid() / 128, row = kp_bid_x() * shrink_rows + line, first = kp_bid_y() * shrink_ranks;
+  int warp = kp_tid() / 32 % 4, n = 0;
+  if (row < rows && index[row] >= 0) {
+    low_rank l = low[index[row]];
+    n = kp_least(l.rank - first, shrink_ranks);
+    if (n > 0) {
+      float sum[shrink_ranks] = {};
+      const float *xs = x + (long long)row * cols;
+      if (l.bf16)
+        shrink_part(sum, xs, (const kp_bf16 *)l.v + (long long)first * cols, n, cols, kp_tid() % 128);
+      else
+        shrink_part(sum, xs, (const float *)l.v + (long long)first * cols, n, cols, kp_tid() % 128);
+    KP_UNROLL
+      for (int k = 0; k < shrink_ranks; k++) {
+        float s = kp_warp_sum(sum[k]);
+        if (kp_tid() % 32 == 0) sums[line][warp][k] = s;
+      }
+    }
+  }
+  kp_sync();
+  int k = kp_tid() % 128;
+  if (k < n) z[(long long)row * most + first + k] = sums[line][0][k] + sums[line][1][k] + sums[line][2][k] + sums[line][3][k];
+}
+
+template <class T> KP_DEV float expand(const float *z, const T *u, int rank) {
+  float sum = 0;
+  for (int k = 0; k < rank; k++) sum = kp_fma(z[k], factor(u, k), sum);
+  return sum;
+}
+
+/* y[i] = gelu(x[i] ∘ scale[row[i]] + bias + z[i] uᵀ + d) with what epilogue of elementwise.cu may leave out. A block of 256 threads
+ * has 4 rows and 256 columns: blocks (rows, columns). */
+KP_KERNEL(expand_epilogue)(float *y, kp_bf16 *copy, const float *x, const float *scale, const int *row, const float *bias,
+                           const float *z, const low_rank *low, const int *index, int rows, int cols, int most, int gelu) {
+  int c = kp_bid_y() * 256 + kp_tid();
+  if (c >= cols) return;
+  for (int r = kp_bid_x() * 4; r < kp_least(kp_bid_x() * 4 + 4, rows); r++) {
+    long long at = (long long)r * cols + c;
+    float v = x[at];
+    if (scale) v *= scale[(row ? (long long)row[r] * cols : 0) + c];
+    if (bias) v += bias[c];
+    if (index[r] >= 0) {
+      low_rank l = low[index[r]];
+      if (l.u && l.bf16) v += expand(z + (long long)r * most, (const kp_bf16 *)l.u + (long long)c * l.rank, l.rank);
+      if (l.u && !l.bf16) v += expand(z + (long long)r * most, (const float *)l.u + (long long)c * l.rank, l.rank);
+      if (l.d) v += ((const float *)l.d)[c];
+    }
+    if (gelu) v = kp_gelu(v);
+    y[at] = v;
+    if (copy) copy[at] = kp_to_bf16(v);
+  }
+}

@@ -1,0 +1,180 @@
+//go:build cuda && linux
+
+package cuda
+
+import (
+	"fmt"
+
+	"glossa/whisper/tensor"
+	"glossa/whisper/tensor/cuda/internal/driver"
+)
+
+// packed is a weight (nOut, nIn) on the device, in rows of float32 or bfloat16.
+type packed struct {
+	held
+	nOut, nIn int
+	dtype     tensor.DType
+}
+
+// Shape returns the shape of the weight.
+func (p *packed) Shape() (nOut, nIn int) { return p.nOut, p.nIn }
+
+// DType returns the number format of the weight.
+func (p *packed) DType() tensor.DType { return p.dtype }
+
+func (p *packed) format() driver.Type {
+	if p.dtype == tensor.BF16 {
+		return driver.BF16
+	}
+	return driver.F32
+}
+
+// Pack copies a weight in host memory to the device. The error wraps [ErrFormat] for a format other than float32 and bfloat16,
+// and [tensor.ErrMemory] where there is no room.
+func (b *Backend) Pack(w tensor.Mat, dtype tensor.DType) (tensor.Packed, error) {
+	if dtype != tensor.F32 && dtype != tensor.BF16 {
+		return nil, fmt.Errorf("%w: pack (%d, %d) as %v: this device has products of f32 and bf16", ErrFormat, w.Rows, w.Cols, dtype)
+	}
+	p, err := b.newPacked(w.Rows, w.Cols, dtype)
+	if err != nil {
+		return nil, fmt.Errorf("pack (%d, %d) as %v: %w", w.Rows, w.Cols, dtype, err)
+	}
+	data := bytesOf(hostNumbers("weight", w))
+	if dtype == tensor.BF16 {
+		data = bytesOf(rounded(w.Data))
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.narrows = b.narrows || dtype == tensor.BF16
+	if err := b.fill(&p.held, 0, data); err != nil {
+		p.Free()
+		return nil, err
+	}
+	return p, nil
+}
+
+// hostNumbers returns the numbers of what is packed, which are in host memory.
+func hostNumbers(what string, m tensor.Mat) []float32 {
+	if len(m.Data) != m.Rows*m.Cols {
+		panic(fmt.Sprintf("cuda: %s (%d, %d) without numbers in host memory to be packed", what, m.Rows, m.Cols))
+	}
+	return m.Data
+}
+
+// newPacked returns memory for a weight.
+func (b *Backend) newPacked(nOut, nIn int, dtype tensor.DType) (*packed, error) {
+	size := 4
+	if dtype == tensor.BF16 {
+		size = 2
+	}
+	p := &packed{nOut: nOut, nIn: nIn, dtype: dtype}
+	return p, b.hold(&p.held, size*nOut*nIn)
+}
+
+// product appends y = x wᵀ for x that may be scaled: s.In[row] ∘ x. !ok where there was no room.
+func (b *Backend) product(y, x tensor.Mat, p *packed, s tensor.Scales) (ok bool) {
+	if y.Rows*y.Cols == 0 {
+		return true
+	}
+	if x.Cols == 0 {
+		b.zero(y)
+		return true
+	}
+	from := address(x)
+	switch scaled := !s.In.IsZero(); {
+	case scaled && p.dtype == tensor.BF16:
+		b.copied = copied{}
+		if from, ok = b.room(&b.narrow, 2*x.Rows*x.Cols); ok {
+			b.finish(finished{copy: from, x: x, scale: s.In, row: s.Row})
+		}
+	case scaled:
+		b.copied = copied{}
+		if from, ok = b.room(&b.narrow, 4*x.Rows*x.Cols); ok {
+			b.finish(finished{y: tensor.Mat{Rows: x.Rows, Cols: x.Cols, Dev: uintptr(from)}, x: x, scale: s.In, row: s.Row})
+		}
+	case p.dtype == tensor.BF16:
+		from, ok = b.narrowed(x)
+	default:
+		ok = true
+	}
+	if !ok {
+		return false
+	}
+	b.wrote(y)
+	b.list.Gemm(driver.Gemm{M: x.Rows, N: p.nOut, K: p.nIn, A: from, B: p.at, C: address(y), In: p.format(), Out: driver.F32, TransB: true, Alpha: 1})
+	return true
+}
+
+// Linear computes y = x wᵀ + bias.
+func (b *Backend) Linear(y, x tensor.Mat, w tensor.Packed, bias tensor.Mat) {
+	b.linear(y, x, w, bias, tensor.Scales{}, nil, false)
+}
+
+// LinearGELU computes y = GELU(x wᵀ + bias).
+func (b *Backend) LinearGELU(y, x tensor.Mat, w tensor.Packed, bias tensor.Mat) {
+	b.linear(y, x, w, bias, tensor.Scales{}, nil, true)
+}
+
+// ScaledLinear computes y[i] = out[row[i]] ∘ ((in[row[i]] ∘ x[i]) wᵀ) + bias, and with gelu GELU of that.
+func (b *Backend) ScaledLinear(y, x tensor.Mat, w tensor.Packed, bias tensor.Mat, s tensor.Scales, gelu bool) {
+	b.linear(y, x, w, bias, s, nil, gelu)
+}
+
+// LowRankLinear computes ScaledLinear, or Linear where s is the zero Scales, with low[i] added to row i before GELU.
+func (b *Backend) LowRankLinear(y, x tensor.Mat, w tensor.Packed, bias tensor.Mat, s tensor.Scales, low []*tensor.LowRank, gelu bool) {
+	b.linear(y, x, w, bias, s, low, gelu)
+}
+
+func (b *Backend) linear(y, x tensor.Mat, w tensor.Packed, bias tensor.Mat, s tensor.Scales, low []*tensor.LowRank, gelu bool) {
+	b.begin()
+	defer b.end()
+	b.wrote(y)
+	if !b.product(y, x, w.(*packed), s) || y.Rows*y.Cols == 0 {
+		return
+	}
+	f := finished{y: y, x: y, scale: s.Out, row: s.Row, bias: bias, gelu: gelu}
+	if low != nil {
+		b.addLowRank(f, x, low)
+		return
+	}
+	if f.scale.IsZero() && f.bias.IsZero() && !gelu {
+		return
+	}
+	if gelu {
+		f.copy = b.copyRoom(y)
+	}
+	b.finish(f)
+}
+
+// MatMul computes c = op(a) op(b), or c += op(a) op(b), in float32.
+func (b *Backend) MatMul(c, a, d tensor.Mat, t tensor.Transpose, accumulate bool) {
+	b.begin()
+	defer b.end()
+	if g, ok := b.gemm(c, a, d, t, accumulate); ok {
+		b.list.Gemm(g)
+	}
+}
+
+// gemm describes a product of float32; !ok where nothing is left to do.
+func (b *Backend) gemm(c, a, d tensor.Mat, t tensor.Transpose, accumulate bool) (g driver.Gemm, ok bool) {
+	b.wrote(c)
+	inner := a.Cols
+	if t&tensor.TransA != 0 {
+		inner = a.Rows
+	}
+	if c.Rows*c.Cols == 0 {
+		return g, false
+	}
+	if inner == 0 {
+		if !accumulate {
+			b.zero(c)
+		}
+		return g, false
+	}
+	g = driver.Gemm{M: c.Rows, N: c.Cols, K: inner, A: address(a), B: address(d), C: address(c), In: driver.F32, Out: driver.F32,
+		TransA: t&tensor.TransA != 0, TransB: t&tensor.TransB != 0, Alpha: 1}
+	if accumulate {
+		g.Beta = 1
+	}
+	return g, true
+}

@@ -1,0 +1,138 @@
+//go:build cuda && linux
+
+package cuda
+
+import (
+	"glossa/whisper/tensor"
+	"glossa/whisper/tensor/cuda/internal/driver"
+)
+
+// factors are those of a LowRank on the device: v (rank, nIn) and u (nOut, rank) in float32 or bfloat16, d (nOut) in float32.
+type factors struct {
+	held
+	entry lowRankEntry
+}
+
+// lowRankEntry is low_rank of lowrank.cu.
+type lowRankEntry struct {
+	u, v, d    uint64
+	rank, bf16 int32
+}
+
+// PackLowRank copies factors in host memory to the device. The error wraps [tensor.ErrMemory].
+func (b *Backend) PackLowRank(u, v, d tensor.Mat, dtype tensor.DType) (tensor.PackedLowRank, error) {
+	f := &factors{}
+	var whole []byte
+	add := func(m tensor.Mat, narrow bool) (at int) {
+		for len(whole)%256 != 0 {
+			whole = append(whole, 0)
+		}
+		at = len(whole)
+		if narrow {
+			whole = append(whole, bytesOf(rounded(hostNumbers("factor", m)))...)
+		} else {
+			whole = append(whole, bytesOf(hostNumbers("factor", m))...)
+		}
+		return at
+	}
+	narrow := dtype != tensor.F32
+	var atU, atV, atD int
+	if !u.IsZero() && u.Cols > 0 {
+		atU, atV = add(u, narrow), add(v, narrow)
+	}
+	if !d.IsZero() {
+		atD = add(d, false)
+	}
+	if err := b.hold(&f.held, len(whole)); err != nil {
+		return nil, err
+	}
+	e := &f.entry
+	if !u.IsZero() && u.Cols > 0 {
+		e.u, e.v, e.rank = uint64(f.at)+uint64(atU), uint64(f.at)+uint64(atV), int32(u.Cols)
+	}
+	if !d.IsZero() {
+		e.d = uint64(f.at) + uint64(atD)
+	}
+	if narrow {
+		e.bf16 = 1
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.fill(&f.held, 0, whole); err != nil {
+		f.Free()
+		return nil, err
+	}
+	return f, nil
+}
+
+// lowRankTable lists the factors of rows: entries, and for each row which of them, or -1.
+type lowRankTable struct {
+	entries []lowRankEntry
+	row     []int32
+	of      map[*tensor.LowRank]int32
+	most    int // the greatest rank
+}
+
+// list fills the table. There are as many entries as rows, or a power of two that is enough, so that the table's size changes with the
+// batch alone.
+func (t *lowRankTable) list(low []*tensor.LowRank) {
+	if t.of == nil {
+		t.of = make(map[*tensor.LowRank]int32)
+	}
+	clear(t.of)
+	t.entries, t.row, t.most = t.entries[:0], t.row[:0], 0
+	for _, l := range low {
+		if l == nil {
+			t.row = append(t.row, -1)
+			continue
+		}
+		n, known := t.of[l]
+		if !known {
+			f := l.Packed().(*factors)
+			n = int32(len(t.entries))
+			t.of[l] = n
+			t.entries = append(t.entries, f.entry)
+			t.most = max(t.most, int(f.entry.rank))
+		}
+		t.row = append(t.row, n)
+	}
+	for n := len(t.entries); n&(n-1) != 0; n++ {
+		t.entries = append(t.entries, lowRankEntry{})
+	}
+}
+
+// addLowRank appends f with low[i] added to row i before its GELU, for the operand x.
+func (b *Backend) addLowRank(f finished, x tensor.Mat, low []*tensor.LowRank) {
+	t := &b.index.low
+	t.list(low)
+	if len(t.entries) == 0 {
+		b.finish(f)
+		return
+	}
+	entries, row := driver.Pointer(stage(b, t.entries)), driver.Pointer(stage(b, t.row))
+	var z driver.Address
+	if t.most > 0 {
+		var ok bool
+		if z, ok = b.room(&b.ranks, 4*x.Rows*t.most); !ok {
+			return
+		}
+		b.list.Launch(b.k.shrink, driver.Dim3{X: blocks(x.Rows, 4), Y: blocks(t.most, 8)}, driver.Dim3{X: 512}, 0, driver.Pointer(z),
+			pointer(x), entries, row, driver.Int32(x.Rows), driver.Int32(x.Cols), driver.Int32(t.most))
+	}
+	if f.gelu {
+		f.copy = b.copyRoom(f.y)
+	}
+	b.launch(b.k.expandEpilogue, driver.Dim3{X: blocks(x.Rows, 4), Y: blocks(f.y.Cols, 256)}, pointer(f.y), driver.Pointer(f.copy), pointer(f.x),
+		pointer(f.scale), driver.Pointer(stage(b, f.row)), pointer(f.bias), driver.Pointer(z), entries, row, driver.Int32(x.Rows),
+		driver.Int32(f.y.Cols), driver.Int32(t.most), flag(f.gelu))
+}
+
+// AddLowRank adds low[i] to row i of y.
+func (b *Backend) AddLowRank(y, x tensor.Mat, low []*tensor.LowRank) {
+	b.begin()
+	defer b.end()
+	b.wrote(y)
+	if y.Rows*y.Cols > 0 {
+		b.addLowRank(finished{y: y, x: y}, x, low)
+	}
+}

@@ -1,0 +1,79 @@
+//go:build cuda && linux
+
+package cuda
+
+import (
+	"fmt"
+
+	"glossa/whisper/tensor"
+	"glossa/whisper/tensor/cuda/internal/driver"
+)
+
+// update is an Update on the device, in float32.
+type update struct {
+	held
+	a, b, u, v  driver.Address // 0: absent
+	terms, rank int
+	base        bool
+}
+
+// PackUpdate copies an update in host memory to the device. The error wraps [tensor.ErrMemory].
+func (b *Backend) PackUpdate(u tensor.Update, nOut, nIn int) (tensor.PackedUpdate, error) {
+	p := &update{terms: max(u.A.Rows, u.B.Rows), rank: u.V.Rows, base: u.Base}
+	var whole []byte
+	parts := []tensor.Mat{u.A, u.B, u.U, u.V}
+	at := make([]int, len(parts))
+	for i, m := range parts {
+		at[i] = -1
+		if m.IsZero() {
+			continue
+		}
+		for len(whole)%256 != 0 {
+			whole = append(whole, 0)
+		}
+		at[i] = len(whole)
+		whole = append(whole, bytesOf(hostNumbers("part of an update", m))...)
+	}
+	if err := b.hold(&p.held, len(whole)); err != nil {
+		return nil, err
+	}
+	for i, to := range []*driver.Address{&p.a, &p.b, &p.u, &p.v} {
+		if at[i] >= 0 {
+			*to = p.at + driver.Address(at[i])
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.fill(&p.held, 0, whole); err != nil {
+		p.Free()
+		return nil, err
+	}
+	return p, nil
+}
+
+// NewMixed returns memory for an update of w. The error wraps [tensor.ErrMemory].
+func (b *Backend) NewMixed(w tensor.Packed) (tensor.Packed, error) {
+	nOut, nIn := w.Shape()
+	p, err := b.newPacked(nOut, nIn, w.DType())
+	if err != nil {
+		return nil, fmt.Errorf("memory for an update of (%d, %d): %w", nOut, nIn, err)
+	}
+	return p, nil
+}
+
+// Mix writes the update of w to dst.
+func (b *Backend) Mix(dst, w tensor.Packed, u tensor.PackedUpdate) {
+	b.begin()
+	defer b.end()
+	to, from, p := dst.(*packed), w.(*packed), u.(*update)
+	if to.nOut*to.nIn == 0 {
+		return
+	}
+	k := b.k.mixF32
+	if to.dtype == tensor.BF16 {
+		k = b.k.mixBF16
+	}
+	b.launch(k, driver.Dim3{X: blocks(to.nOut, 4), Y: blocks(to.nIn, 256)}, driver.Pointer(to.at), driver.Pointer(from.at), driver.Pointer(p.a),
+		driver.Pointer(p.b), driver.Pointer(p.u), driver.Pointer(p.v), driver.Int32(to.nOut), driver.Int32(to.nIn), driver.Int32(p.terms),
+		driver.Int32(p.rank), flag(p.base))
+}
