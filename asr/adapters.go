@@ -173,14 +173,15 @@ func (e *Engine) route(r *recording) (ok bool) {
 	return ok
 }
 
-// seat gives the adapter of a window an index on the window's device. !ok where it is not in memory there.
-func (r *recording) seat() (ok bool) {
+// seat gives the adapter of a window an index on the window's device. !ok where it is not in memory there. The error is
+// that of the device.
+func (r *recording) seat() (ok bool, err error) {
 	w := &r.window
 	if w.pin == nil {
-		return true
+		return true, nil
 	}
-	w.adapter, ok = w.pin.IndexIn(r.on.number)
-	return ok
+	w.adapter, ok, err = w.pin.IndexIn(r.on.number)
+	return ok, err
 }
 
 // bring brings the adapter of a window into memory, on a goroutine of its own.

@@ -102,7 +102,10 @@ func (e *Engine) heard(r *recording, probs whisper.LanguageProbs) {
 // reach returns the reach of a window's adapter, ReachDecoder of the base model. !ok where the adapter
 // is not in memory, or there is none.
 func (e *Engine) reach(r *recording) (reach flora.Reach, ok bool) {
-	if ok = e.route(r) && r.seat(); ok && r.window.pin != nil {
+	if !e.route(r) {
+		return reach, false
+	}
+	if ok, _ = r.seat(); ok && r.window.pin != nil { // an error comes again when it is encoded again
 		reach = r.window.pin.Reach()
 	}
 	return reach, ok

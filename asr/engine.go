@@ -178,7 +178,9 @@ func (e *Engine) addFirst(a *flora.Adapter) error {
 		return err
 	}
 	for _, s := range e.stations {
-		p.IndexIn(s.number)
+		if _, _, err := p.IndexIn(s.number); err != nil {
+			return err
+		}
 	}
 	return nil
 }

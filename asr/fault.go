@@ -113,8 +113,8 @@ func (e *Engine) putBack(s *station, back []TaskID, err error) (outcomes []Outco
 	return outcomes
 }
 
-// short returns the outcome of a window that has left the decoding batch because the device had no memory for it.
-func (e *Engine) short(s *station, r *recording, err error) Outcome {
+// short returns the outcome of a window that a device had no memory for, for itself alone. It is in no decoding batch.
+func (e *Engine) short(s *station, r *recording, at Phase, err error) Outcome {
 	if back := e.scheduler.Shrink(s.number, r.task); len(back) > 0 {
 		return e.putBack(s, back, err)[0]
 	}
@@ -123,7 +123,7 @@ func (e *Engine) short(s *station, r *recording, err error) Outcome {
 		return e.refused(s, r, err)
 	}
 	r.window.tight = true
-	return Outcome{Task: r.task, Next: ToDecode}
+	return Outcome{Task: r.task, Next: at, Frames: r.encodeFrames()}
 }
 
 // refused returns the outcome of a window that a device has no memory for though it is alone there.

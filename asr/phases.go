@@ -2,6 +2,7 @@ package asr
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"glossa/audio"
@@ -82,12 +83,18 @@ func (e *Engine) encode(s *station, rs []*recording) {
 func (e *Engine) seated(s *station, rs []*recording) (ready []*recording) {
 	for _, r := range rs {
 		r.on = s
-		if r.seat() {
+		switch ok, err := r.seat(); {
+		case errors.Is(err, tensor.ErrMemory):
+			e.scheduler.Apply(e.short(s, r, ToEncode, err))
+		case err != nil:
+			r.result.Err = fmt.Errorf("%w: %w", ErrInternal, err)
+			e.scheduler.Apply(e.end(r))
+		case ok:
 			ready = append(ready, r)
-			continue
+		default:
+			e.bring(r)
+			e.scheduler.Apply(Outcome{Task: r.task, Next: ToAdapt})
 		}
-		e.bring(r)
-		e.scheduler.Apply(Outcome{Task: r.task, Next: ToAdapt})
 	}
 	return ready
 }
@@ -169,7 +176,7 @@ func (e *Engine) step(s *station, entering []*recording) {
 			delete(s.tickets, f.Ticket)
 			r.ticket = -1
 			if errors.Is(f.Err, tensor.ErrMemory) {
-				outcomes = append(outcomes, e.short(s, r, f.Err))
+				outcomes = append(outcomes, e.short(s, r, ToDecode, f.Err))
 				continue
 			}
 			outcomes = append(outcomes, e.decoded(r, f.Decoded))

@@ -99,7 +99,7 @@ func (b *bankBed) pin(t testing.TB, name string) (*flora.Pin, int32) {
 	if err := p.Ready(); err != nil {
 		t.Fatal(err)
 	}
-	i, ok := p.Index()
+	i, ok, _ := p.Index()
 	if !ok || i < 1 {
 		t.Fatalf("%s has index %d, %v", name, i, ok)
 	}

@@ -28,7 +28,7 @@ func BenchmarkPin(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				if _, ok := p.Index(); !ok {
+				if _, ok, _ := p.Index(); !ok {
 					b.Fatal("not ready")
 				}
 				p.Release()

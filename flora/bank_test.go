@@ -178,7 +178,7 @@ func TestExactVersion(t *testing.T) {
 	if err := exact.Ready(); !errors.Is(err, flora.ErrUnknown) {
 		t.Errorf("an exact version that is gone: %v", err)
 	}
-	if _, ok := exact.Index(); ok {
+	if _, ok, _ := exact.Index(); ok {
 		t.Error("an exact version that is gone has an index")
 	}
 	p, i := b.pin(t, "cs")

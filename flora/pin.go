@@ -191,18 +191,19 @@ func (p *Pin) follow() *version {
 }
 
 // Index is IndexIn of the first device.
-func (p *Pin) Index() (index int32, ok bool) { return p.IndexIn(0) }
+func (p *Pin) Index() (index int32, ok bool, err error) { return p.IndexIn(0) }
 
 // IndexIn returns the index of the adapter in the batch of a device, which it is given where it has none and
-// is ready. It stays the adapter's until the pin is released. It belongs to the goroutine of that batch.
-func (p *Pin) IndexIn(number int) (index int32, ok bool) {
+// is ready. It stays the adapter's until the pin is released. It belongs to the goroutine of that batch. The error wraps
+// tensor.ErrMemory, of a device.
+func (p *Pin) IndexIn(number int) (index int32, ok bool, err error) {
 	b := p.bank
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	v := p.follow()
 	at := v.at(number)
 	if at.resident == nil || p.exact(v) != nil {
-		return 0, false
+		return 0, false, nil
 	}
 	b.use(v)
 	if at.index == 0 {
@@ -210,7 +211,7 @@ func (p *Pin) IndexIn(number int) (index int32, ok bool) {
 		b.shrink()
 		b.sweep(number)
 	}
-	return at.index, true
+	return at.index, true, nil
 }
 
 // Release lets the version go: no row, key, value or other state that was computed under it is used any
