@@ -188,6 +188,12 @@ func (e *Engine) addFirst(a *flora.Adapter) error {
 // Model returns the model that the engine serves.
 func (e *Engine) Model() *whisper.Model { return e.model }
 
+// Windows returns the number of windows, live ones apart, that the devices of the beginning decode at a time.
+func (e *Engine) Windows() int {
+	o := e.scheduler.Options()
+	return o.Devices * o.MaxWindows
+}
+
 // Check reports what is wrong with a request, apart from its audio. The errors are ErrInvalid and
 // ErrNotFound.
 func (e *Engine) Check(q Request) error {

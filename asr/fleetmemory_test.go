@@ -20,7 +20,7 @@ func newSimulatedFleet(t *testing.T) (*fleet, *tensortest.Simulated) {
 	}
 	d := tensortest.Simulate(host, tensortest.DeviceOptions{})
 	m := newModel(t, d, true)
-	f := &fleet{model: m, backend: d, adapters: []*flora.Adapter{newAdapter(t, m, "cs", flora.LoRA), newAdapter(t, m, "de", flora.LoRA)}, requests: few()}
+	f := &fleet{model: m, backend: d, adapters: []*flora.Adapter{newAdapter(t, m, "cs", flora.FLoRA), newAdapter(t, m, "de", flora.LoRA)}, requests: few()}
 	e := f.engine(t, 1, Options{})
 	for i, r := range transcribe(t, e, f.requests...) {
 		if r.Err != nil {

@@ -61,6 +61,30 @@ type Adapter struct {
 
 	// Hash identifies the content: sha256 over the kind and the factors, in hexadecimal.
 	Hash string
+
+	placed *tensor.Memory // of factors on a device
+}
+
+// Place copies the factors to the memory of b, where that is a device, for the adapter to be trained there. The host's
+// stay; tensor.Ops.Send brings over what changes in them. The error wraps tensor.ErrMemory.
+func (a *Adapter) Place(b tensor.Backend) error {
+	if _, ok := b.(tensor.Device); !ok {
+		return nil
+	}
+	var to []*tensor.Mat
+	var from []tensor.Mat
+	for _, site := range a.sortedSites() {
+		for _, p := range a.Sites[site].parts() {
+			to, from = append(to, p.mat), append(from, *p.mat)
+		}
+	}
+	memory, err := tensor.Place(b, to, from)
+	if err != nil {
+		return fmt.Errorf("adapter %s: %w", a.Name, err)
+	}
+	a.placed.Free()
+	a.placed = memory
+	return nil
 }
 
 // Check reports with [ErrBase] whether m is the adapter's base model, as far as its file tells, and

@@ -11,7 +11,7 @@ type alone struct{ adapter *Adapter }
 
 // Alone returns what the linears of model m call to have adapter a, for all sequences of a step whatever
 // their index. It reads the factors at each call. The model needs its plain weights where a has
-// magnitudes. The error is [ErrBase].
+// magnitudes. On a device the factors are to be placed there: see [Adapter.Place]. The error is [ErrBase].
 func Alone(m *whisper.Model, a *Adapter) (whisper.Adapter, error) {
 	if err := a.Check(m); err != nil {
 		return nil, err
@@ -50,7 +50,7 @@ func (t alone) Linear(s *whisper.Step, l *whisper.Linear, x tensor.Mat, gelu boo
 
 // sum returns h x Wᵀ + Σ_k a_k ∘ ((b_k ∘ x) Wᵀ) + bias.
 func (f *Factors) sum(s *whisper.Step, l *whisper.Linear, x, bias tensor.Mat) (y tensor.Mat) {
-	if s.Recording() && f.mixes(l) {
+	if s.Recording() && s.Device() == nil && f.mixes(l) {
 		return s.Linear(x, &tensor.Weight{Mat: f.mixed(s, l)}, bias)
 	}
 	if f.scales() {
@@ -90,15 +90,21 @@ func (f *Factors) product(s *whisper.Step, x tensor.Mat) tensor.Mat {
 // magnitude returns c = m / ‖W + U V‖ (1, nOut). The norms have no gradient (Liu et al. 2024, §4.3).
 func (f *Factors) magnitude(s *whisper.Step, l *whisper.Linear) tensor.Mat {
 	norms := f.norms(l.Weight.Mat)
-	c := s.New(1, len(norms))
+	scales := make([]float32, len(norms))
 	for i, m := range f.M.Data {
-		c.Data[i] = m / norms[i]
+		scales[i] = m / norms[i]
 	}
+	c := s.Upload(1, len(norms), scales)
 	s.Record(&c, func() {
-		dm, dc := s.Grad(f.M), s.Grad(c)
-		for i, n := range norms {
-			dm.Data[i] += dc.Data[i] / n
-		}
+		dc := s.Host(s.Grad(c))
+		s.HostGrad(f.M, func(dm tensor.Mat, fresh bool) {
+			if fresh {
+				clear(dm.Data)
+			}
+			for i, n := range norms {
+				dm.Data[i] += dc.Data[i] / n
+			}
+		})
 	}, f.M)
 	return c
 }

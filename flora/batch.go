@@ -47,13 +47,15 @@ func NewBatchWith(m *whisper.Model, b tensor.Backend, o Options, adapters ...*Ad
 		if err != nil {
 			return nil, err
 		}
-		t.Put(r)
+		if _, err := t.Put(r); err != nil {
+			return nil, err
+		}
 	}
 	return t, nil
 }
 
-// Put gives a resident of this batch the least index that is free.
-func (b *Batch) Put(r *Resident) (index int32) {
+// Put gives a resident of this batch the least index that is free. The error wraps tensor.ErrMemory, of a device.
+func (b *Batch) Put(r *Resident) (index int32, err error) {
 	i := 1
 	for i < len(b.residents) && b.residents[i] != nil {
 		i++
@@ -63,9 +65,12 @@ func (b *Batch) Put(r *Resident) (index int32) {
 	}
 	b.residents[i] = r
 	for _, l := range b.model.Linears() {
-		b.sites[l.Site].put(i, r.sites[l.Site])
+		if err := b.sites[l.Site].put(b.backend, i, r.sites[l.Site]); err != nil {
+			b.Remove(int32(i))
+			return 0, fmt.Errorf("adapter %s: %w", r.Adapter.Name, err)
+		}
 	}
-	return int32(i)
+	return int32(i), nil
 }
 
 // Remove frees the index of a resident, which no sequence has any more, and its merged weights.
@@ -73,7 +78,7 @@ func (b *Batch) Remove(index int32) {
 	b.weights.forget(b.residents[index])
 	b.residents[index] = nil
 	for _, t := range b.sites {
-		t.put(int(index), nil)
+		t.put(b.backend, int(index), nil) // takes no memory
 	}
 }
 

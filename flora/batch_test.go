@@ -77,7 +77,11 @@ func mels(rng *rand.Rand, n int) []audio.Mel {
 // TestBatchedIsAlone is the determinism law under adapters: in any batch, order and neighbourhood,
 // an utterance's logits are bitwise those of the utterance alone. The compositions are punica's.
 func TestBatchedIsAlone(t *testing.T) {
-	b := backend(t)
+	testBatchedIsAlone(t, backend(t), 1, 2, 7, 23)
+}
+
+// testBatchedIsAlone tests batches of the given sizes.
+func testBatchedIsAlone(t *testing.T, b tensor.Backend, sizes ...int) {
 	m := goldentest.Tiny(t, b, 1)
 	batch, err := flora.NewBatch(m, b, randomAdapters(t, m, 3)...)
 	if err != nil {
@@ -87,7 +91,7 @@ func TestBatchedIsAlone(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 5))
 	o := tensor.NewOps(b)
 	for name, adapterOf := range compositions(rng, nAdapter) {
-		for _, n := range []int{1, 2, 7, 23} {
+		for _, n := range sizes {
 			var mels []audio.Mel
 			var index []int32
 			var tokens [][]int32
@@ -117,8 +121,9 @@ func TestBatchedIsAlone(t *testing.T) {
 }
 
 // TestDecodeBatchedIsAlone is the same of whole decodes, with rows that leave at different steps.
-func TestDecodeBatchedIsAlone(t *testing.T) {
-	b := backend(t)
+func TestDecodeBatchedIsAlone(t *testing.T) { testDecodeBatchedIsAlone(t, backend(t)) }
+
+func testDecodeBatchedIsAlone(t *testing.T, b tensor.Backend) {
 	m := goldentest.Tiny(t, b, 2)
 	batch, err := flora.NewBatch(m, b, randomAdapters(t, m, 4)...)
 	if err != nil {

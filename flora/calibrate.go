@@ -1,6 +1,7 @@
 package flora
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -60,6 +61,10 @@ const (
 // [CalibrationBudget]. The weights of m are packed.
 func Calibrate(m *whisper.Model, b tensor.Backend, measure Measure) (*Costs, error) {
 	c := newCalibration(m, b, measure)
+	defer c.free()
+	if c.fault != nil {
+		return nil, c.fault
+	}
 	costs := &Costs{}
 	for _, rows := range fewRows {
 		p := c.probe(c.few, Load{rows, 1})
@@ -69,7 +74,7 @@ func Calibrate(m *whisper.Model, b tensor.Backend, measure Measure) (*Costs, err
 		p := c.probe(c.many, Load{rows, 1})
 		costs.Linear = append(costs.Linear, RowCost{rows, c.base(p) / p.Weights})
 	}
-	if err := c.adapters(costs); err != nil {
+	if err := errors.Join(c.adapters(costs), c.fault); err != nil {
 		return nil, err
 	}
 	return costs, costs.Check()
@@ -87,6 +92,8 @@ type calibration struct {
 	few, many []*whisper.Linear
 	rows      map[int]tensor.Mat // operands by their columns
 	rng       *rand.Rand
+	placed    []*tensor.Memory // of rows on a device
+	fault     error            // of that
 }
 
 func newCalibration(m *whisper.Model, b tensor.Backend, measure Measure) *calibration {
@@ -106,10 +113,28 @@ func newCalibration(m *whisper.Model, b tensor.Backend, measure Measure) *calibr
 			c.many = append(c.many, l)
 		}
 		if _, ok := c.rows[l.Weight.Cols]; !ok {
-			c.rows[l.Weight.Cols] = c.random(manyRows[len(manyRows)-1], l.Weight.Cols, 0, 1)
+			c.rows[l.Weight.Cols] = c.place(c.random(manyRows[len(manyRows)-1], l.Weight.Cols, 0, 1))
 		}
 	}
 	return c
+}
+
+// place returns a matrix in the memory of the backend.
+func (c *calibration) place(m tensor.Mat) tensor.Mat {
+	if _, ok := c.backend.(tensor.Device); !ok {
+		return m
+	}
+	memory, err := tensor.Place(c.backend, []*tensor.Mat{&m}, []tensor.Mat{m})
+	c.placed, c.fault = append(c.placed, memory), errors.Join(c.fault, err)
+	return m
+}
+
+// free gives back what was placed on a device.
+func (c *calibration) free() {
+	for _, m := range c.placed {
+		m.Free()
+	}
+	c.ops.Free()
 }
 
 // random returns numbers about center.
@@ -151,6 +176,7 @@ func (c *calibration) pass(linears []*whisper.Linear, s *whisper.Step, load Load
 		s.Reset()
 		l.Forward(s, c.rows[l.Weight.Cols].Slice(0, load.Rows))
 	}
+	c.fault = errors.Join(c.fault, s.Read(nil, tensor.Mat{}))
 }
 
 // over measures how much longer a pass takes under adapters than without, one after the other.

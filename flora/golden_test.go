@@ -68,8 +68,9 @@ func openAdapters(t *testing.T, k *goldentest.Kit, g goldenAdapters, m *whisper.
 
 // TestGoldenAdapters runs each clip under every adapter of the kit in one packed batch, and
 // compares encoder states, logits and greedy decodes.
-func TestGoldenAdapters(t *testing.T) {
-	k := openKit(t)
+func TestGoldenAdapters(t *testing.T) { testGoldenAdapters(t, openKit(t)) }
+
+func testGoldenAdapters(t *testing.T, k *goldentest.Kit) {
 	var g goldenAdapters
 	k.JSON(t, "adapters/golden.json", &g)
 	m := k.Model(t, g.Model)
@@ -94,7 +95,7 @@ func TestGoldenAdapters(t *testing.T) {
 			f := k.Tensors(t, file)
 			from, to := s.Seg.Range(i)
 			want, _ := goldentest.Floats(t, f, clip+".encoder")
-			goldentest.CompareRows(t, "adapters", name+" "+clip+" encoder", states.Slice(from, to), goldentest.Integers(t, f, "frames"), want, k.Tolerance(t, file))
+			goldentest.CompareRows(t, "adapters", name+" "+clip+" encoder", o.Host(states.Slice(from, to)), goldentest.Integers(t, f, "frames"), want, k.Tolerance(t, file))
 		}
 		cross, err := m.Encode(o, b, windows, index)
 		if err != nil {
@@ -123,7 +124,7 @@ func checkLogits(t *testing.T, k *goldentest.Kit, m *whisper.Model, o *tensor.Op
 		}
 		s.Seg, s.AdapterOf = append(s.Seg, int32(len(tokens))), append(s.AdapterOf, int32(i))
 	}
-	y := m.Decoder.Logits(s, m.Decoder.Forward(s, tokens))
+	y := o.Host(m.Decoder.Logits(s, m.Decoder.Forward(s, tokens)))
 	for i, name := range names {
 		f := k.Tensors(t, goldenFile(name))
 		row, picked := y.Row(int(s.Seg[i+1])-1), []float32{}

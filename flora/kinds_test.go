@@ -68,7 +68,11 @@ func TestPutAndRemove(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return batch.Put(r)
+		index, err := batch.Put(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return index
 	}
 	base := goldentest.Logits(t, m, o, nil, mels, nil, tokens)[0]
 	want := make([][]float32, len(as))

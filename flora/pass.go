@@ -90,7 +90,7 @@ func (p *pass) computeStacked() tensor.Mat {
 	x := p.s.Embed(p.x, p.source)
 	p.s.LinearTo(all, x, &l.Weight, tensor.Mat{}, tensor.Scales{In: p.at.in, Out: p.at.out, Row: p.row}, nil, false)
 	y := p.y.Slice(p.from, p.to)
-	copy(y.Data, all.Data)
+	p.s.CopyTo(y, all.Slice(0, n))
 	if !l.Bias.IsZero() {
 		p.s.AddBiasTo(&y, l.Bias)
 	}

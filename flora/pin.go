@@ -207,7 +207,9 @@ func (p *Pin) IndexIn(number int) (index int32, ok bool, err error) {
 	}
 	b.use(v)
 	if at.index == 0 {
-		at.index = b.batches[number].batch.Put(at.resident)
+		if at.index, err = b.batches[number].batch.Put(at.resident); err != nil {
+			return 0, false, err
+		}
 		b.shrink()
 		b.sweep(number)
 	}

@@ -12,7 +12,8 @@ type site struct {
 	// in (nRow, nIn) and out (nRow, nOut) are the scales of all terms of all adapters; row 0, the identity's, is
 	// ones. They have no rows until a term is scaled.
 	in, out tensor.Mat
-	used    []bool // by row
+	used    []bool         // by row
+	placed  *tensor.Memory // of in and out on a device
 
 	of []placed // by index
 }
@@ -24,16 +25,18 @@ type placed struct {
 	further  []int32 // those of the further terms
 }
 
-// put sets what index i does, nothing where a is nil.
-func (t *site) put(i int, a *adapted) {
+// put sets what index i does on b, nothing where a is nil. The error is that of a device without memory for more scales;
+// index i does nothing then.
+func (t *site) put(b tensor.Backend, i int, a *adapted) error {
 	for len(t.of) <= i {
 		t.of = append(t.of, placed{})
 	}
 	t.free(&t.of[i])
 	t.of[i] = placed{adapted: a}
 	if a == nil || a.fromRows == 0 {
-		return
+		return nil
 	}
+	in, out := t.in, t.out
 	f, p := a.factors, &t.of[i]
 	if f.scales() {
 		p.first = t.take(f, 0)
@@ -41,6 +44,37 @@ func (t *site) put(i int, a *adapted) {
 	for k := f.further(); k < f.terms(); k++ {
 		p.further = append(p.further, t.take(f, k))
 	}
+	if err := t.place(b, p, in.Rows); err != nil {
+		t.free(p)
+		t.of[i], t.in, t.out = placed{}, in, out
+		t.used = t.used[:min(len(t.used), max(in.Rows, 1))]
+		return err
+	}
+	return nil
+}
+
+// place brings the scales of p to a device, or all where there were less than so many rows before.
+func (t *site) place(b tensor.Backend, p *placed, before int) error {
+	d, ok := b.(tensor.Device)
+	if !ok {
+		return nil
+	}
+	if t.in.Rows > before {
+		m, err := tensor.Place(b, []*tensor.Mat{&t.in, &t.out}, []tensor.Mat{t.in, t.out})
+		if err == nil {
+			t.placed.Free() // what was called before may still use it
+			t.placed = m
+		}
+		return err
+	}
+	for _, row := range append([]int32{p.first}, p.further...) {
+		for _, m := range []tensor.Mat{t.in, t.out} {
+			if row > 0 {
+				d.Write(m.Slice(int(row), int(row)+1), m.Row(int(row)))
+			}
+		}
+	}
+	return nil
 }
 
 // take returns a row of scales that is free, and sets it to those of term k.

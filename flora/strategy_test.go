@@ -13,6 +13,7 @@ import (
 	"glossa/whisper/tensor"
 	"glossa/whisper/tensor/cpu"
 	"glossa/whisper/tensor/ref"
+	"glossa/whisper/tensor/tensortest"
 )
 
 // wholeFactors are factors of every kind, and of several together, of whole numbers in -2 … 2 for a linear
@@ -88,7 +89,10 @@ func forced(m *whisper.Model) map[string]flora.Options {
 // TestStrategiesAreExact: of whole numbers whose sums float32 has, every strategy gives the equation's bits, whatever
 // adapters stand beside each other (test 1 of the list).
 func TestStrategiesAreExact(t *testing.T) {
-	backends := map[string]tensor.Backend{"ref": ref.New()}
+	backends := map[string]tensor.Backend{
+		"ref": ref.New(), "device": tensortest.Simulate(ref.New(), tensortest.DeviceOptions{}),
+		"fused device": tensortest.SimulateFused(ref.New(), tensortest.DeviceOptions{}),
+	}
 	for _, isa := range []string{"avx512", "avx2", "go"} {
 		if b, err := cpu.New(cpu.Options{ISA: isa}); err == nil {
 			backends[isa] = b
@@ -104,7 +108,7 @@ func TestStrategiesAreExact(t *testing.T) {
 			l.Weight.Mat = w
 			l.Weight.Packed, _ = b.Pack(w, tensor.F32)
 			if !l.Bias.IsZero() {
-				l.Bias = wholeMat(rng, 1, nOut, 9)
+				l.Bias = placed(t, b, wholeMat(rng, 1, nOut, 9))
 			}
 			factors := wholeFactors(rng, nOut, nIn)
 			var as []*flora.Adapter
@@ -122,6 +126,20 @@ func TestStrategiesAreExact(t *testing.T) {
 	}
 }
 
+// placed returns a matrix in the memory of b.
+func placed(t *testing.T, b tensor.Backend, m tensor.Mat) tensor.Mat {
+	t.Helper()
+	if _, ok := b.(tensor.Device); !ok {
+		return m
+	}
+	memory, err := tensor.Place(b, []*tensor.Mat{&m}, []tensor.Mat{m})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(memory.Free)
+	return m
+}
+
 // checkExact holds a linear, of sequences of some rows under each adapter and none, to the equation.
 func checkExact(t *testing.T, what string, b tensor.Backend, batch *flora.Batch, l *whisper.Linear, factors map[string]*flora.Factors, rng *rand.Rand) {
 	t.Helper()
@@ -133,7 +151,7 @@ func checkExact(t *testing.T, what string, b tensor.Backend, batch *flora.Batch,
 		}
 	}
 	x := wholeMat(rng, s.Seg.Rows(), l.Weight.Cols, 3)
-	y := l.Forward(s, x)
+	y := s.Host(l.Forward(s, s.Operand(x.Rows, x.Cols, x.Data)))
 	for i, k := range s.AdapterOf {
 		from, to := s.Seg.Range(i)
 		f := factors[batch.Name(k)]
@@ -291,7 +309,7 @@ func TestMergedWeightsAreCounted(t *testing.T) {
 		goldentest.Logits(t, m, o, batch, mels(rng, 1), []int32{1}, [][]int32{{1, 2, 3}})
 	}
 	for range 2 {
-		if index := batch.Put(r); index != 1 {
+		if index, err := batch.Put(r); index != 1 || err != nil {
 			t.Fatalf("index %d", index)
 		}
 		use()

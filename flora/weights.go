@@ -238,8 +238,12 @@ func (b *Batch) remade(l *whisper.Linear, a *adapted) (*tensor.Weight, error) {
 	}
 	u := a.factors.update()
 	w := &tensor.Weight{Mat: u.Apply(plain)}
+	dtype := tensor.F32
 	if p := l.Weight.Packed; p != nil {
-		w.Packed, err = b.backend.Pack(w.Mat, p.DType())
+		dtype = p.DType()
+	} else if _, ok := b.backend.(tensor.Device); !ok {
+		return w, nil
 	}
+	w.Packed, err = b.backend.Pack(w.Mat, dtype)
 	return w, err
 }

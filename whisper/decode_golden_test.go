@@ -45,8 +45,9 @@ func decodeCases(t *testing.T, k *goldentest.Kit, name string, m *whisper.Model,
 }
 
 // TestGoldenDecode decodes all cases of the kit, greedy and beam search, in one batch of rows.
-func TestGoldenDecode(t *testing.T) {
-	k := openKit(t)
+func TestGoldenDecode(t *testing.T) { testGoldenDecode(t, openKit(t)) }
+
+func testGoldenDecode(t *testing.T, k *goldentest.Kit) {
 	k.Each(t, func(t *testing.T, name string, m *whisper.Model) {
 		ran, got := decodeCases(t, k, name, m, func(goldentest.DecodeCase) bool { return true })
 		for i, c := range ran {

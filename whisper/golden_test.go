@@ -27,8 +27,9 @@ func openKit(t *testing.T) *goldentest.Kit {
 	return goldentest.Open(t, b, "..", "..", "shared", "golden", "public")
 }
 
-func TestGoldenEncoder(t *testing.T) {
-	k := openKit(t)
+func TestGoldenEncoder(t *testing.T) { testGoldenEncoder(t, openKit(t)) }
+
+func testGoldenEncoder(t *testing.T, k *goldentest.Kit) {
 	k.Each(t, func(t *testing.T, name string, m *whisper.Model) {
 		file := name + "/encoder.safetensors"
 		f := k.Tensors(t, file)
@@ -43,7 +44,7 @@ func TestGoldenEncoder(t *testing.T) {
 				t.Fatal(err)
 			}
 			want, _ := goldentest.Floats(t, f, clip)
-			goldentest.CompareRows(t, "encoder", clip, states, goldentest.Integers(t, f, clip+".frames"), want, k.Tolerance(t, file))
+			goldentest.CompareRows(t, "encoder", clip, o.Host(states), goldentest.Integers(t, f, clip+".frames"), want, k.Tolerance(t, file))
 		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"glossa/flora"
 	"glossa/whisper"
 	"glossa/whisper/safetensors"
+	"glossa/whisper/tensor"
 )
 
 // adapter trains the factors of an adapter over a frozen model.
@@ -106,6 +107,18 @@ func productScale(a *flora.Adapter, alpha float64) (float64, error) {
 }
 
 func (t *adapter) Params() []NamedParam { return t.params }
+
+// Place places the factors.
+func (t *adapter) Place(b tensor.Backend) error {
+	if err := t.adapter.Place(b); err != nil {
+		return err
+	}
+	_, mats := t.adapter.Params()
+	for i, m := range mats {
+		t.params[i].Mat = m
+	}
+	return nil
+}
 
 func (t *adapter) Adapter() whisper.Adapter { return t.alone }
 

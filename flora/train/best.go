@@ -61,6 +61,7 @@ func (t *trainer) settle() {
 	for i, p := range t.options.Trainable.Params() {
 		copy(p.Mat.Data, t.best.weights[i])
 	}
+	t.optimizer.change()
 }
 
 // tensors returns the weights as named matrices, shaped like the parameters.

@@ -175,6 +175,7 @@ func (t *trainer) load(dir string) error {
 	t.optimizer.tensors(func(name string, like tensor.Mat, data []float32) {
 		bad = errors.Join(bad, readTensor(file, name, like, data))
 	})
+	t.optimizer.change()
 	t.step, t.optimizer.updates, t.badSteps, t.skipped = r.Step, r.Updates, r.BadSteps, r.Skipped
 	t.at, t.secondsBefore = r.Data, r.Seconds
 	t.loader.at, t.loader.skipped = r.Data.clone(), r.Skipped

@@ -137,7 +137,7 @@ func logAdd(a, b float64) float64 {
 // for logits (nRow, nUnit+1) packed by seg, the last class the blank. Texts that are not feasible
 // contribute nothing, and have no label in paths.
 func ctcLoss(o *tensor.Ops, logits tensor.Mat, seg tensor.Segments, text [][]int32, scale float32) (loss tensor.Mat, sum float64, paths []ctcPath) {
-	logProb := o.LogSoftmax(logits)
+	logProb := o.Host(o.LogSoftmax(logits))
 	paths = make([]ctcPath, len(text))
 	parallel(len(text), func(i int) {
 		if from, to := seg.Range(i); feasible(text[i], to-from) {
@@ -149,16 +149,17 @@ func ctcLoss(o *tensor.Ops, logits tensor.Mat, seg tensor.Segments, text [][]int
 	}
 	loss = o.Upload(1, 1, []float32{scale * float32(sum)})
 	o.Record(&loss, func() {
-		d, fresh := o.FreshGrad(logits)
-		g := scale * o.Grad(loss).Data[0]
-		parallel(len(paths), func(i int) {
-			d := d.Slice(seg.Range(i))
-			if fresh {
-				clear(d.Data)
-			}
-			if p := &paths[i]; p.label != nil {
-				p.addGradient(o.Chooser(), d, logProb.Slice(seg.Range(i)), g)
-			}
+		g := scale * o.Host(o.Grad(loss)).Data[0]
+		o.HostGrad(logits, func(d tensor.Mat, fresh bool) {
+			parallel(len(paths), func(i int) {
+				d := d.Slice(seg.Range(i))
+				if fresh {
+					clear(d.Data)
+				}
+				if p := &paths[i]; p.label != nil {
+					p.addGradient(o.Chooser(), d, logProb.Slice(seg.Range(i)), g)
+				}
+			})
 		})
 	}, logits)
 	return loss, sum, paths

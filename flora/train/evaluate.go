@@ -62,6 +62,9 @@ func (t *trainer) evaluate() (*Evaluation, error) {
 		_, s := t.network.forward(b, 1, 1, false)
 		sums.add(s)
 	}
+	if err := t.network.ops.Read(nil, tensor.Mat{}); err != nil {
+		return nil, fmt.Errorf("train: evaluate after step %d: %w", t.step, err)
+	}
 	e := &Evaluation{Loss: ratio(sums.entropy, sums.tokens), TokenAccuracy: ratio(sums.right, sums.tokens)}
 	if t.options.Evaluate == nil {
 		return e, nil
@@ -71,6 +74,9 @@ func (t *trainer) evaluate() (*Evaluation, error) {
 		return nil, err
 	}
 	wer, err := t.options.Evaluate(m, t.options.Trainable.Adapter())
+	if _, ok := t.options.Backend.(tensor.Device); ok && m != t.options.Model {
+		m.Unpack()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("train: evaluate after step %d: %w", t.step, err)
 	}

@@ -49,7 +49,7 @@ func (g *guide) loss(o *tensor.Ops, seg tensor.Segments, spans [][2]int32, paths
 					if s.layer < g.given {
 						rows = append([][2]int32{{}}, rows[:len(rows)-1]...) // what the row before was to predict
 					}
-					parts = append(parts, newGuided(s.query.Slice(from, to), s.kv[i].K, h[1], g.nHead, rows, &paths[i]))
+					parts = append(parts, newGuided(o, s.query.Slice(from, to), s.kv[i].K, h[1], g.nHead, rows, &paths[i]))
 				}
 			}
 		}
@@ -65,7 +65,11 @@ func (g *guide) loss(o *tensor.Ops, seg tensor.Segments, spans [][2]int32, paths
 		inputs = append(inputs, p.query, p.key)
 	}
 	o.Record(&loss, func() {
-		d := scale * o.Grad(loss).Data[0]
+		d := scale * o.Host(o.Grad(loss)).Data[0]
+		if o.Device() != nil {
+			onDevice(o, parts, d)
+			return
+		}
 		for _, p := range parts { // the buffers of gradients are made here, by one goroutine
 			p.dQuery, p.dKey = o.Grad(p.query), o.Grad(p.key)
 		}
@@ -74,14 +78,33 @@ func (g *guide) loss(o *tensor.Ops, seg tensor.Segments, spans [][2]int32, paths
 	return loss, ratio(sum, float64(rows))
 }
 
+// onDevice adds the gradients of all parts, which are computed on the host, to those on a device.
+func onDevice(o *tensor.Ops, parts []*guided, scale float32) {
+	wanted := func(m tensor.Mat) tensor.Mat {
+		if !m.Differentiable() {
+			return tensor.Mat{}
+		}
+		return tensor.Zeros(m.Rows, m.Cols)
+	}
+	for _, p := range parts {
+		p.dQuery, p.dKey = wanted(p.query), wanted(p.key)
+	}
+	parallel(len(parts), func(i int) { parts[i].backward(scale) })
+	for _, p := range parts {
+		o.HostGrad(p.query, func(d tensor.Mat, _ bool) { copy(d.Data, p.dQuery.Data) })
+		o.HostGrad(p.key, func(d tensor.Mat, _ bool) { copy(d.Data, p.dKey.Data) })
+	}
+}
+
 // guided is one head on one utterance.
 type guided struct {
-	query, key   tensor.Mat // (nToken, nState), (nFrame, nState)
-	dQuery, dKey tensor.Mat
-	from, to     int // columns of the head
-	unit         float32
-	rows         []guidedRow
-	loss         float64
+	query, key         tensor.Mat // (nToken, nState), (nFrame, nState)
+	hostQuery, hostKey tensor.Mat // the same in host memory
+	dQuery, dKey       tensor.Mat
+	from, to           int // columns of the head
+	unit               float32
+	rows               []guidedRow
+	loss               float64
 }
 
 // guidedRow is a row that is told where to look.
@@ -91,9 +114,9 @@ type guidedRow struct {
 	is   []float32 // (nFrame), the head's weights
 }
 
-func newGuided(query, key tensor.Mat, head, nHead int, spans [][2]int32, path *ctcPath) *guided {
+func newGuided(o *tensor.Ops, query, key tensor.Mat, head, nHead int, spans [][2]int32, path *ctcPath) *guided {
 	width := query.Cols / nHead
-	p := &guided{query: query, key: key, from: head * width, to: (head + 1) * width, unit: float32(1 / math.Sqrt(float64(width)))}
+	p := &guided{query: query, key: key, hostQuery: o.Host(query), hostKey: o.Host(key), from: head * width, to: (head + 1) * width, unit: float32(1 / math.Sqrt(float64(width)))}
 	for i, s := range spans {
 		if want := path.heard(int(s[0]), int(s[1]), key.Rows); want != nil {
 			p.rows = append(p.rows, guidedRow{i, want, make([]float32, key.Rows)})
@@ -126,10 +149,10 @@ func (p *ctcPath) heard(from, to, nFrame int) []float32 {
 // forward fills the weights of all rows, and the loss.
 func (p *guided) forward() {
 	for _, r := range p.rows {
-		q := p.query.Row(r.at)[p.from:p.to]
+		q := p.hostQuery.Row(r.at)[p.from:p.to]
 		top := math.Inf(-1)
 		for t := range r.is {
-			z := p.unit * dot(q, p.key.Row(t)[p.from:p.to])
+			z := p.unit * dot(q, p.hostKey.Row(t)[p.from:p.to])
 			r.is[t], top = z, max(top, float64(z))
 		}
 		sum := 0.0
@@ -147,10 +170,10 @@ func (p *guided) forward() {
 // backward adds scale · ∂loss/∂q and ∂loss/∂k: is - want, times the other.
 func (p *guided) backward(scale float32) {
 	for _, r := range p.rows {
-		q := p.query.Row(r.at)[p.from:p.to]
+		q := p.hostQuery.Row(r.at)[p.from:p.to]
 		for t := range r.is {
 			d := scale * p.unit * (r.is[t] - r.want[t])
-			k := p.key.Row(t)[p.from:p.to]
+			k := p.hostKey.Row(t)[p.from:p.to]
 			if !p.dQuery.IsZero() {
 				add(p.dQuery.Row(r.at)[p.from:p.to], k, d)
 			}

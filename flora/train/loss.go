@@ -23,8 +23,9 @@ type network struct {
 // ctcHead is the linear from the encoder's states to the units that CTC spells in and the blank. It lives in
 // the training alone. Zero where there is no CTC.
 type ctcHead struct {
-	weight tensor.Weight // (nUnit+1, nState)
-	bias   tensor.Mat    // (1, nUnit+1)
+	weight tensor.Weight  // (nUnit+1, nState)
+	bias   tensor.Mat     // (1, nUnit+1)
+	placed *tensor.Memory // of both on a device
 }
 
 // newCTCHead returns a head for nUnit units, initialised as the model's linears are.
@@ -46,6 +47,16 @@ const (
 	ctcWeightName = "ctc.weight"
 	ctcBiasName   = "ctc.bias"
 )
+
+// place copies the head to the memory of b, where that is a device.
+func (h *ctcHead) place(b tensor.Backend) (err error) {
+	if _, ok := b.(tensor.Device); !ok || h.weight.IsZero() {
+		return nil
+	}
+	mats := []tensor.Mat{h.weight.Mat, h.bias}
+	h.placed, err = tensor.Place(b, []*tensor.Mat{&h.weight.Mat, &h.bias}, mats)
+	return err
+}
 
 func (h *ctcHead) params() []NamedParam {
 	if h.weight.IsZero() {
@@ -97,7 +108,7 @@ func (n *network) forward(b *batch, tokens, text float64, training bool) (loss t
 			s.AdapterOf[i] = 1
 		}
 	}
-	states := n.model.Encoder.Forward(s, tensor.NewMat(b.frames.Rows(), n.model.Dims.NMels, b.mel))
+	states := n.model.Encoder.Forward(s, n.ops.Operand(b.frames.Rows(), n.model.Dims.NMels, b.mel))
 	stateSeg := s.Seg
 	s.Cross = n.model.Decoder.CrossKV(s, states)
 	s.Seg = b.tokens

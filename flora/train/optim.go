@@ -17,6 +17,7 @@ type adamW struct {
 	clipNorm              float64
 	updates               int // so far
 	chunks                []chunk
+	changed               func() // is called when the parameters have changed; nil: nobody asks
 }
 
 // chunk is a range of a parameter, the unit of work of a goroutine. Chunks do not depend on the
@@ -45,6 +46,30 @@ func newAdamW(params []NamedParam, o *Options) *adamW {
 func (a *adamW) zeroGrad() {
 	for _, p := range a.params {
 		p.Mat.ZeroGrad()
+	}
+}
+
+// fetch brings the gradients of a device to the host.
+func (a *adamW) fetch(o *tensor.Ops) error {
+	for _, p := range a.params {
+		if err := o.Fetch(p.Mat.Grad()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// send brings the parameters to a device.
+func (a *adamW) send(o *tensor.Ops) {
+	for _, p := range a.params {
+		o.Send(p.Mat)
+	}
+}
+
+// change tells that the parameters have changed.
+func (a *adamW) change() {
+	if a.changed != nil {
+		a.changed()
 	}
 }
 
@@ -110,6 +135,7 @@ func (a *adamW) step(rate, norm float64) {
 			u.averages(part(a.average[c.param]), part(p.Mat.Data))
 		}
 	})
+	a.change()
 }
 
 // update holds the numbers of one step.
@@ -143,6 +169,7 @@ func (a *adamW) swapAverage() {
 			w[j], average[j] = x, w[j]
 		}
 	}
+	a.change()
 }
 
 // learningRate returns the rate of update number step, from 1 on: it rises in a line over the

@@ -110,11 +110,15 @@ func newTrainer(o Options) (*trainer, error) {
 			o.Model.Generation.AlignmentHeads = t.network.guide.alignment()
 		}
 	}
+	if err := t.place(backend); err != nil {
+		return nil, err
+	}
 	params := append(append([]NamedParam(nil), o.Trainable.Params()...), t.network.head.params()...)
 	if err := checkNames(params); err != nil {
 		return nil, err
 	}
 	t.optimizer = newAdamW(params, &o)
+	t.optimizer.changed = func() { t.optimizer.send(t.network.ops) }
 	t.loader = &loader{
 		frames: o.BatchFrames, warn: o.Warn, at: data.start(),
 		maker: &maker{
@@ -123,6 +127,20 @@ func newTrainer(o Options) (*trainer, error) {
 		},
 	}
 	return t, nil
+}
+
+// place copies what the training computes with to the memory of its backend, where that is a device.
+func (t *trainer) place(b tensor.Backend) error {
+	if _, ok := b.(tensor.Device); !ok {
+		return nil
+	}
+	if err := t.options.Model.Place(b); err != nil {
+		return err
+	}
+	if err := t.options.Trainable.Place(b); err != nil {
+		return err
+	}
+	return t.network.head.place(b)
 }
 
 // run takes the steps that are left.
@@ -289,6 +307,9 @@ func (t *trainer) gradient(batches []*batch, tokens, text float64) (sums losses,
 			return losses{}, fmt.Errorf("train: step %d: %w", t.step+1, err)
 		}
 		sums.add(s)
+	}
+	if err := t.optimizer.fetch(t.network.ops); err != nil {
+		return losses{}, fmt.Errorf("train: step %d: %w", t.step+1, err)
 	}
 	return sums, nil
 }

@@ -27,6 +27,10 @@ type Trainable interface {
 	// model itself is trained. It reads the parameters at each call of its Linear.
 	Adapter() whisper.Adapter
 
+	// Place copies the parameters to the memory of b too, where that is a device; those of the model, frozen ones
+	// included, are there. Params then has both.
+	Place(b tensor.Backend) error
+
 	// Save writes the parameters as they are now to the new folder dir, in the form that the
 	// service loads.
 	Save(dir string) error
@@ -55,6 +59,18 @@ func NewFull(m *whisper.Model) Trainable {
 }
 
 func (f *full) Params() []NamedParam { return f.params }
+
+// Place takes over where the model's parameters are.
+func (f *full) Place(tensor.Backend) error {
+	at := make(map[string]tensor.Mat)
+	for _, p := range f.model.Params() {
+		at[p.Name] = *p.Mat
+	}
+	for i := range f.params {
+		f.params[i].Mat = at[f.params[i].Name]
+	}
+	return nil
+}
 
 func (f *full) Adapter() whisper.Adapter { return nil }
 

@@ -14,6 +14,12 @@ import (
 // Tiny returns a random model on unpadded windows of up to 128 frames, with a vocabulary of bytes.
 func Tiny(t testing.TB, b tensor.Backend, seed uint64) *whisper.Model {
 	t.Helper()
+	return TinyOf(t, b, seed, 32)
+}
+
+// TinyOf is Tiny of a model whose texts have up to nTextCtx tokens.
+func TinyOf(t testing.TB, b tensor.Backend, seed uint64, nTextCtx int) *whisper.Model {
+	t.Helper()
 	const nAudioCtx = 64
 	tok, err := whisper.NewTokenizer(whisper.TrainBPE(slices.Values([]string{"a b"}), 0), 99, nAudioCtx+1)
 	if err != nil {
@@ -21,7 +27,7 @@ func Tiny(t testing.TB, b tensor.Backend, seed uint64) *whisper.Model {
 	}
 	m := whisper.New(whisper.Dims{
 		NMels: 80, NAudioCtx: nAudioCtx, NAudioState: 48, NAudioHead: 3, NAudioLayer: 2,
-		NVocab: tok.NVocab(), NTextCtx: 32, NTextState: 48, NTextHead: 3, NTextLayer: 2, Unpadded: true,
+		NVocab: tok.NVocab(), NTextCtx: nTextCtx, NTextState: 48, NTextHead: 3, NTextLayer: 2, Unpadded: true,
 	})
 	m.Tokenizer = tok
 	m.Generation = whisper.DefaultGeneration(m.Dims, tok)

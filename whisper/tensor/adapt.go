@@ -46,12 +46,17 @@ func NewLowRank(b Backend, u, v, d Mat, dtype DType) (*LowRank, error) {
 	}
 	if p, ok := b.(LowRankLinear); ok {
 		packed, err := p.PackLowRank(u, v, d, dtype)
-		return &LowRank{packed: packed}, err
+		if err != nil {
+			return nil, err
+		}
+		return &LowRank{packed: packed}, nil
 	}
 	l := new(LowRank)
 	var err error
-	l.memory, err = Place(b, []*Mat{&l.u, &l.v, &l.d}, []Mat{u, v, d})
-	return l, err
+	if l.memory, err = Place(b, []*Mat{&l.u, &l.v, &l.d}, []Mat{u, v, d}); err != nil {
+		return nil, err
+	}
+	return l, nil
 }
 
 // Packed returns the factors in the backend's layout, nil where it has none.

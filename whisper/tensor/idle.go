@@ -24,7 +24,5 @@ func (idle) LayerNormBackward(_, _, _, _, _, _ Mat)                             
 func (idle) GELUBackward(_, _, _ Mat)                                                     {}
 func (idle) EmbedBackward(_, _ Mat, _ []int32)                                            {}
 func (idle) UnfoldBackward(_, _ Mat, _, _ Segments, _, _ int)                             {}
-func (idle) PackKeyValue(_ []PackedKV, _ []KeyValue)                                      {}
-func (idle) UnpackKeys(_ Mat, _ PackedKV)                                                 {}
 func (idle) EmbedPacked(_ Mat, _ Packed, _ []int32)                                       {}
 func (idle) AttentionBackward(Mat, []KeyValue, Mat, Mat, Segments, []KeyValue, int, bool) {}

@@ -89,7 +89,9 @@ func (o *Ops) PackKeyValue(packed []PackedKV, kv []KeyValue) {
 		checkShape("keys", s.K, packed[i].Rows, packed[i].Cols)
 		checkShape("values", s.V, packed[i].Rows, packed[i].Cols)
 	}
-	o.backend.(KeyValuePacker).PackKeyValue(packed, kv)
+	if !o.idle {
+		o.packer.PackKeyValue(packed, kv)
+	}
 }
 
 // PackedNumbers returns the numbers of packed keys and values as one row.
@@ -103,7 +105,9 @@ func (o *Ops) Keys(kv KeyValue) Mat {
 		return kv.K
 	}
 	k := o.New(kv.Packed.Rows, kv.Packed.Cols)
-	o.backend.(KeyValuePacker).UnpackKeys(k, kv.Packed)
+	if !o.idle {
+		o.packer.UnpackKeys(k, kv.Packed)
+	}
 	return k
 }
 

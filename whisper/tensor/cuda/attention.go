@@ -58,7 +58,6 @@ func (w *attentionWork) reset() {
 func (b *Backend) Attention(y, q tensor.Mat, seg tensor.Segments, kv []tensor.KeyValue, nHead int, causal bool) {
 	b.begin()
 	defer b.end()
-	b.wrote(y)
 	if q.Rows*q.Cols == 0 {
 		return
 	}
@@ -182,24 +181,24 @@ func pagesAligned(p tensor.PagedKV) bool { return aligned(p.Keys, p.Values) && a
 func (b *Backend) launchAttention(y, q tensor.Mat, nHead int) {
 	w, size := &b.work, q.Cols/nHead
 	scale := driver.Float32(float32(math.Log2E / math.Sqrt(float64(size))))
-	cols := driver.Int32(q.Cols)
+	cols, copy := driver.Int32(q.Cols), driver.Pointer(b.copyRoom(y))
 	for bf16, tiles := range [][]attentionTile{w.anyF32, w.anyBF16} {
 		if n := len(tiles); n > 0 {
-			b.list.Launch(b.k.attentionAny, driver.Dim3{X: n, Y: blocks(nHead, 4), Z: mostQueries(tiles)}, driver.Dim3{X: 128}, 0, pointer(y), pointer(q),
+			b.list.Launch(b.k.attentionAny, driver.Dim3{X: n, Y: blocks(nHead, 4), Z: mostQueries(tiles)}, driver.Dim3{X: 128}, 0, pointer(y), copy, pointer(q),
 				driver.Pointer(stage(b, tiles)), cols, driver.Int32(size), driver.Int32(nHead), scale, driver.Int32(bf16))
 		}
 	}
 	if n := len(w.one); n > 0 {
-		b.launch(b.k.one, driver.Dim3{X: n, Y: nHead, Z: mostQueries(w.one)}, pointer(y), pointer(q), driver.Pointer(stage(b, w.one)), cols, scale)
+		b.launch(b.k.one, driver.Dim3{X: n, Y: nHead, Z: mostQueries(w.one)}, pointer(y), copy, pointer(q), driver.Pointer(stage(b, w.one)), cols, scale)
 	}
 	if n := len(w.tiled); n > 0 {
-		b.launch(b.k.tiled, driver.Dim3{X: n, Y: nHead}, pointer(y), pointer(q), driver.Pointer(stage(b, w.tiled)), cols, scale)
+		b.launch(b.k.tiled, driver.Dim3{X: n, Y: nHead}, pointer(y), copy, pointer(q), driver.Pointer(stage(b, w.tiled)), cols, scale)
 	}
 	if n := len(w.flash); n > 0 {
-		b.list.Launch(b.k.flash, driver.Dim3{X: n, Y: nHead}, driver.Dim3{X: 128}, 0, pointer(y), pointer(q), driver.Pointer(stage(b, w.flash)), cols, scale)
+		b.list.Launch(b.k.flash, driver.Dim3{X: n, Y: nHead}, driver.Dim3{X: 128}, 0, pointer(y), copy, pointer(q), driver.Pointer(stage(b, w.flash)), cols, scale)
 	}
 	if len(w.few) > 0 {
-		b.launchFew(y, q, nHead, cols, scale)
+		b.launchFew(y, q, nHead, copy, cols, scale)
 	}
 }
 
@@ -213,7 +212,7 @@ func mostQueries(tiles []attentionTile) int {
 }
 
 // launchFew appends attention_few, with as many parts as fill the device, and attention_merge where that is more than one.
-func (b *Backend) launchFew(y, q tensor.Mat, nHead int, cols, scale driver.Arg) {
+func (b *Backend) launchFew(y, q tensor.Mat, nHead int, copy, cols, scale driver.Arg) {
 	w := &b.work
 	n, parts := len(w.few), b.fewParts(w.few, nHead)
 	tiles, rows := driver.Pointer(stage(b, w.few)), driver.Pointer(stage(b, w.rows))
@@ -228,10 +227,10 @@ func (b *Backend) launchFew(y, q tensor.Mat, nHead int, cols, scale driver.Arg) 
 		}
 	}
 	block := driver.Dim3{X: 128}
-	b.list.Launch(b.k.few, driver.Dim3{X: n, Y: nHead, Z: parts}, block, 0, pointer(y), driver.Pointer(part), driver.Pointer(stats), pointer(q), tiles,
+	b.list.Launch(b.k.few, driver.Dim3{X: n, Y: nHead, Z: parts}, block, 0, pointer(y), copy, driver.Pointer(part), driver.Pointer(stats), pointer(q), tiles,
 		rows, cols, scale)
 	if parts > 1 {
-		b.list.Launch(b.k.merge, driver.Dim3{X: n, Y: nHead}, block, 0, pointer(y), driver.Pointer(part), driver.Pointer(stats), rows, cols, driver.Int32(parts))
+		b.list.Launch(b.k.merge, driver.Dim3{X: n, Y: nHead}, block, 0, pointer(y), copy, driver.Pointer(part), driver.Pointer(stats), rows, cols, driver.Int32(parts))
 	}
 }
 

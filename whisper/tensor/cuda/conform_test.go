@@ -3,22 +3,12 @@
 package cuda
 
 import (
+	"flag"
 	"testing"
 
 	"glossa/whisper/tensor"
 	"glossa/whisper/tensor/tensortest"
 )
-
-// open returns the backend of the first device.
-func open(t *testing.T) *Backend {
-	t.Helper()
-	b, err := New(0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { b.(*Backend).Close() })
-	return b.(*Backend)
-}
 
 // tolerances are the errors that kernels are allowed: those of float32, and of bfloat16 where weights and keys are of it.
 func tolerances() tensortest.Tolerances {
@@ -27,7 +17,44 @@ func tolerances() tensortest.Tolerances {
 	return t
 }
 
-// TestConformance holds the backend to the contract of one.
+// TestConformance holds the backend to the contract of one, and checks that no kernel is left out.
 func TestConformance(t *testing.T) {
-	tensortest.Run(t, open(t), tolerances(), tensortest.MayRegroup)
+	b := openPlainly(t)
+	if err := b.device.Profile(true); err != nil {
+		t.Fatal(err)
+	}
+	tensortest.Run(t, b, tolerances(), tensortest.MayRegroup)
+	timings, err := b.device.Timings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if flag.Lookup("test.run").Value.String() != "" || !b.mma {
+		return
+	}
+	ran := make(map[string]bool)
+	for _, timing := range timings {
+		ran[timing.Name] = true
+	}
+	for name := range b.k.names() {
+		if !ran[name] {
+			t.Errorf("kernel %s was not run", name)
+		}
+	}
+}
+
+// TestConformanceRounded holds the backend that rounds the factors of products to the contract of one.
+func TestConformanceRounded(t *testing.T) {
+	b := openPlainly(t)
+	r := b.Rounded(tensor.BF16)
+	if r == nil {
+		t.Skipf("SKIP: tensor cores for bfloat16 absent from %s", b.Device())
+	}
+	for _, dtype := range []tensor.DType{tensor.F32, tensor.I8} {
+		if b.Rounded(dtype) != nil {
+			t.Errorf("products rounded to %v", dtype)
+		}
+	}
+	tol := tolerances()
+	tol.MatMul = tol.Linear[tensor.BF16]
+	tensortest.Run(t, r, tol, tensortest.MayRegroup)
 }

@@ -30,7 +30,7 @@ func (b *Backend) finish(f finished) {
 	}
 	n := rows * cols / width
 	b.launch(b.k.epilogue, driver.Dim3{X: blocks(n, blockSize)}, pointer(f.y), driver.Pointer(f.copy), pointer(f.x), pointer(f.scale),
-		driver.Pointer(stage(b, f.row)), pointer(f.bias), driver.Int64(int64(n)), driver.Int32(cols/width), driver.Int32(width), flag(f.gelu))
+		driver.Pointer(stage(b, f.row)), pointer(f.bias), driver.Int64(int64(n)), driver.Int32(cols/width), driver.Int32(width), truth(f.gelu))
 }
 
 // aligned reports whether addresses are those of 16 bytes that a thread reads at once; 0 is.
@@ -43,7 +43,7 @@ func aligned(address ...uintptr) bool {
 	return true
 }
 
-func flag(is bool) driver.Arg {
+func truth(is bool) driver.Arg {
 	if is {
 		return driver.Int32(1)
 	}

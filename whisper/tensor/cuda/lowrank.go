@@ -124,7 +124,7 @@ func (b *Backend) addLowRank(f finished, x tensor.Mat, low []*tensor.LowRank) {
 	}
 	b.launch(b.k.expandEpilogue, driver.Dim3{X: blocks(x.Rows, 4), Y: blocks(f.y.Cols, 256)}, pointer(f.y), driver.Pointer(f.copy), pointer(f.x),
 		pointer(f.scale), driver.Pointer(stage(b, f.row)), pointer(f.bias), driver.Pointer(z), entries, row, driver.Int32(x.Rows),
-		driver.Int32(f.y.Cols), driver.Int32(t.most), flag(f.gelu))
+		driver.Int32(f.y.Cols), driver.Int32(t.most), truth(f.gelu))
 }
 
 // AddLowRank adds low[i] to row i of y.

@@ -135,8 +135,7 @@ func (b *Backend) hold(h *held, bytes int) error {
 		return memoryError(err)
 	}
 	h.at, h.bytes, h.device = at, int64(bytes), b.device
-	d := b.device
-	h.cleanup = runtime.AddCleanup(h, func(at driver.Address) { d.Free(at) }, at)
+	h.cleanup = runtime.AddCleanup(h, b.device.Free, at)
 	return nil
 }
 

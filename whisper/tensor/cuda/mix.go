@@ -75,5 +75,5 @@ func (b *Backend) Mix(dst, w tensor.Packed, u tensor.PackedUpdate) {
 	}
 	b.launch(k, driver.Dim3{X: blocks(to.nOut, 4), Y: blocks(to.nIn, 256)}, driver.Pointer(to.at), driver.Pointer(from.at), driver.Pointer(p.a),
 		driver.Pointer(p.b), driver.Pointer(p.u), driver.Pointer(p.v), driver.Int32(to.nOut), driver.Int32(to.nIn), driver.Int32(p.terms),
-		driver.Int32(p.rank), flag(p.base))
+		driver.Int32(p.rank), truth(p.base))
 }

@@ -152,6 +152,16 @@ func (tol Tolerance) compare(t *testing.T, what string, got tensor.Mat, want []f
 	return wrong == 0
 }
 
+// Compare reports the worst element of got that is not want within the tolerance.
+func (tol Tolerance) Compare(t *testing.T, what string, got, want []float32) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Errorf("%s: %d elements, want %d", what, len(got), len(want))
+		return
+	}
+	tol.compare(t, what, tensor.Vector(got), want)
+}
+
 // identical reports the first element of got that does not have the bits of want, except that
 // any NaN is any other.
 func identical(t *testing.T, what string, got, want []float32) bool {

@@ -31,6 +31,8 @@ var (
 	_ tensor.Mixer          = (*Fused)(nil)
 	_ tensor.BalancedPacker = (*Fused)(nil)
 	_ tensor.Freer          = (*devicePacked)(nil)
+	_ tensor.Freer          = (*deviceLowRank)(nil)
+	_ tensor.Freer          = (*deviceUpdate)(nil)
 )
 
 // PackBalanced packs the host's numbers of w.
@@ -167,11 +169,35 @@ func (d *Fused) ScaledLinear(y, x tensor.Mat, w tensor.Packed, bias tensor.Mat, 
 // deviceLowRank are factors that were packed for a simulated device.
 type deviceLowRank struct {
 	*tensor.LowRank // of the host backend
-	freed           bool
+	claimed
 }
 
-// Free notes that they must not be used.
-func (l *deviceLowRank) Free() { l.freed = true }
+// Free gives the room back.
+func (l *deviceLowRank) Free() { l.claimed.Free() }
+
+// claimed is memory of what is packed, but for weights.
+type claimed struct {
+	state *deviceState
+	bytes int64
+	freed bool
+}
+
+// Free gives the room back.
+func (c *claimed) Free() {
+	c.state.mu.Lock()
+	defer c.state.mu.Unlock()
+	if !c.freed {
+		c.freed = true
+		c.state.used -= c.bytes
+	}
+}
+
+// claim takes room for what is packed.
+func (d *Fused) claim(bytes int64) (claimed, error) {
+	d.state.mu.Lock()
+	defer d.state.mu.Unlock()
+	return claimed{state: d.state, bytes: bytes}, d.state.claim(bytes)
+}
 
 // hostLowRanks returns the host's form of factors.
 func hostLowRanks(low []*tensor.LowRank) []*tensor.LowRank {
@@ -195,7 +221,14 @@ func hostLowRanks(low []*tensor.LowRank) []*tensor.LowRank {
 // PackLowRank packs the host's numbers of factors.
 func (d *Fused) PackLowRank(u, v, added tensor.Mat, dtype tensor.DType) (tensor.PackedLowRank, error) {
 	l, err := tensor.NewLowRank(d.host, u, v, added, dtype)
-	return &deviceLowRank{LowRank: l}, err
+	if err != nil {
+		return nil, err
+	}
+	c, err := d.claim(l.Bytes())
+	if err != nil {
+		return nil, err
+	}
+	return &deviceLowRank{l, c}, nil
 }
 
 // LowRankLinear computes a linear with products of low rank beside it.
@@ -221,8 +254,8 @@ func (d *Fused) AddRows(y, x tensor.Mat, row []int32) {
 // deviceUpdate is an update that was packed for a simulated device.
 type deviceUpdate struct {
 	tensor.Update
-	host  tensor.PackedUpdate // nil where the host backend does not mix
-	bytes int64
+	host tensor.PackedUpdate // nil where the host backend does not mix
+	claimed
 }
 
 // Bytes returns the memory of the factors.
@@ -239,9 +272,14 @@ func (d *Fused) PackUpdate(u tensor.Update, nOut, nIn int) (tensor.PackedUpdate,
 	}
 	var err error
 	if m, ok := d.host.(tensor.Mixer); ok {
-		p.host, err = m.PackUpdate(u, nOut, nIn)
+		if p.host, err = m.PackUpdate(u, nOut, nIn); err != nil {
+			return nil, err
+		}
 	}
-	return p, err
+	if p.claimed, err = d.claim(p.bytes); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // NewMixed returns room for an update of w.

@@ -49,7 +49,7 @@ func (d *Device) setupBLAS() (err error) {
 		return err
 	}
 	d.info.BLAS = int(version)
-	size := min(blasWorkspace, d.info.TotalBytes/64&^255)
+	size := max(grain, min(blasWorkspace, d.info.TotalBytes/64&^(grain-1)))
 	if d.workspace, err = cu.MemAlloc(size); err != nil {
 		return wrap("allocate the workspace of cuBLAS", err)
 	}

@@ -101,6 +101,7 @@ func Open(ordinal int) (*Device, error) {
 		calls: make(chan call), done: make(chan error), end: make(chan struct{}),
 		lists: make(map[*List]struct{}), names: make(map[uint64]string),
 	}
+	d.pool.taken = make(map[Address]*block)
 	d.pool.checked = os.Getenv("GLOSSA_CUDA_CHECK") != ""
 	d.graphs.init()
 	go d.loop()
@@ -179,6 +180,7 @@ func (d *Device) setup(ordinal int) (err error) {
 	if err = d.describe(); err != nil {
 		return err
 	}
+	d.pool.first = min(slabFirst, d.info.TotalBytes/64)
 	if d.stream, err = cu.MakeStream(cu.NonBlocking); err != nil {
 		return wrap("cuStreamCreate", err)
 	}
@@ -227,10 +229,12 @@ func (d *Device) teardown() {
 	}
 	d.graphs.clear()
 	d.closeBLAS()
+	d.mu.Lock()
 	for l := range d.lists {
 		l.stage.free()
 	}
 	d.pool.freeAll()
+	d.mu.Unlock()
 	for _, m := range d.modules {
 		C.cuModuleUnload(m)
 	}

@@ -42,9 +42,12 @@ type List struct {
 	device *Device
 	words  []uint64 // operations, as operation.h has them
 	n      int      // operations
-	since  uint64   // the number of frees of the device when the first operation came; see pool.release
 	stage  staging
 	err    error // the first failure of Stage
+
+	// guarded by device.mu where another goroutine looks
+	waits bool   // whether there is an operation
+	since uint64 // the number of frees of the device when the first came; see pool.release
 }
 
 // NewList returns an empty list for work on the device. Close frees what it holds.
@@ -61,11 +64,17 @@ func (l *List) Len() int { return l.n }
 
 // Reset empties the list: what was in it is not run.
 func (l *List) Reset() {
-	l.device.mu.Lock()
-	l.words, l.n = l.words[:0], 0
-	l.device.mu.Unlock()
+	l.clear()
 	l.stage.reset()
 	l.err = nil
+}
+
+// clear drops the operations.
+func (l *List) clear() {
+	l.words, l.n = l.words[:0], 0
+	l.device.mu.Lock()
+	l.waits = false
+	l.device.mu.Unlock()
 }
 
 // Launch adds one launch of a kernel, with shared bytes of dynamic shared memory for each block. It panics where the arguments are
@@ -104,15 +113,13 @@ func (l *List) Set(to Address, value byte, bytes int) {
 
 // begin adds an operation: its first word, and n words that the caller fills.
 func (l *List) begin(first uint64, n int) []uint64 {
-	if len(l.words) == 0 {
+	if !l.waits {
 		l.device.mu.Lock()
-		l.since = l.device.pool.frees
-		l.words = append(l.words, first)
+		l.waits, l.since = true, l.device.pool.frees
 		l.device.mu.Unlock()
-	} else {
-		l.words = append(l.words, first)
 	}
-	at := len(l.words) - 1
+	at := len(l.words)
+	l.words = append(l.words, first)
 	for range n {
 		l.words = append(l.words, 0)
 	}

@@ -16,16 +16,16 @@ func (d *Device) Alloc(bytes int) (Address, error) {
 	if bytes < 0 {
 		panic(fmt.Sprintf("cuda: Alloc(%d)", bytes))
 	}
-	d.mu.Lock()
-	if d.pool.taken == nil {
-		d.pool.taken = make(map[Address]*block)
+	if d.pool.checked {
+		return d.allocAlone(int64(bytes))
 	}
+	d.mu.Lock()
 	a, ok := d.pool.take(int64(bytes))
 	d.mu.Unlock()
-	if ok && !d.pool.checked {
+	if ok {
 		return a, nil
 	}
-	return d.allocSlowly(a, ok, int64(bytes))
+	return d.allocSlowly(int64(bytes))
 }
 
 // Free makes the memory free for what is added to lists from now on. Lists that wait may still use it. Free(0) does nothing; it panics
@@ -36,7 +36,9 @@ func (d *Device) Free(a Address) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.pool.give(a)
+	if d.pool.taken != nil { // not closed
+		d.pool.give(a)
+	}
 }
 
 // Memory returns how much memory of the device can still be allocated, here or by other programs, and how much it has.
@@ -52,25 +54,19 @@ func (d *Device) Memory() (free, total int64, err error) {
 }
 
 // allocSlowly gets a slab for a request that the pool could not meet.
-func (d *Device) allocSlowly(a Address, ok bool, bytes int64) (Address, error) {
-	if ok {
-		return a, nil
-	}
-	err := d.do(func() error {
+func (d *Device) allocSlowly(bytes int64) (a Address, err error) {
+	var ok bool
+	err = d.do(func() error {
 		d.mu.Lock()
 		wish := d.pool.wish(bytes)
 		d.mu.Unlock()
-		err := d.grow(wish)
-		if errors.Is(err, ErrMemory) {
-			if err = d.trim(); err == nil {
-				err = d.grow(roundUp(max(bytes, 1), grain))
-			}
-		}
+		p, size, err := d.grow(wish, bytes)
 		if err != nil {
 			return err
 		}
 		d.mu.Lock()
 		defer d.mu.Unlock()
+		d.pool.openUp(d.pool.add(p, size))
 		a, ok = d.pool.take(bytes)
 		return nil
 	})
@@ -83,16 +79,42 @@ func (d *Device) allocSlowly(a Address, ok bool, bytes int64) (Address, error) {
 	return a, nil
 }
 
-// grow gets a slab from the driver. On the device's thread.
-func (d *Device) grow(size int64) error {
-	p, err := cu.MemAlloc(size)
+// allocAlone is Alloc where pool.checked.
+func (d *Device) allocAlone(bytes int64) (a Address, err error) {
+	err = d.do(func() (err error) {
+		size := max(bytes, 1)
+		if a, size, err = d.grow(size, size); err != nil {
+			return err
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.pool.count(d.pool.add(a, size))
+		return nil
+	})
 	if err != nil {
-		return wrap("cuMemAlloc", err)
+		return 0, fmt.Errorf("allocate %d bytes: %w", bytes, err)
 	}
-	d.mu.Lock()
-	d.pool.add(Address(p), size)
-	d.mu.Unlock()
-	return nil
+	return a, nil
+}
+
+// grow gets memory from the driver: `wish` bytes, or where there is no room `least`, after memory that nothing uses was given back. On the
+// device's thread.
+func (d *Device) grow(wish, least int64) (Address, int64, error) {
+	p, err := cu.MemAlloc(wish)
+	if err == nil {
+		return Address(p), wish, nil
+	}
+	if err = wrap("cuMemAlloc", err); !errors.Is(err, ErrMemory) {
+		return 0, 0, err
+	}
+	if err := d.trim(); err != nil {
+		return 0, 0, err
+	}
+	least = roundUp(max(least, 1), grain)
+	if p, err = cu.MemAlloc(least); err != nil {
+		return 0, 0, wrap("cuMemAlloc", err)
+	}
+	return Address(p), least, nil
 }
 
 // trim gives memory that nothing uses back to the driver. On the device's thread.
@@ -103,7 +125,7 @@ func (d *Device) trim() error {
 	d.mu.Lock()
 	since := uint64(math.MaxUint64)
 	for l := range d.lists {
-		if len(l.words) > 0 {
+		if l.waits {
 			since = min(since, l.since)
 		}
 	}

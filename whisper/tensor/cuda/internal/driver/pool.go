@@ -19,12 +19,13 @@ type pool struct {
 	spare *block             // blocks of no use now, by next
 
 	frees uint64 // how often a block was freed
+	first int64  // the size of the first slab
 
 	used, peak, reserved int64
 	allocs, driverAllocs int64
 
-	// checked: every block is an allocation of the driver's own, for tools and tests that watch those. A freed one is
-	// given back as soon as no list that waits can name it.
+	// checked: every block is an allocation of the driver's own, for tools and tests that watch those. A freed one is not used
+	// again, and is given back as soon as no list that waits can name it.
 	checked bool
 }
 
@@ -47,7 +48,7 @@ type block struct {
 const (
 	grain     = 256      // sizes are multiples of it, and so addresses are
 	slabGrain = 2 << 20  // the sizes of slabs are multiples of the driver's pages
-	slabFirst = 32 << 20 // the least size of a slab, where there is room
+	slabFirst = 32 << 20 // the size of the first slab on a device of some size
 	slabMost  = 512 << 20
 )
 
@@ -56,7 +57,7 @@ func roundUp(n, to int64) int64 { return (n + to - 1) / to * to }
 // take returns a block of at least bytes, if there is one.
 func (p *pool) take(bytes int64) (Address, bool) {
 	size := roundUp(max(bytes, 1), grain)
-	at, _ := slices.BinarySearchFunc(p.open, &block{size: size}, bySize)
+	at, _ := slices.BinarySearchFunc(p.open, size, func(b *block, size int64) int { return cmp.Compare(b.size, size) })
 	if at == len(p.open) {
 		return 0, false
 	}
@@ -71,12 +72,17 @@ func (p *pool) take(bytes int64) (Address, bool) {
 		b.next, b.size = rest, size
 		p.openUp(rest)
 	}
+	p.count(b)
+	return b.address, true
+}
+
+// count notes that a block was taken.
+func (p *pool) count(b *block) {
 	b.free = false
 	p.taken[b.address] = b
 	p.allocs++
 	p.used += b.size
 	p.peak = max(p.peak, p.used)
-	return b.address, true
 }
 
 // give makes a block free. It panics where there is no such block.
@@ -138,23 +144,20 @@ func (p *pool) close(b *block) {
 	b.free = false
 }
 
-// add takes a slab into the pool.
-func (p *pool) add(a Address, size int64) {
-	s := &slab{address: a, size: size, freed: p.frees}
+// add takes a slab into the pool, as one block that is not free.
+func (p *pool) add(a Address, size int64) *block {
+	s := &slab{address: a, size: roundUp(size, grain), freed: p.frees}
 	p.slabs = append(p.slabs, s)
-	p.reserved += size
+	p.reserved += s.size
 	p.driverAllocs++
 	b := p.block()
-	*b = block{address: a, size: size, slab: s}
-	p.openUp(b)
+	*b = block{address: a, size: s.size, slab: s}
+	return b
 }
 
 // wish returns how large a slab is best for a request.
 func (p *pool) wish(bytes int64) int64 {
-	if p.checked {
-		return roundUp(max(bytes, 1), grain)
-	}
-	return roundUp(max(bytes, min(max(p.reserved/8, slabFirst), slabMost)), slabGrain)
+	return roundUp(max(bytes, min(max(p.reserved/8, p.first), slabMost)), slabGrain)
 }
 
 // release takes out of the pool, and returns, the slabs of which nothing is in use, unless a block of theirs was freed after

@@ -109,9 +109,7 @@ func (d *Device) countPlain(words []uint64) {
 
 // trimAfter gives back the blocks that were freed, now that the list cannot name them. For pool.checked.
 func (d *Device) trimAfter(l *List) error {
-	d.mu.Lock()
-	l.words, l.n = l.words[:0], 0
-	d.mu.Unlock()
+	l.clear()
 	return d.trim()
 }
 

@@ -1,6 +1,7 @@
 /* attention.cu - softmax(q kᵀ / sqrt(size)) v in float32, over keys and values that lie in rows (n_key, cols) or in pages, by online softmax
  * (Milakov & Gimelshein 2018): attention_any for heads of any size, attention_one for few queries and attention_tiled for many,
- * both for heads of 64. scale is log2(e)/sqrt(size). */
+ * both for heads of 64. scale is log2(e)/sqrt(size).
+ * Each leaves its result in bfloat16 too, where there is a copy. */
 #include "attention.h"
 
 KP_DEV float at(const float *x, long long i) { return x[i]; }
@@ -9,7 +10,7 @@ KP_DEV float at(const kp_bf16 *x, long long i) { return kp_from_bf16(x[i]); }
 /* A warp has a query and a head. It takes 32 keys at a time, one a lane, then 128 columns of the values, 4 a lane; where a head
  * has more, it goes over the keys once for each 128. */
 template <class T>
-KP_DEV void any_head(float *y, const float *q, const attention_tile &t, int query, int cols, int size, int head, float scale) {
+KP_DEV void any_head(float *y, kp_bf16 *copy, const float *q, const attention_tile &t, int query, int cols, int size, int head, float scale) {
   int lane = kp_tid() & 31, n = t.see + query * t.step;
   long long row = (long long)(t.row + query) * cols + head * size;
   for (int first = 0; first < size; first += 128) {
@@ -38,19 +39,19 @@ KP_DEV void any_head(float *y, const float *q, const attention_tile &t, int quer
     }
     KP_UNROLL
     for (int i = 0; i < 4; i++)
-      if (int d = first + lane + 32 * i; d < size) y[row + d] = sum[i] / total;
+      if (int d = first + lane + 32 * i; d < size) put(y, copy, row + d, sum[i] / total);
   }
 }
 
 /* Blocks of 4 warps (tiles, heads / 4, the most queries of a tile) */
-KP_KERNEL(attention_any)(float *y, const float *q, const attention_tile *tiles, int cols, int size, int n_head, float scale, int bf16) {
+KP_KERNEL(attention_any)(float *y, kp_bf16 *copy, const float *q, const attention_tile *tiles, int cols, int size, int n_head, float scale, int bf16) {
   attention_tile t = tiles[kp_bid_x()];
   int head = kp_bid_y() * 4 + (kp_tid() >> 5), query = kp_bid_z();
   if (head >= n_head || query >= t.n_query) return;
   if (bf16)
-    any_head<kp_bf16>(y, q, t, query, cols, size, head, scale);
+    any_head<kp_bf16>(y, copy, q, t, query, cols, size, head, scale);
   else
-    any_head<float>(y, q, t, query, cols, size, head, scale);
+    any_head<float>(y, copy, q, t, query, cols, size, head, scale);
 }
 
 /* 8 numbers of a row */
@@ -63,7 +64,7 @@ KP_DEV void load8(float x[8], const float *p) {
  * key; in the end the 32 sums are brought together in their order. */
 struct one_scratch { float sums[8][head_size], totals[8], mosts[8]; };
 
-KP_DEV void one_query(float *y, one_scratch &m, const float *q, const attention_tile &t, int query, int cols, int head, float scale) {
+KP_DEV void one_query(float *y, kp_bf16 *copy, one_scratch &m, const float *q, const attention_tile &t, int query, int cols, int head, float scale) {
   int lane = kp_tid() & 31, warp = kp_tid() >> 5, column = head * head_size + (lane & 7) * 8, n = t.see + query * t.step;
   float x[8], sum[8] = {}, most = -KP_INFINITY, total = 0;
   load8(x, q + (long long)(t.row + query) * cols + column);
@@ -107,15 +108,15 @@ KP_DEV void one_query(float *y, one_scratch &m, const float *q, const attention_
     all = kp_fma(m.totals[i], w, all);
     value = kp_fma(m.sums[i][kp_tid()], w, value);
   }
-  y[(long long)(t.row + query) * cols + head * head_size + kp_tid()] = value / all;
+  put(y, copy, (long long)(t.row + query) * cols + head * head_size + kp_tid(), value / all);
 }
 
 /* Blocks (tiles, heads, the most queries of a tile) */
-KP_KERNEL(attention_one)(float *y, const float *q, const attention_tile *tiles, int cols, float scale) {
+KP_KERNEL(attention_one)(float *y, kp_bf16 *copy, const float *q, const attention_tile *tiles, int cols, float scale) {
   KP_SHARED one_scratch m;
   attention_tile t = tiles[kp_bid_x()];
   if (kp_bid_z() >= t.n_query) return;
-  one_query(y, m, q, t, kp_bid_z(), cols, kp_bid_y(), scale);
+  one_query(y, copy, m, q, t, kp_bid_z(), cols, kp_bid_y(), scale);
 }
 
 /* A block of 256 threads has up to 64 queries of a sequence and a head, and takes 32 keys at a time through shared memory. The 16
@@ -137,7 +138,7 @@ KP_DEV void add4(float sum[4], float p, kp_float4 v) {
   sum[0] = kp_fma(p, v.x, sum[0]), sum[1] = kp_fma(p, v.y, sum[1]), sum[2] = kp_fma(p, v.z, sum[2]), sum[3] = kp_fma(p, v.w, sum[3]);
 }
 
-KP_KERNEL(attention_tiled)(float *y, const float *q, const attention_tile *tiles, int cols, float scale) {
+KP_KERNEL(attention_tiled)(float *y, kp_bf16 *copy, const float *q, const attention_tile *tiles, int cols, float scale) {
   alignas(16) KP_SHARED float qs[tiled_queries * tiled_stride], ks[tiled_keys * tiled_stride], vs[tiled_keys * head_size],
       ps[tiled_queries * score_stride];
   attention_tile t = tiles[kp_bid_x()];
@@ -200,5 +201,6 @@ KP_KERNEL(attention_tiled)(float *y, const float *q, const attention_tile *tiles
   KP_UNROLL
   for (int i = 0; i < 4; i++)
     if (line * 4 + i < t.n_query)
-      for (int d = 0; d < 4; d++) y[(long long)(t.row + line * 4 + i) * cols + column + part * 4 + d] = sum[i][d] / total[i];
+      for (int d = 0; d < 4; d++)
+        put(y, copy, (long long)(t.row + line * 4 + i) * cols + column + part * 4 + d, sum[i][d] / total[i]);
 }

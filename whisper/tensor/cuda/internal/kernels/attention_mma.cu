@@ -136,7 +136,7 @@ KP_DEV void begin_stage(kp_uint4 *to, const kp_uint4 *from, int blocks) {
   for (int i = kp_tid(); i < kp_least(blocks, stage_blocks) * block_words; i += 128) kp_copy16(to + i, from + i);
 }
 
-KP_KERNEL(attention_flash)(float *y, const float *q, const attention_tile *tiles, int cols, float scale) {
+KP_KERNEL(attention_flash)(float *y, kp_bf16 *copy, const float *q, const attention_tile *tiles, int cols, float scale) {
   alignas(16) KP_SHARED kp_uint4 ks[2][stage_words], vs[2][stage_words];
   attention_tile t = tiles[kp_bid_x()];
   int lane = kp_tid() & 31, g = lane >> 2, c = (lane & 3) * 2, column = kp_bid_y() * head_size;
@@ -206,9 +206,13 @@ KP_KERNEL(attention_flash)(float *y, const float *q, const attention_tile *tiles
       float inverse = 1.0f / whole_row(f[h].total[e]);
       int r = first + h * 16 + e * 8;
       if (r >= t.n_query) continue;
-      float *to = y + (long long)(t.row + r) * cols + column + c;
+      long long to = (long long)(t.row + r) * cols + column + c;
       KP_UNROLL
-      for (int d = 0; d < 8; d++) to[d * 8] = o[h][d][2 * e] * inverse, to[d * 8 + 1] = o[h][d][2 * e + 1] * inverse;
+      for (int d = 0; d < 8; d++) {
+        float v0 = o[h][d][2 * e] * inverse, v1 = o[h][d][2 * e + 1] * inverse;
+        y[to + d * 8] = v0, y[to + d * 8 + 1] = v1;
+        if (copy) *(unsigned *)(copy + to + d * 8) = kp_pack_bf16(v0, v1);
+      }
     }
 }
 
@@ -235,7 +239,7 @@ KP_DEV void leave(few_scratch &m, const softmax &f, const float o[8][4]) {
   }
 }
 
-KP_KERNEL(attention_few)(float *y, float *part, float *stats, const float *q, const attention_tile *tiles, const int *rows, int cols,
+KP_KERNEL(attention_few)(float *y, kp_bf16 *copy, float *part, float *stats, const float *q, const attention_tile *tiles, const int *rows, int cols,
                          float scale) {
   KP_SHARED few_scratch m;
   attention_tile t = tiles[kp_bid_x()];
@@ -279,7 +283,7 @@ KP_KERNEL(attention_few)(float *y, float *part, float *stats, const float *q, co
   }
   if (kp_gdim_z() == 1) {
     KP_UNROLL
-    for (int i = 0; i < 8; i++) y[(long long)row[r] * cols + column + d + 8 * i] = sum[i] / total;
+    for (int i = 0; i < 8; i++) put(y, copy, (long long)row[r] * cols + column + d + 8 * i, sum[i] / total);
     return;
   }
   long long at = (((long long)kp_bid_x() * kp_gdim_y() + kp_bid_y()) * kp_gdim_z() + kp_bid_z()) * 16 + r;
@@ -289,7 +293,7 @@ KP_KERNEL(attention_few)(float *y, float *part, float *stats, const float *q, co
 }
 
 /* y of the parts that attention_few left, taken in their order. Blocks of 128 threads (tiles, heads). */
-KP_KERNEL(attention_merge)(float *y, const float *part, const float *stats, const int *rows, int cols, int parts) {
+KP_KERNEL(attention_merge)(float *y, kp_bf16 *copy, const float *part, const float *stats, const int *rows, int cols, int parts) {
   int r = kp_tid() >> 3, d = kp_tid() & 7, row = rows[kp_bid_x() * 16 + r];
   if (row < 0) return;
   long long at = ((long long)kp_bid_x() * kp_gdim_y() + kp_bid_y()) * parts * 16 + r;
@@ -302,5 +306,5 @@ KP_KERNEL(attention_merge)(float *y, const float *part, const float *stats, cons
     for (int i = 0; i < 8; i++) sum[i] = kp_fma(part[(at + p * 16) * head_size + d + 8 * i], weight, sum[i]);
   }
   KP_UNROLL
-  for (int i = 0; i < 8; i++) y[(long long)row * cols + kp_bid_y() * head_size + d + 8 * i] = sum[i] / total;
+  for (int i = 0; i < 8; i++) put(y, copy, (long long)row * cols + kp_bid_y() * head_size + d + 8 * i, sum[i] / total);
 }

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -64,6 +66,28 @@ func TestPTXIsLean(t *testing.T) {
 		for _, word := range []string{".local", "call.uni", ".f64"} {
 			if bytes.Contains([]byte(m.PTX()), []byte(word)) {
 				t.Errorf("%s.ptx has %s", m.Name, word)
+			}
+		}
+	}
+}
+
+// TestPTXAssembles checks that NVIDIA's assembler takes the PTX, which the driver's does on a device, and keeps all in registers. It
+// comes with CUDA; the test needs no GPU.
+func TestPTXAssembles(t *testing.T) {
+	assembler, err := exec.LookPath("ptxas")
+	if err != nil {
+		t.Skip("SKIP: ptxas absent: the PTX is not assembled")
+	}
+	for _, m := range modules {
+		for _, arch := range []string{fmt.Sprintf("sm_%d%d", m.Major, m.Minor), "sm_80", "sm_90"} {
+			out, err := exec.Command(assembler, "-arch="+arch, "-v", "-o", filepath.Join(t.TempDir(), "cubin"), m.Name+".ptx").CombinedOutput()
+			if err != nil {
+				t.Errorf("%s for %s: %v\n%s", m.Name, arch, err, out)
+			}
+			for _, line := range strings.Split(string(out), "\n") {
+				if strings.Contains(line, "stack frame") && !strings.Contains(line, " 0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads") {
+					t.Errorf("%s for %s: %s", m.Name, arch, line)
+				}
 			}
 		}
 	}

@@ -1,0 +1,85 @@
+//go:build cuda && linux
+
+// Package fake builds a CUDA driver and a cuBLAS that compute on the CPU, from the C++ in src and from the sources of the kernels, for
+// tests on machines without a GPU. It needs g++. See src/fake.h for what it checks.
+//
+// These variables of the environment change what it does:
+//
+//	FAKECUDA_MEMORY          bytes of device memory, with k, m or g; 1g if unset
+//	FAKECUDA_DEVICES         how many devices there are; 0 is a driver without a GPU
+//	FAKECUDA_MODE            late: work runs when it is waited for, the default; thread: it runs meanwhile
+//	FAKECUDA_SEED            the order of warps and threads; another each time if unset or 0
+//	FAKECUDA_LOSE_AT         the launch, counted from 1, at which the device is lost
+//	FAKECUDA_NO_CAPTURE      if 1, no stream can be captured
+//	FAKECUDA_NO_INSTANTIATE  if 1, no graph can be made ready
+//	FAKECUDA_NO_CUBLAS       if set, cuBLAS does not start
+//	FAKECUDA_QUIET           if set, faults are not printed
+package fake
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// unavailable says that there is no g++, and so the tests have neither a GPU nor the fake.
+var unavailable error
+
+// Main runs the tests of a package, with the fake in place of a driver. It has the kernels of internal/kernels and those of more
+// sources, named from the test's folder. Where GLOSSA_LIBCUDA names a driver that one is used, and with GLOSSA_REQUIRE_GPU the
+// machine's. It is what TestMain should call; it ends the process, and fails where the fake does not compile.
+func Main(m *testing.M, sources ...string) {
+	unavailable = Use(sources...)
+	if unavailable != nil && !errors.Is(unavailable, exec.ErrNotFound) {
+		fmt.Fprintln(os.Stderr, "the fake CUDA driver:", unavailable)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// Require skips a test where there is neither a GPU to be used nor the fake. With GLOSSA_REQUIRE_GPU it fails.
+func Require(t testing.TB) {
+	t.Helper()
+	if unavailable != nil {
+		t.Skipf("SKIP: the fake CUDA driver: %v", unavailable)
+	}
+}
+
+// Used reports whether the tests run on the fake.
+func Used() bool { return unavailable == nil && os.Getenv("GLOSSA_REQUIRE_GPU") == "" }
+
+// Use builds the fake, unless the environment asks for something else, and names it in the environment for the shim.
+func Use(sources ...string) error {
+	if os.Getenv("GLOSSA_REQUIRE_GPU") != "" || os.Getenv("GLOSSA_LIBCUDA") != "" {
+		return nil
+	}
+	library, err := Build(sources...)
+	if err != nil {
+		return err
+	}
+	os.Setenv("GLOSSA_LIBCUDA", library)
+	if os.Getenv("GLOSSA_LIBCUBLAS") == "" {
+		os.Setenv("GLOSSA_LIBCUBLAS", library)
+	}
+	return nil
+}
+
+// cudaFolder returns the folder of the backend's sources: a test runs in a folder of the module.
+func cudaFolder() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for ; ; dir = filepath.Dir(dir) {
+		folder := filepath.Join(dir, "whisper", "tensor", "cuda")
+		if _, err := os.Stat(filepath.Join(folder, "internal", "fake", "src", "fake.h")); err == nil {
+			return folder, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", fmt.Errorf("the sources of whisper/tensor/cuda are not above the working directory")
+		}
+	}
+}

@@ -1,0 +1,5 @@
+//go:build cuda && linux && race
+
+package cuda
+
+const raceDetector = true
