@@ -2,11 +2,11 @@
 # Gathers in one tar file what is run on a machine that has a GPU, a driver and the CUDA libraries, but neither Go nor
 # a network: test binaries with the data that they need, glossa, and run.sh. README.md says how to use it.
 #
-#   carry.sh [FILE]     FILE is glossa-gpu.tar unless named
+#   carry.sh [FILE]     FILE is glossa-gpu.tar.xz unless named; its ending says how it is compressed
 #
 # CARRY_TAGS are the build tags, cuda unless set; set to nothing, all runs on the processor, to try the script itself.
 set -euo pipefail
-out=$(realpath -m "${1:-glossa-gpu.tar}")
+out=$(realpath -m "${1:-glossa-gpu.tar.xz}")
 cd "$(dirname "$0")/../../.."
 tags=${CARRY_TAGS-cuda}
 most=60 # MiB
@@ -39,7 +39,7 @@ cp -r whisper/tensor/cuda/peers "$to/"
 cp whisper/tensor/cuda/run.sh "$to/"
 git rev-parse HEAD >"$to/revision" 2>/dev/null || true
 
-tar -C "$dir" -cf "$out" glossa-gpu
+tar -C "$dir" -caf "$out" glossa-gpu
 size=$(($(stat -c %s "$out") >> 20))
 if [ "$size" -gt "$most" ]; then
 	echo "carry: $out has $size MiB, more than $most; leave packages out by CARRY_PACKAGES" >&2

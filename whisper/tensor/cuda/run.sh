@@ -6,6 +6,7 @@
 #   PARTS        of: tests sanitizer bench adapters peers table; all unless set
 #   GEOMETRIES   models, tiny to large-v3 and turbo unless set
 #   BATCHES      windows decoded together, 1 and 64 unless set
+#   RANKS        of adapters that are compared with torch.bmm, 1,2,4,8,16,32,64 unless set; of turbo, or the first model
 #   SECONDS_EACH how long a measurement is repeated, 5 unless set
 set -uo pipefail
 cd "$(dirname "$0")"
@@ -13,6 +14,8 @@ device=${DEVICE:-cuda:0}
 parts=" ${PARTS:-tests sanitizer bench adapters peers table} "
 geometries=${GEOMETRIES:-tiny base small medium large-v3 turbo}
 batches=${BATCHES:-1 64}
+ranks=${RANKS:-1,2,4,8,16,32,64}
+ranked=$([[ " $geometries " == *" turbo "* ]] && echo turbo || echo "${geometries%% *}")
 seconds=${SECONDS_EACH:-5}
 results=${OUT:-$PWD/results}
 root=$PWD
@@ -109,7 +112,7 @@ if part adapters; then
 		done
 	done
 	for kind in flora lora; do
-		measure "ranks-$kind" --geometry turbo --adapters 32 --kind $kind --rank 1,2,4,8,16,32,64 --phase decode --batch 64
+		measure "ranks-$kind" --geometry "$ranked" --adapters 32 --kind $kind --rank "$ranks" --phase decode --batch 64
 	done
 fi
 
