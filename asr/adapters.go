@@ -167,15 +167,21 @@ func (e *Engine) route(r *recording) (ok bool) {
 	if w.pin == nil {
 		return true
 	}
-	var err error
-	if w.adapter, ok, err = w.pin.Index(); err != nil {
-		r.result.Err = fmt.Errorf("%w: %w", ErrInternal, err)
-		return false
-	}
-	if ok && r.windows == 0 {
+	if ok = w.pin.IsReady(); ok && r.windows == 0 {
 		r.result.Adapter, r.result.AdapterHash = w.pin.Name(), w.pin.Hash()
 	}
 	return ok
+}
+
+// seat gives the adapter of a window an index on the window's device. !ok where it is not in memory there. The error is
+// that of the device.
+func (r *recording) seat() (ok bool, err error) {
+	w := &r.window
+	if w.pin == nil {
+		return true, nil
+	}
+	w.adapter, ok, err = w.pin.IndexIn(r.on.number)
+	return ok, err
 }
 
 // bring brings the adapter of a window into memory, on a goroutine of its own.
@@ -191,6 +197,11 @@ func (e *Engine) bring(r *recording) {
 func (e *Engine) adapted(r *recording, err error) {
 	if r.job.ended {
 		e.scheduler.Apply(Outcome{Task: r.task, Next: Nothing})
+		return
+	}
+	if bad := (*flora.BatchError)(nil); errors.As(err, &bad) && lost(err) && e.scheduler.InService() > 1 {
+		e.lose(e.stations[bad.Batch], err)
+		e.bring(r)
 		return
 	}
 	if err != nil {

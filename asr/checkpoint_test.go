@@ -224,12 +224,12 @@ func (d oddWords) align(items []whisper.Alignment) ([]whisper.Aligned, error) {
 func TestResumedIsWhole(t *testing.T) {
 	for _, unpadded := range []bool{false, true} {
 		e := newEngine(t, unpadded, Options{})
-		plainDevice := e.device
+		plainDevice := e.stations[0].device
 		for name, q := range checkpointed(dimsOf(e)) {
 			name = fmt.Sprintf("%s, unpadded %v", name, unpadded)
-			e.device = plainDevice
+			e.stations[0].device = plainDevice
 			if strings.HasPrefix(name, "odd") {
-				e.device = oddWords{plainDevice}
+				e.stations[0].device = oddWords{plainDevice}
 			}
 			plain, err := e.Transcribe(t.Context(), q)
 			if err != nil {

@@ -35,7 +35,7 @@ func TestRequestsShareBatches(t *testing.T) {
 		if alone := 8 * (fakeEncode + 40*fakeStep); time.Since(begin) > alone/3 || d.most < 7 {
 			t.Errorf("%d windows together, in %v", d.most, time.Since(begin))
 		}
-		if d.encoded != 0 || e.scheduler.Len() != 0 || len(e.tasks) != 0 || len(e.tickets) != 0 {
+		if d.encoded != 0 || e.scheduler.Len() != 0 || len(e.tasks) != 0 || len(e.stations[0].tickets) != 0 {
 			t.Errorf("%d windows are not freed, %d tasks are left", d.encoded, e.scheduler.Len())
 		}
 	})
@@ -271,7 +271,7 @@ func TestPartsOfOneFailTogether(t *testing.T) {
 		e, d := newFakeEngine(t, sized(3, 0))
 		bad := errors.New("a bad window")
 		failing := &failingDevice{fakeDevice: d, err: bad}
-		e.device = failing
+		e.stations[0].device = failing
 		var spans [][2]float64
 		for i := range 10 {
 			spans = append(spans, [2]float64{2 * float64(i), 2*float64(i) + 1.9})

@@ -29,26 +29,19 @@ func (d *detection) add(i int, ofWindow, keep bool) {
 // compute them, but is in vain where no adapter can use them.
 func (e *Engine) keepsStates() bool { return e.bank.Reaches(flora.ReachCross) }
 
-// detect finds the languages of windows from what was encoded for that by the base model, and keeps of
-// it what is the same under the window's adapter; the window is encoded again where that is nothing, or
-// the adapter is not in memory yet. Windows of one recording have the language of its first.
-func (e *Engine) detect(rs []*recording, d *detection) error {
-	if len(d.at) == 0 {
-		return nil
+// allowed returns the codes of the languages that a window may be in, nil for all.
+func (e *Engine) allowed(r *recording) []string {
+	if len(r.request.Languages) > 0 {
+		return r.request.Languages
 	}
-	cross, allowed := make([]*whisper.CrossKV, len(d.at)), make([][]string, len(d.at))
-	for j, i := range d.at {
-		cross[j], allowed[j] = rs[i].window.cross, rs[i].request.Languages
-		if len(allowed[j]) == 0 {
-			allowed[j] = e.languages(rs[i].request.Client)
-		}
-	}
-	probs, err := e.device.detect(cross, allowed)
-	if err != nil {
-		return err
-	}
-	var again []*recording
-	var states []int
+	return e.languages(r.request.Client)
+}
+
+// detected notes the languages of windows that were encoded by the base model, and keeps of what was encoded what is
+// the same under the window's adapter; the window is encoded again where that is nothing, or the adapter is not in
+// memory yet. It returns the windows whose keys and values come from kept states, and which those are. Windows of one
+// recording have the language of its first.
+func (e *Engine) detected(s *station, rs []*recording, d *detection, probs []whisper.LanguageProbs) (again []*recording, states []int) {
 	for j, i := range d.at {
 		r := rs[i]
 		e.heard(r, probs[j])
@@ -56,13 +49,12 @@ func (e *Engine) detect(rs []*recording, d *detection) error {
 		if ok && d.ofWindow[j] && reach == flora.ReachDecoder {
 			continue
 		}
-		e.device.free(r.window.cross)
-		r.window.cross = nil
+		s.freeOf(r)
 		if ok && d.kept[j] >= 0 && reach == flora.ReachCross {
 			again, states = append(again, r), append(states, d.kept[j])
 		}
 	}
-	return e.project(again, states)
+	return again, states
 }
 
 // Languages returns the codes that detection chooses from where a request of no client says nothing, in the order of the model's tokens.
@@ -110,27 +102,11 @@ func (e *Engine) heard(r *recording, probs whisper.LanguageProbs) {
 // reach returns the reach of a window's adapter, ReachDecoder of the base model. !ok where the adapter
 // is not in memory, or there is none.
 func (e *Engine) reach(r *recording) (reach flora.Reach, ok bool) {
-	if ok = e.route(r); ok && r.window.pin != nil {
+	if !e.route(r) {
+		return reach, false
+	}
+	if ok, _ = r.seat(); ok && r.window.pin != nil { // an error comes again when it is encoded again
 		reach = r.window.pin.Reach()
 	}
 	return reach, ok
-}
-
-// project computes the keys and values of windows under their adapters from kept states.
-func (e *Engine) project(rs []*recording, states []int) error {
-	if len(rs) == 0 {
-		return nil
-	}
-	adapterOf := make([]int32, len(rs))
-	for i, r := range rs {
-		adapterOf[i] = r.window.adapter
-	}
-	cross, err := e.device.project(states, adapterOf)
-	if err != nil {
-		return err
-	}
-	for i, r := range rs {
-		r.window.cross = cross[i]
-	}
-	return nil
 }

@@ -67,7 +67,7 @@ func TestSwitchedLanguagesKeepTheirVersions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, d := newFakeEngine(t, Options{Routes: Routes{ByName: true}})
 		switching := &switchingDevice{fakeDevice: d, languages: []string{"cs", "de", "cs", "de", "cs"}}
-		e.device = switching
+		e.stations[0].device = switching
 		load := func(seed uint64) {
 			for _, name := range []string{"cs", "de"} {
 				if _, err := e.LoadAdapter(name, seeded(t, e.model, name, flora.FLoRA, flora.All, 1000*seed+uint64(name[0]))); err != nil {

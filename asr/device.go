@@ -11,7 +11,8 @@ import (
 
 // device is what the engine's goroutine computes with: the model and its adapters, or what a test
 // puts in their place. Its errors are faults after which it is of no more use, but for those of add,
-// which are the window's.
+// which are the window's, and for those that wrap [tensor.ErrMemory]: what was to be done then has not happened, and
+// all is as it was before.
 type device interface {
 	// encode runs the encoder on windows of log-mel in one batch, each under its adapter. It keeps the
 	// states of the windows whose indices keep lists, in ascending order, until its next call.
@@ -37,6 +38,9 @@ type device interface {
 
 	// align times the words of windows in one batch.
 	align(items []whisper.Alignment) ([]whisper.Aligned, error)
+
+	// trim gives back memory that is held for later.
+	trim()
 }
 
 // modelDevice is a model with its adapters on a backend.
@@ -105,6 +109,12 @@ func (d *modelDevice) remove(ticket int) { d.batch.Remove(ticket) }
 func (d *modelDevice) step() ([]whisper.Finished, error) { return d.batch.Step() }
 
 func (d *modelDevice) rows() int { return d.batch.Rows() }
+
+func (d *modelDevice) trim() {
+	d.ops.Free()
+	d.pool.Trim()
+	d.batch.Trim()
+}
 
 func (d *modelDevice) align(items []whisper.Alignment) ([]whisper.Aligned, error) {
 	return d.model.AlignWords(d.ops, d.adapters, items)

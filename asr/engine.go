@@ -47,12 +47,19 @@ type Options struct {
 	// Strategies say how linears are computed under adapters. The default value is the zero value, that
 	// of [flora.NewBatch].
 	Strategies flora.Options
+
+	// Fallback returns what is computed on when no device is left in service; it is called once. Requests wait for it.
+	// The default value is nil: there is nothing, and they fail.
+	Fallback func() (Device, error)
 }
 
-// Engine transcribes with one model and its adapters. Any number of goroutines may use it at once:
-// the windows of all requests share batches, in the order of a [Scheduler], and none changes
-// another's result by a bit. One goroutine computes while there is something to do, beside those that
-// load recordings.
+// Engine transcribes with one model and its adapters, on one device or several. Any number of goroutines may
+// use it at once: the windows of all requests share batches, in the order of a [Scheduler], and none changes
+// another's result by a bit. One goroutine decides while there is something to do, beside those that
+// load recordings; it computes too where there is one device, and each of several has a goroutine for what it is at.
+//
+// A device that fails is taken out of service: its windows go on from their beginnings on others, or on Options.Fallback.
+// One that has too little memory gives windows back, until it has enough. Observer.Device is told of both.
 type Engine struct {
 	options Options
 	model   *whisper.Model
@@ -65,17 +72,20 @@ type Engine struct {
 	speakers *speakers
 	tables   *audio.Extractor // of the model's log-mel, for live sessions
 
-	// Of the goroutine that computes.
-	device    device
+	// Of the goroutine that decides.
 	scheduler *Scheduler
+	stations  []*station // by number
+	busy      int        // of them
+	finished  chan finished
 	tasks     map[TaskID]*recording
-	tickets   map[int]*recording // in the batch
+	fellBack  bool // Options.Fallback was called
 
 	mu      sync.Mutex
 	mail    []func()      // what that goroutine has to do before it goes on
 	wake    chan struct{} // of capacity 1: there is mail
 	running chan struct{} // closed when it ends, nil where there is none
 	stopped error         // why it never runs again
+	missing error         // why no device is in service while the fallback is made ready
 	jobs    int64         // so many have come
 }
 
@@ -83,9 +93,28 @@ type Engine struct {
 // more are loaded and unloaded while it serves. byLanguage names the adapter, one of adapters, of a
 // language that Options.Routes have none for.
 func New(m *whisper.Model, b tensor.Backend, adapters []*flora.Adapter, byLanguage map[string]string, o Options) (*Engine, error) {
-	e, err := newEngineOn(m, b, o)
+	return NewOn([]Device{{Name: b.Name(), Model: m, Backend: b}}, adapters, byLanguage, o)
+}
+
+// NewOn is New over devices, one at least, which have the same model.
+func NewOn(devices []Device, adapters []*flora.Adapter, byLanguage map[string]string, o Options) (*Engine, error) {
+	m := devices[0].Model
+	o.Devices = len(devices)
+	e, err := newEngineOn(m, devices[0].Backend, o)
 	if err != nil {
 		return nil, err
+	}
+	for i, d := range devices {
+		if d.Model.Dims != m.Dims {
+			return nil, fmt.Errorf("%w: device %s has another model", ErrInvalid, d.Name)
+		}
+		if i > 0 {
+			if _, err := e.bank.AddBatch(d.Model, d.Backend); err != nil {
+				return nil, err
+			}
+		}
+		e.scheduler.SetMemory(i, windowMemory(d.Backend, e.scheduler.Options().Memory))
+		e.stations = append(e.stations, newStation(d, i, e.bank.BatchAt(i)))
 	}
 	for _, code := range slices.Concat(o.Languages, o.Written) {
 		if _, ok := m.Tokenizer.LanguageToken(code); !ok {
@@ -109,7 +138,6 @@ func New(m *whisper.Model, b tensor.Backend, adapters []*flora.Adapter, byLangua
 			e.routes.Languages[lang] = name
 		}
 	}
-	e.device = newModelDevice(m, b, e.bank.Batch())
 	return e, nil
 }
 
@@ -121,8 +149,8 @@ func newEngineOn(m *whisper.Model, b tensor.Backend, o Options) (*Engine, error)
 	}
 	e := &Engine{options: o, model: m, routes: routes, start: time.Now()}
 	e.scheduler = NewScheduler(o.SchedulerOptions)
-	e.tasks, e.tickets = make(map[TaskID]*recording), make(map[int]*recording)
-	e.wake = make(chan struct{}, 1)
+	e.tasks, e.wake = make(map[TaskID]*recording), make(chan struct{}, 1)
+	e.finished = make(chan finished)
 	e.fingerprint = sync.OnceValue(func() string { return modelFingerprint(m) })
 	limits := Limits{Speakers: o.Speakers}.WithDefaults()
 	e.speakers = newSpeakers(limits.Speakers)
@@ -131,12 +159,12 @@ func newEngineOn(m *whisper.Model, b tensor.Backend, o Options) (*Engine, error)
 	}
 	e.bank, err = flora.NewBank(m, b, flora.BankOptions{
 		MaxBytes: o.AdapterMemory, Keep: o.KeepAdapters, Reserved: []string{Auto, None}, Strategies: o.Strategies,
-		Wake: func() { e.send(func() { e.bank.Sweep() }) },
+		Wake: func() { e.send(e.sweep) },
 	})
 	return e, err
 }
 
-// addFirst loads an adapter before the engine serves, and puts it into the batch.
+// addFirst loads an adapter before the engine serves, and puts it into the batches.
 func (e *Engine) addFirst(a *flora.Adapter) error {
 	if _, err := e.bank.Load(a.Name, a); err != nil {
 		return err
@@ -149,12 +177,22 @@ func (e *Engine) addFirst(a *flora.Adapter) error {
 	if err := p.Ready(); err != nil {
 		return err
 	}
-	_, _, err = p.Index()
-	return err
+	for _, s := range e.stations {
+		if _, _, err := p.IndexIn(s.number); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Model returns the model that the engine serves.
 func (e *Engine) Model() *whisper.Model { return e.model }
+
+// Windows returns the number of windows, live ones apart, that the devices of the beginning decode at a time.
+func (e *Engine) Windows() int {
+	o := e.scheduler.Options()
+	return o.Devices * o.MaxWindows
+}
 
 // Check reports what is wrong with a request, apart from its audio. The errors are ErrInvalid and
 // ErrNotFound.
@@ -212,7 +250,7 @@ func (e *Engine) TranscribeAll(ctx context.Context, requests []Request, done fun
 		result *Result
 	}
 	o := e.scheduler.Options()
-	atOnce := o.MaxWindows + o.Ahead
+	atOnce := o.Devices * (o.MaxWindows + o.Ahead)
 	results := make(chan finished, atOnce)
 	live := make(map[int]*job)
 	cancel := func() {

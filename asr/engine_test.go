@@ -99,7 +99,7 @@ func TestCrowdIsAlone(t *testing.T) {
 	}
 	wait.Wait()
 	e.Close()
-	if n := len(e.tasks) + len(e.tickets) + e.device.(*modelDevice).batch.Len(); n != 0 {
+	if n := len(e.tasks) + len(e.stations[0].tickets) + e.stations[0].device.(*modelDevice).batch.Len(); n != 0 {
 		t.Errorf("%d windows are left", n)
 	}
 }

@@ -13,7 +13,7 @@ type watched struct {
 // Watch lets a test change the windows before they are decoded, and see and change what is decoded,
 // one window at a time. It must not be called while the engine has something to do.
 func (e *Engine) Watch(before func([]whisper.Utterance), after func([]whisper.Utterance, []whisper.Decoded)) {
-	e.device = &watched{e.device, before, after, make(map[int]whisper.Utterance)}
+	e.stations[0].device = &watched{e.stations[0].device, before, after, make(map[int]whisper.Utterance)}
 }
 
 func (w *watched) add(u whisper.Utterance) (int, error) {

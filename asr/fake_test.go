@@ -50,7 +50,7 @@ func newFakeEngine(t testing.TB, o Options) (*Engine, *fakeDevice) {
 		t.Fatal(err)
 	}
 	d := &fakeDevice{t: t, model: m, windows: make(map[int]*fakeWindow)}
-	e.device = d
+	e.stations = []*station{{device: d, name: "fake", tickets: make(map[int]*recording)}}
 	return e, d
 }
 
@@ -127,6 +127,8 @@ func (d *fakeDevice) step() (finished []whisper.Finished, err error) {
 }
 
 func (d *fakeDevice) rows() int { return len(d.windows) }
+
+func (d *fakeDevice) trim() {}
 
 func (d *fakeDevice) align(items []whisper.Alignment) ([]whisper.Aligned, error) {
 	aligned := make([]whisper.Aligned, len(items))

@@ -94,7 +94,7 @@ func sized(maxWindows, maxEncoderFrames int) Options {
 }
 
 // ops returns the operations of an engine that has nothing to do.
-func ops(e *Engine) *tensor.Ops { return e.device.(*modelDevice).ops }
+func ops(e *Engine) *tensor.Ops { return e.stations[0].device.(*modelDevice).ops }
 
 // chirp returns a request for a tone of rising pitch, in seconds.
 func chirp(hertz, seconds float64, q Request) Request {

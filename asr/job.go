@@ -218,11 +218,11 @@ func (e *Engine) drop(id TaskID) {
 		return
 	}
 	defer e.leaves(r)
+	if r.on == nil || r.on.fault != nil {
+		return
+	}
 	if r.ticket >= 0 {
-		e.device.remove(r.ticket)
-		delete(e.tickets, r.ticket)
+		r.on.leaves(r)
 	}
-	if r.window.cross != nil {
-		e.device.free(r.window.cross)
-	}
+	r.on.freeOf(r)
 }

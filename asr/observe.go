@@ -2,8 +2,6 @@ package asr
 
 import (
 	"errors"
-	"maps"
-	"slices"
 	"time"
 
 	"glossa/whisper"
@@ -28,6 +26,9 @@ type Observer struct {
 	// Silent tells that a window was taken for silence.
 	Silent func()
 
+	// Device tells of what befalls a device.
+	Device func(DeviceEvent)
+
 	// Finished tells of a request that has ended: with a text, with what is wrong with its sound, cancelled, or refused because too
 	// many wait. One that Check finds wrong is not told.
 	Finished func(Finished)
@@ -35,6 +36,7 @@ type Observer struct {
 
 // Encoded is an encoder batch.
 type Encoded struct {
+	Device   string
 	Windows  int
 	Adapters int // distinct ones, the base model not counted
 	Duration time.Duration
@@ -42,6 +44,7 @@ type Encoded struct {
 
 // Stepped is a step of the decoding batch.
 type Stepped struct {
+	Device   string
 	Rows     int // hypotheses
 	Windows  int
 	Adapters int // distinct ones, the base model not counted
@@ -105,8 +108,8 @@ func (e *Engine) observeFinished(j *job, r *Result) {
 	})
 }
 
-// observeWait tells of the requests that an encoder batch is the first of. It returns when the batch began.
-func (e *Engine) observeWait(rs []*recording) time.Time {
+// observeWait tells of the requests that an encoder batch is the first of.
+func (e *Engine) observeWait(rs []*recording) {
 	now := e.observes()
 	for _, r := range rs {
 		if seen := &r.job.observed; !seen.begun {
@@ -116,16 +119,15 @@ func (e *Engine) observeWait(rs []*recording) time.Time {
 			}
 		}
 	}
-	return now
 }
 
-// observeEncoded tells of the encoder batch that began at a time.
-func (e *Engine) observeEncoded(rs []*recording, began time.Time) {
+// observeEncoded tells of an encoder batch and how long it took.
+func (e *Engine) observeEncoded(s *station, rs []*recording, took time.Duration) {
 	o := e.options.Observer
 	if o == nil || o.Encoded == nil {
 		return
 	}
-	d := Encoded{Windows: len(rs), Duration: time.Since(began)}
+	d := Encoded{Device: s.name, Windows: len(rs), Duration: took}
 	var seen adapterSet
 	for _, r := range rs {
 		seen.add(r.window.adapter)
@@ -134,23 +136,26 @@ func (e *Engine) observeEncoded(rs []*recording, began time.Time) {
 	o.Encoded(d)
 }
 
-// stepDevice takes the device's batch one token further, and tells of it.
-func (e *Engine) stepDevice() ([]whisper.Finished, error) {
-	o := e.options.Observer
-	if o == nil || o.Stepped == nil || len(e.tickets) == 0 {
-		return e.device.step()
+// stepped returns what is told of the step that a device is about to take.
+func (e *Engine) stepped(s *station) (d Stepped) {
+	if o := e.options.Observer; o == nil || o.Stepped == nil || len(s.tickets) == 0 {
+		return d
 	}
-	d := Stepped{Rows: e.device.rows(), Windows: len(e.tickets)}
+	d = Stepped{Device: s.name, Rows: s.rows(), Windows: len(s.tickets)}
 	var seen adapterSet
-	for _, r := range e.tickets {
+	for _, r := range s.tickets {
 		seen.add(r.window.adapter)
 	}
 	d.Adapters = len(seen)
-	began := time.Now()
-	finished, err := e.device.step()
-	d.Duration = time.Since(began)
-	o.Stepped(d)
-	return finished, err
+	return d
+}
+
+// observeStepped tells of it, with how long it took.
+func (e *Engine) observeStepped(d Stepped, took time.Duration) {
+	if d.Windows > 0 {
+		d.Duration = took
+		e.options.Observer.Stepped(d)
+	}
 }
 
 // observeDecoded tells what was thought of a decoded window, which needs next next.
@@ -191,8 +196,8 @@ type Load struct {
 	Queued      int     `json:"queued"`
 	QueuedAudio float64 `json:"queued_audio_seconds"`
 
-	// Windows are those in the decoding batch, in the order in which they entered it; MaxWindows is the greatest number
-	// of them, those of live windows included.
+	// Windows are those in the decoding batches, of each device in the order in which they entered it; MaxWindows is the
+	// greatest number of them, those of live windows included.
 	Windows    []WindowLoad `json:"windows"`
 	MaxWindows int          `json:"max_windows"`
 
@@ -200,19 +205,24 @@ type Load struct {
 	Memory    int `json:"memory_bytes"`
 	MaxMemory int `json:"max_memory_bytes"`
 
+	// Devices are those of the engine, in the order of their numbers.
+	Devices []DeviceLoad `json:"devices"`
+
 	// Stopped says that the engine was closed, or is at fault.
 	Stopped bool `json:"stopped"`
 }
 
-// WindowLoad is a window in the decoding batch.
+// WindowLoad is a window in the decoding batch of a device.
 type WindowLoad struct {
+	Device   string `json:"device"`
 	Language string `json:"language"`
 	Adapter  string `json:"adapter"` // "" for the base model
 	Priority string `json:"priority"`
 	Attempt  int    `json:"attempt"` // 0 at the first temperature
 }
 
-// Load returns what the engine has to do. It waits for the end of the encoder batch or the step that the engine is at.
+// Load returns what the engine has to do. With one device it waits for the end of the encoder batch or the step that
+// the engine is at.
 func (e *Engine) Load() Load {
 	told := make(chan Load, 1)
 	if err := e.send(func() { told <- e.snapshot() }); err != nil {
@@ -223,11 +233,7 @@ func (e *Engine) Load() Load {
 
 // snapshot is Load on the engine's goroutine.
 func (e *Engine) snapshot() Load {
-	o := e.scheduler.Options()
-	l := Load{
-		Windows: []WindowLoad{}, MaxWindows: o.MaxWindows + o.LiveWindows,
-		Memory: e.scheduler.memory, MaxMemory: o.Memory,
-	}
+	l := Load{Windows: []WindowLoad{}}
 	seen := make(map[*job]bool)
 	for _, r := range e.tasks {
 		if j := r.job; !j.ended && !seen[j] {
@@ -239,13 +245,8 @@ func (e *Engine) snapshot() Load {
 			}
 		}
 	}
-	for _, ticket := range slices.Sorted(maps.Keys(e.tickets)) {
-		r := e.tickets[ticket]
-		w := WindowLoad{Language: r.window.language, Priority: r.request.Priority.String(), Attempt: r.window.attempt}
-		if r.window.pin != nil {
-			w.Adapter = r.window.pin.Name()
-		}
-		l.Windows = append(l.Windows, w)
+	for _, s := range e.stations {
+		e.addLoad(&l, s)
 	}
 	return l
 }

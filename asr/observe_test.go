@@ -54,7 +54,7 @@ func TestObserverIsToldOfTheWork(t *testing.T) {
 		}
 		time.Sleep(200 * time.Millisecond)
 		l = e.Load()
-		want := []WindowLoad{{Language: "de", Priority: "normal"}, {Language: "fr", Priority: "bulk"}}
+		want := []WindowLoad{{Device: "fake", Language: "de", Priority: "normal"}, {Device: "fake", Language: "fr", Priority: "bulk"}}
 		if l.Requests != 2 || l.Queued != 0 || !slices.Equal(l.Windows, want) || l.MaxWindows != 20 {
 			t.Errorf("in the batch the load is %+v", l)
 		}
@@ -69,10 +69,10 @@ func TestObserverIsToldOfTheWork(t *testing.T) {
 		if want := []time.Duration{0, fakeEncode + fakeStep - time.Millisecond}; !slices.Equal(seen.waits, want) {
 			t.Errorf("waits of %v, want %v", seen.waits, want)
 		}
-		if want := (Encoded{Windows: 1, Duration: fakeEncode}); len(seen.encoded) != 2 || seen.encoded[1] != want {
+		if want := (Encoded{Device: "fake", Windows: 1, Duration: fakeEncode}); len(seen.encoded) != 2 || seen.encoded[1] != want {
 			t.Errorf("encoded %+v", seen.encoded)
 		}
-		if first := seen.stepped[0]; first != (Stepped{Rows: 1, Windows: 1, Duration: fakeStep}) {
+		if first := seen.stepped[0]; first != (Stepped{Device: "fake", Rows: 1, Windows: 1, Duration: fakeStep}) {
 			t.Errorf("the first step is %+v", first)
 		}
 		if !slices.ContainsFunc(seen.stepped, func(s Stepped) bool { return s.Windows == 2 && s.Rows == 2 }) {

@@ -1,14 +1,17 @@
 package asr
 
 import (
+	"errors"
 	"fmt"
+	"time"
 
 	"glossa/audio"
 	"glossa/whisper"
+	"glossa/whisper/tensor"
 )
 
-// carryOut does what the scheduler has planned. A fault of the device stops the engine.
-func (e *Engine) carryOut(p Plan) {
+// carryOut has a device do what the scheduler has planned for it.
+func (e *Engine) carryOut(s *station, p Plan) {
 	for _, id := range p.Drop {
 		e.drop(id)
 	}
@@ -19,31 +22,26 @@ func (e *Engine) carryOut(p Plan) {
 	for i, id := range p.Tasks {
 		rs[i] = e.tasks[id]
 	}
-	var outcomes []Outcome
-	var err error
 	switch p.Kind {
 	case ToEncode:
-		began := e.observeWait(rs)
-		outcomes, err = e.encode(rs)
-		e.observeEncoded(rs, began)
+		e.encode(s, rs)
 	case ToDecode:
-		outcomes, err = e.step(rs)
+		e.step(s, rs)
 	case ToAlign:
-		outcomes, err = e.align(rs)
+		e.align(s, rs)
 	}
-	if err != nil {
-		e.stop(fmt.Errorf("%w: %w", ErrInternal, err))
-		return
-	}
-	e.scheduler.Apply(outcomes...)
 }
 
 // encode encodes windows, each under its adapter, or under none to detect its language.
-func (e *Engine) encode(rs []*recording) ([]Outcome, error) {
+func (e *Engine) encode(s *station, rs []*recording) {
+	if rs = e.seated(s, rs); len(rs) == 0 {
+		return
+	}
+	e.observeWait(rs)
 	mels, adapterOf := make([]audio.Mel, len(rs)), make([]int32, len(rs))
 	var d detection
+	var allowed [][]string
 	for i, r := range rs {
-		r.result.Encodes++
 		if r.window.language != "" {
 			mels[i], adapterOf[i] = r.windowMel(), r.window.adapter
 			continue
@@ -51,25 +49,100 @@ func (e *Engine) encode(rs []*recording) ([]Outcome, error) {
 		var ofWindow bool
 		mels[i], ofWindow = r.languageMel()
 		d.add(i, ofWindow, ofWindow && e.keepsStates())
+		allowed = append(allowed, e.allowed(r))
 	}
-	cross, err := e.device.encode(mels, adapterOf, d.keep)
-	if err != nil {
-		return nil, err
-	}
-	for i, r := range rs {
-		r.window.cross = cross[i]
-	}
-	if err := e.detect(rs, &d); err != nil {
-		return nil, err
-	}
-	outcomes := make([]Outcome, len(rs))
-	for i, r := range rs {
-		outcomes[i] = Outcome{Task: r.task, Next: ToDecode}
-		if r.window.cross == nil {
-			outcomes[i] = e.nextWindow(r)
+	var cross []*whisper.CrossKV
+	var probs []whisper.LanguageProbs
+	e.compute(s, func() (err error) {
+		if cross, err = s.encode(mels, adapterOf, d.keep); err != nil || len(d.at) == 0 {
+			return err
+		}
+		unknown := make([]*whisper.CrossKV, len(d.at))
+		for j, i := range d.at {
+			unknown[j] = cross[i]
+		}
+		probs, err = s.detect(unknown, allowed)
+		return err
+	}, func(err error) {
+		for i, c := range cross {
+			rs[i].window.cross = c
+		}
+		if err != nil {
+			e.failed(s, rs, ToEncode, err)
+			return
+		}
+		for _, r := range rs {
+			r.result.Encodes++
+		}
+		e.project(s, rs, &d, probs)
+	})
+}
+
+// seated returns those of the windows of an encoder batch whose adapters are in memory on its device. The others wait
+// for theirs without a place.
+func (e *Engine) seated(s *station, rs []*recording) (ready []*recording) {
+	for _, r := range rs {
+		r.on = s
+		switch ok, err := r.seat(); {
+		case errors.Is(err, tensor.ErrMemory):
+			e.scheduler.Apply(e.short(s, r, ToEncode, err))
+		case err != nil:
+			r.result.Err = fmt.Errorf("%w: %w", ErrInternal, err)
+			e.scheduler.Apply(e.end(r))
+		case ok:
+			ready = append(ready, r)
+		default:
+			e.bring(r)
+			e.scheduler.Apply(Outcome{Task: r.task, Next: ToAdapt})
 		}
 	}
-	return outcomes, nil
+	return ready
+}
+
+// project computes the keys and values of those windows of an encoder batch that have them from kept states, under the
+// adapters of the languages that were detected.
+func (e *Engine) project(s *station, rs []*recording, d *detection, probs []whisper.LanguageProbs) {
+	again, states := e.detected(s, rs, d, probs)
+	if len(again) == 0 {
+		e.encoded(s, rs, s.took)
+		return
+	}
+	adapterOf := make([]int32, len(again))
+	for i, r := range again {
+		adapterOf[i] = r.window.adapter
+	}
+	before := s.took
+	var cross []*whisper.CrossKV
+	e.compute(s, func() (err error) {
+		cross, err = s.device.project(states, adapterOf)
+		return err
+	}, func(err error) {
+		if err != nil {
+			e.failed(s, rs, ToEncode, err)
+			return
+		}
+		for i, r := range again {
+			r.window.cross = cross[i]
+		}
+		e.encoded(s, rs, before+s.took)
+	})
+}
+
+// encoded goes on with windows that were encoded.
+func (e *Engine) encoded(s *station, rs []*recording, took time.Duration) {
+	e.observeEncoded(s, rs, took)
+	outcomes := make([]Outcome, len(rs))
+	for i, r := range rs {
+		switch {
+		case r.window.cross == nil:
+			outcomes[i] = e.nextWindow(r)
+		case r.window.taken: // its device failed while its words were timed
+			outcomes[i] = Outcome{Task: r.task, Next: ToAlign}
+		default:
+			outcomes[i] = Outcome{Task: r.task, Next: ToDecode}
+		}
+	}
+	e.scheduler.Apply(outcomes...)
 }
 
 // outcome says what a recording needs to have its next window encoded.
@@ -77,24 +150,39 @@ func (r *recording) outcome() Outcome {
 	return Outcome{Task: r.task, Next: ToEncode, Frames: r.encodeFrames(), Bytes: r.bytes()}
 }
 
-// step lets windows enter the decoding batch, and takes it one token further.
-func (e *Engine) step(entering []*recording) (outcomes []Outcome, err error) {
+// step lets windows enter the decoding batch of a device, and takes it one token further.
+func (e *Engine) step(s *station, entering []*recording) {
+	var outcomes []Outcome
 	for _, r := range entering {
-		ticket, err := e.device.add(whisper.Utterance{Cross: r.window.cross, Adapter: r.window.adapter, Options: r.decodeOptions()})
-		if err != nil {
+		if err := s.enters(r); err != nil {
 			outcomes = append(outcomes, e.decoded(r, whisper.Decoded{Err: err}))
-			continue
 		}
-		r.ticket, e.tickets[ticket] = ticket, r
 	}
-	finished, err := e.stepDevice()
-	for _, f := range finished {
-		r := e.tickets[f.Ticket]
-		delete(e.tickets, f.Ticket)
-		r.ticket = -1
-		outcomes = append(outcomes, e.decoded(r, f.Decoded))
-	}
-	return outcomes, err
+	e.scheduler.Apply(outcomes...)
+	var finished []whisper.Finished
+	stepped := e.stepped(s)
+	e.compute(s, func() (err error) {
+		finished, err = s.device.step()
+		return err
+	}, func(err error) {
+		e.observeStepped(stepped, s.took)
+		if err != nil {
+			e.failed(s, nil, ToDecode, err)
+			return
+		}
+		var outcomes []Outcome
+		for _, f := range finished {
+			r := s.tickets[f.Ticket]
+			delete(s.tickets, f.Ticket)
+			r.ticket = -1
+			if errors.Is(f.Err, tensor.ErrMemory) {
+				outcomes = append(outcomes, e.short(s, r, ToDecode, f.Err))
+				continue
+			}
+			outcomes = append(outcomes, e.decoded(r, f.Decoded))
+		}
+		e.scheduler.Apply(outcomes...)
+	})
 }
 
 // decoded goes on with a window that was decoded.
@@ -108,7 +196,7 @@ func (e *Engine) decoded(r *recording, d whisper.Decoded) Outcome {
 	case ToAlign:
 		return Outcome{Task: r.task, Next: ToAlign}
 	}
-	e.device.free(cross)
+	r.on.free(cross)
 	e.windowDone(r, language)
 	return e.nextWindow(r)
 }
@@ -126,24 +214,27 @@ func (e *Engine) windowDone(r *recording, language string) {
 }
 
 // align times the words of windows.
-func (e *Engine) align(rs []*recording) ([]Outcome, error) {
+func (e *Engine) align(s *station, rs []*recording) {
 	windows := make([]spokenWindow, len(rs))
 	for i, r := range rs {
 		windows[i] = r.spoken()
 	}
-	if err := timeWords(e.device, e.model.Tokenizer.EOT(), windows); err != nil {
-		return nil, err
-	}
-	outcomes := make([]Outcome, len(rs))
-	for i, r := range rs {
-		cross, language := r.window.cross, r.window.language
-		r.takeWords(windows[i])
-		r.settle()
-		e.device.free(cross)
-		e.windowDone(r, language)
-		outcomes[i] = e.nextWindow(r)
-	}
-	return outcomes, nil
+	e.compute(s, func() error { return timeWords(s.device, e.model.Tokenizer.EOT(), windows) }, func(err error) {
+		if err != nil {
+			e.failed(s, rs, ToAlign, err)
+			return
+		}
+		outcomes := make([]Outcome, len(rs))
+		for i, r := range rs {
+			cross, language := r.window.cross, r.window.language
+			r.takeWords(windows[i])
+			r.settle()
+			s.free(cross)
+			e.windowDone(r, language)
+			outcomes[i] = e.nextWindow(r)
+		}
+		e.scheduler.Apply(outcomes...)
+	})
 }
 
 // nextWindow goes on with a recording whose window, if it had one, is done.

@@ -16,58 +16,77 @@ type Plan struct {
 	Tasks []TaskID
 }
 
-// Next returns what is done next.
-func (s *Scheduler) Next() Plan {
-	p := Plan{Drop: s.dropped, Kind: Nothing}
-	s.dropped = nil
+// Next is NextOn of the first device.
+func (s *Scheduler) Next() Plan { return s.NextOn(0) }
+
+// NextOn returns what a device does next, which must have nothing to do. One that was retired does nothing.
+func (s *Scheduler) NextOn(device int) Plan {
+	d := s.devices[device]
+	p := Plan{Kind: Nothing}
+	if d.out {
+		return p
+	}
+	p.Drop = append(d.dropped, s.dropped...)
+	d.dropped, s.dropped = nil, nil
 	s.load(&p)
-	if len(s.aligning) > 0 {
+	if len(d.aligning) > 0 {
 		p.Kind = ToAlign
-		for len(s.aligning) > 0 {
-			p.take(&s.aligning)
+		for len(d.aligning) > 0 {
+			p.take(&d.aligning)
 		}
 		return p
 	}
-	steps := s.stepping > 0 || len(s.ready) > 0
-	if !s.encoded || !steps {
-		if s.encode(&p); len(p.Tasks) > 0 {
-			s.encoded, p.Kind = true, ToEncode
+	steps := d.stepping > 0 || len(d.ready) > 0
+	if !d.encoded || !steps {
+		if s.encode(d, &p); len(p.Tasks) > 0 {
+			d.encoded, p.Kind = true, ToEncode
 			return p
 		}
 	}
-	s.encoded = false
+	d.encoded = false
 	if steps {
 		p.Kind = ToDecode
-		for len(s.ready) > 0 {
-			p.take(&s.ready)
-			s.stepping++
+		for len(d.ready) > 0 {
+			p.take(&d.ready)
+			d.stepping++
 		}
-		if s.sinceOther++; !s.anyLive() {
-			s.sinceOther = 0
+		if d.sinceOther++; !s.anyLive(d) {
+			d.sinceOther = 0
 		}
 	}
 	return p
 }
 
-// anyLive reports whether there are live windows.
-func (s *Scheduler) anyLive() bool { return s.live > 0 || len(s.waiting[Live]) > 0 }
+// anyLive reports whether there are live windows on a device or before it.
+func (s *Scheduler) anyLive(d *places) bool { return d.live > 0 || s.waiting[Live].firstFor(d) != nil }
 
 // take moves the first task of a queue to the plan.
 func (p *Plan) take(q *taskQueue) *task {
 	t := (*q)[0]
 	*q = (*q)[1:]
+	p.add(t)
+	return t
+}
+
+// add adds a task to the plan.
+func (p *Plan) add(t *task) {
 	t.busy = true
 	p.Tasks = append(p.Tasks, t.id)
-	return t
 }
 
 // load begins to load recordings: as many as there are places, so that a short one does not wait for long ones to be read, and
 // as far ahead as is allowed.
 func (s *Scheduler) load(p *Plan) {
+	devices, free := 0, 0
+	for _, d := range s.devices {
+		if !d.out {
+			devices, free = devices+1, free+max(0, s.options.MaxWindows-d.admitted)
+		}
+	}
 	for _, priority := range inOrder {
-		most := s.options.Ahead
+		most := devices * s.options.Ahead
 		if priority == Normal { // live sound needs no reading, and nobody waits for bulk
-			most += max(0, s.options.MaxWindows-s.admitted)
+			most += free
 		}
 		for s.ahead[priority] < most && len(s.unloaded[priority]) > 0 {
 			t := s.unloaded[priority][0]
@@ -82,73 +101,46 @@ func (s *Scheduler) load(p *Plan) {
 // inOrder are the priorities, the highest first.
 var inOrder = [...]Priority{Live, Normal, Bulk}
 
-// encode fills the plan with windows for the encoder: those that are admitted already, and those for
+// encode fills the plan of a device with windows for the encoder: those that are admitted already, and those for
 // which there is a place.
-func (s *Scheduler) encode(p *Plan) {
+func (s *Scheduler) encode(d *places, p *Plan) {
 	frames := 0
 	fits := func(t *task) bool {
 		return len(p.Tasks) == 0 || frames+t.frames <= s.options.MaxEncoderFrames
 	}
-	for t := s.again.first(); t != nil && fits(t); t = s.again.first() {
-		frames += p.take(&s.again).frames
+	for t := d.again.first(); t != nil && fits(t); t = d.again.first() {
+		frames += p.take(&d.again).frames
 	}
 	for {
-		t, first := s.turn()
-		if t == nil || !fits(t) || !s.admissible(t, first) {
+		t, first := s.turn(d)
+		if t == nil || !fits(t) || !s.admissible(d, t, first) {
 			return
 		}
-		s.admit(t)
-		frames += p.take(&s.waiting[t.Priority]).frames
+		s.waiting[t.Priority].remove(t)
+		s.admit(d, t)
+		p.add(t)
+		frames += t.frames
 	}
 }
 
-// turn returns the waiting window whose turn it is, nil where none is to be encoded now. With first
+// turn returns the waiting window whose turn it is on a device, nil where none is to be encoded now. With first
 // it goes before live ones.
-func (s *Scheduler) turn() (t *task, first bool) {
-	live, other := s.waiting[Live].first(), s.other()
-	if !s.anyLive() {
+func (s *Scheduler) turn(d *places) (t *task, first bool) {
+	live, other := s.waiting[Live].firstFor(d), s.other(d)
+	if !s.anyLive(d) {
 		return other, false
 	}
-	if other != nil && s.sinceOther >= s.options.OtherSteps {
+	if other != nil && d.sinceOther >= s.options.OtherSteps {
 		return other, true
 	}
 	return live, false
 }
 
 // other returns the window whose turn it is among those that are not live.
-func (s *Scheduler) other() *task {
-	normal, bulk := s.waiting[Normal].first(), s.waiting[Bulk].first()
+func (s *Scheduler) other(d *places) *task {
+	normal, bulk := s.waiting[Normal].firstFor(d), s.waiting[Bulk].firstFor(d)
 	if normal == nil || bulk != nil && s.sinceBulk >= bulkShare-1 {
 		return bulk
 	}
 	return normal
-}
-
-// admissible reports whether there is a place for a window and its memory. One that goes before live
-// ones has their places.
-func (s *Scheduler) admissible(t *task, first bool) bool {
-	o := &s.options
-	places, memory := o.MaxWindows, o.Memory/(o.MaxWindows+o.LiveWindows)*o.MaxWindows
-	if first || t.Priority == Live {
-		places, memory = o.MaxWindows+o.LiveWindows, o.Memory
-	}
-	return s.admitted == 0 || s.admitted < places && s.memory+t.bytes <= memory
-}
-
-// admit gives a window its place and its memory.
-func (s *Scheduler) admit(t *task) {
-	t.admitted = true
-	s.admitted++
-	s.memory += t.bytes
-	s.notAhead(t)
-	switch {
-	case t.Priority == Live:
-		s.live++
-		return
-	case t.Priority == Bulk:
-		s.sinceBulk = 0
-	case len(s.waiting[Bulk]) > 0:
-		s.sinceBulk++
-	}
-	s.sinceOther = 0
 }

@@ -31,7 +31,9 @@ type recording struct {
 
 	job    *job
 	task   TaskID
-	ticket int // in the decoding batch, -1 outside
+	ticket int      // in the decoding batch, -1 outside
+	on     *station // the device that its window is on, or was last; nil before
+	losses int      // devices that failed while it was on them
 
 	lastSpeech float64 // where the words so far end, in seconds
 

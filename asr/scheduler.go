@@ -7,10 +7,15 @@ import (
 	"time"
 )
 
-// Scheduler decides what a device does next for the windows of many recordings: which recordings
+// Scheduler decides what devices do next for the windows of many recordings: which recordings
 // are loaded, which windows are encoded together, and which enter the decoding batch at which step.
 // It is a pure core: it has no goroutine, clock, network or disk, and knows of a window only its size.
 // Time is counted from any beginning.
+//
+// Of several devices each has its own places, memory and turns, and all take windows from the same queues: one
+// that asks for its next plan is given the window whose turn it is, if it has room for it, and keeps it until
+// it is done. So there is nothing to balance, no device waits while another has a queue, and what
+// is said of priorities, deadlines and fairness holds for all of them together.
 //
 // A task is one recording, or one of several windows of one that are independent of each other. Its
 // windows are served one after the other. The rules, in their order:
@@ -33,20 +38,13 @@ type Scheduler struct {
 
 	unloaded [priorities]taskQueue // in the order of their turn
 	waiting  [priorities]taskQueue // loaded, for admission
-	again    taskQueue             // admitted, to be encoded once more
-	ready    taskQueue             // admitted, for the next step
-	aligning taskQueue
-	stepping int // windows in the batch
-	dropped  []TaskID
+	devices  []*places             // by number
+	dropped  []TaskID              // that are on no device
 
-	admitted   int // windows
-	live       int // of them
-	memory     int // bytes of them
 	ahead      [priorities]int
-	adapting   int  // tasks that wait for their adapters
-	encoded    bool // the last plan was an encoder batch
-	sinceOther int  // steps beside live windows since a window that is not was encoded
-	sinceBulk  int  // windows since one of bulk was encoded
+	adapting   int   // tasks that wait for their adapters
+	sinceBulk  int   // windows since one of bulk was encoded
+	admissions int64 // ever
 }
 
 // SchedulerOptions size what a scheduler fills.
@@ -63,10 +61,14 @@ type SchedulerOptions struct {
 	// value is 3,000: a window of 30 s, beyond which a processor gains nothing.
 	MaxEncoderFrames int
 
-	// Memory is the greatest number of bytes of all windows admitted, one window excepted. Those that
-	// are not live leave a part of it free, that of LiveWindows in all places. The default value is
+	// Memory is the greatest number of bytes of all windows admitted on a device, one window excepted. Those
+	// that are not live leave a part of it free, that of LiveWindows in all places. The default value is
 	// 4 GiB.
 	Memory int
+
+	// Devices is the number of devices, each of which has MaxWindows, LiveWindows and Memory of its own. The
+	// default value is 1.
+	Devices int
 
 	// MaxQueue is the greatest number of tasks that wait to be loaded, or for their adapters. The default value is 256.
 	MaxQueue int
@@ -93,6 +95,7 @@ func (o SchedulerOptions) withDefaults() SchedulerOptions {
 	set(&o.LiveWindows, max(1, o.MaxWindows/4))
 	set(&o.MaxEncoderFrames, 3_000)
 	set(&o.Memory, 4<<30)
+	set(&o.Devices, 1)
 	set(&o.MaxQueue, 256)
 	set(&o.Ahead, 4)
 	set(&o.OtherSteps, 16)
@@ -181,10 +184,12 @@ type task struct {
 	Task
 	id        TaskID
 	phase     Phase
-	busy      bool // a plan named it, its outcome is not known yet
-	ahead     bool // loaded or loading, no window of it was admitted yet
-	adapting  bool // its adapter is brought in
-	admitted  bool
+	busy      bool    // a plan named it, its outcome is not known yet
+	ahead     bool    // loaded or loading, no window of it was admitted yet
+	adapting  bool    // its adapter is brought in
+	on        *places // the device where it is admitted, nil outside
+	admission int64   // so many were admitted before
+	refused   uint64  // the numbers of devices that had no memory for it alone, as bits
 	cancelled bool
 	frames    int
 	bytes     int
@@ -216,10 +221,24 @@ func (q taskQueue) first() *task {
 	return q[0]
 }
 
+// firstFor is first of those that a device has not refused.
+func (q taskQueue) firstFor(d *places) *task {
+	for _, t := range q {
+		if !t.refusedBy(d) {
+			return t
+		}
+	}
+	return nil
+}
+
 // NewScheduler returns a scheduler without tasks.
 func NewScheduler(o SchedulerOptions) *Scheduler {
 	o = o.withDefaults()
-	return &Scheduler{options: o, tasks: make(map[TaskID]*task)}
+	s := &Scheduler{options: o, tasks: make(map[TaskID]*task)}
+	for range o.Devices {
+		s.AddDevice(o.Memory)
+	}
+	return s
 }
 
 // Options returns the options with the values that zeros stand for.
@@ -247,7 +266,7 @@ func (s *Scheduler) Submit(now time.Duration, t Task) (TaskID, error) {
 	return n.id, nil
 }
 
-// Cancel takes a task back. If it is in the batch, the next plan says that it leaves it.
+// Cancel takes a task back. If it is in a batch, the next plan of that device says that it leaves it.
 func (s *Scheduler) Cancel(id TaskID) {
 	t := s.tasks[id]
 	if t == nil || t.cancelled {
@@ -258,7 +277,7 @@ func (s *Scheduler) Cancel(id TaskID) {
 	case !t.busy:
 		s.queue(t).remove(t)
 	case t.phase == ToDecode:
-		s.stepping--
+		t.on.stepping--
 	default:
 		return // until its outcome is known
 	}
@@ -273,7 +292,7 @@ func (s *Scheduler) Apply(outcomes ...Outcome) {
 			continue // cancelled meanwhile
 		}
 		if t.busy && t.phase == ToDecode {
-			s.stepping--
+			t.on.stepping--
 		}
 		t.busy = false
 		s.notAdapting(t)
@@ -295,7 +314,7 @@ func (s *Scheduler) Apply(outcomes ...Outcome) {
 		if o.Next == ToEncode {
 			t.frames = o.Frames
 		}
-		if !t.admitted {
+		if t.on == nil {
 			t.bytes = o.Bytes
 		}
 		t.phase = o.Next
@@ -325,14 +344,14 @@ func (s *Scheduler) queue(t *task) *taskQueue {
 	switch {
 	case t.phase == ToLoad:
 		return &s.unloaded[t.Priority]
-	case t.phase == ToEncode && !t.admitted:
+	case t.phase == ToEncode && t.on == nil:
 		return &s.waiting[t.Priority]
 	case t.phase == ToEncode:
-		return &s.again
+		return &t.on.again
 	case t.phase == ToDecode:
-		return &s.ready
+		return &t.on.ready
 	}
-	return &s.aligning
+	return &t.on.aligning
 }
 
 // leave forgets a task.
@@ -344,8 +363,12 @@ func (s *Scheduler) leave(t *task) {
 
 // drop forgets a task that was cancelled.
 func (s *Scheduler) drop(t *task) {
+	dropped := &s.dropped
+	if t.on != nil {
+		dropped = &t.on.dropped
+	}
+	*dropped = append(*dropped, t.id)
 	s.leave(t)
-	s.dropped = append(s.dropped, t.id)
 }
 
 // notAhead counts a task no longer as one that is loaded ahead.
@@ -353,18 +376,5 @@ func (s *Scheduler) notAhead(t *task) {
 	if t.ahead {
 		t.ahead = false
 		s.ahead[t.Priority]--
-	}
-}
-
-// release gives back the place and the memory of a task's window.
-func (s *Scheduler) release(t *task) {
-	if !t.admitted {
-		return
-	}
-	t.admitted = false
-	s.admitted--
-	s.memory -= t.bytes
-	if t.Priority == Live {
-		s.live--
 	}
 }

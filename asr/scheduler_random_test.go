@@ -33,12 +33,12 @@ func TestSchedulerKeepsItsBounds(t *testing.T) {
 				w.Cancel(TaskID(1 + rng.IntN(submitted+1)))
 			}
 			w.run()
-			o := w.Options()
-			if w.admitted > o.MaxWindows+o.LiveWindows || w.memory > o.Memory && w.admitted > 1 || w.stepping != len(w.batch) {
-				t.Fatalf("seed %d: %d windows of %d bytes, %d in the batch of %d", seed, w.admitted, w.memory, w.stepping, len(w.batch))
+			o, d := w.Options(), w.devices[0]
+			if d.admitted > o.MaxWindows+o.LiveWindows || d.used > o.Memory && d.admitted > 1 || d.stepping != len(w.batch) {
+				t.Fatalf("seed %d: %d windows of %d bytes, %d in the batch of %d", seed, d.admitted, d.used, d.stepping, len(w.batch))
 			}
 		}
-		if len(w.tasks) > 0 || w.admitted != 0 || w.memory != 0 || w.live != 0 || w.adapting != 0 || w.ahead != [priorities]int{} || w.Next().Kind != Nothing {
+		if d := w.devices[0]; len(w.tasks) > 0 || d.admitted != 0 || d.used != 0 || d.live != 0 || w.adapting != 0 || w.ahead != [priorities]int{} || w.Next().Kind != Nothing {
 			t.Fatalf("seed %d: %d tasks are left, %+v", seed, len(w.tasks), w.Scheduler)
 		}
 	}

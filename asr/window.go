@@ -22,9 +22,10 @@ const (
 type window struct {
 	language  string     // "" until it is known
 	pin       *flora.Pin // its adapter, nil until routed, and of the base model
-	adapter   int32      // index of it, 0 until it is in memory
+	adapter   int32      // index of it on the window's device, 0 until it is there
 	routed    bool
 	cross     *whisper.CrossKV // under the adapter, nil until it is encoded
+	tight     bool             // the device had no memory for it alone, once
 	attempt   int              // index of the temperature
 	taken     bool             // whether there is a text: segments, and the frame behind them
 	segments  []Segment

@@ -80,12 +80,12 @@ func TestWordsAloneAndTogether(t *testing.T) {
 		return ws
 	}
 	together := windows()
-	if err := timeWords(e.device, e.model.Tokenizer.EOT(), together); err != nil {
+	if err := timeWords(e.stations[0].device, e.model.Tokenizer.EOT(), together); err != nil {
 		t.Fatal(err)
 	}
 	for i, alone := range windows() {
 		ws := []spokenWindow{alone}
-		if err := timeWords(e.device, e.model.Tokenizer.EOT(), ws); err != nil || ws[0].err != nil {
+		if err := timeWords(e.stations[0].device, e.model.Tokenizer.EOT(), ws); err != nil || ws[0].err != nil {
 			t.Fatal(err, ws[0].err)
 		}
 		got, want := together[i].segments[0], ws[0].segments[0]

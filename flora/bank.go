@@ -27,28 +27,38 @@ import (
 // it is pinned. So the budget is exceeded by what is pinned, and by what came from no directory and
 // cannot be opened again, alone.
 //
-// Any number of goroutines may use a bank. Only the methods that change its [Batch], [Pin.Index] and
-// [Bank.Sweep], belong to the goroutine of the batch.
+// A bank may serve several devices, each with a batch of its own: an adapter that is ready is so for all
+// of them, and has an index in each. The devices have numbers, in the order of [NewBank] and [Bank.AddBatch].
+//
+// Any number of goroutines may use a bank. Only the methods that change a [Batch], [Pin.IndexIn] and
+// [Bank.SweepBatch], belong to the goroutine of that batch.
 type Bank struct {
 	model   *whisper.Model
-	batch   *Batch
 	options BankOptions
 	loading chan struct{} // as many as may open and prepare adapters at a time
 
 	mu       sync.Mutex
+	batches  []*banked // by number
 	names    map[string]*alias
 	byHash   map[string]*version
 	versions map[*version]struct{}
 	inMemory map[*version]struct{} // of them, on the host or the device
 	loose    map[*version]struct{} // of them, that have lost their last name or pin
 	turn     int64                 // of the last use
-	asked    bool                  // Wake was called, and Sweep was not since
+	asked    bool                  // Wake was called, and not all was swept since
 	stats    BankStats
+}
+
+// banked is the batch of a device.
+type banked struct {
+	batch   *Batch
+	retired bool
+	leaving []placing // of versions that are gone, to be freed on the batch's goroutine
 }
 
 // BankOptions size a bank.
 type BankOptions struct {
-	// MaxBytes is the budget of all adapters in memory. The default value is 0: there is none.
+	// MaxBytes is the budget of all adapters in memory, as one device has them. The default value is 0: there is none.
 	MaxBytes int64
 
 	// Keep are names whose adapters never go down by a tier. The default value is nil: none.
@@ -61,8 +71,8 @@ type BankOptions struct {
 	// Reserved are names that no adapter can have. The default value is nil: none.
 	Reserved []string
 
-	// Wake is called, on any goroutine, when there is something for [Bank.Sweep] to do; it must not
-	// wait for it. The default value is nil: the owner of the batch calls Sweep now and then.
+	// Wake is called, on any goroutine, when there is something for [Bank.SweepBatch] to do; it must not
+	// wait for it. The default value is nil: the owners of the batches call it now and then.
 	Wake func()
 }
 
@@ -86,8 +96,7 @@ type version struct {
 
 	adapter      *Adapter  // nil on disk
 	adapterBytes int64     // of it
-	resident     *Resident // nil unless it is prepared
-	index        int32     // in the batch, 0 outside
+	on           []placing // by the numbers of batches, as many as it was ever prepared for
 
 	pins   int
 	names  int      // that stand for it
@@ -97,6 +106,12 @@ type version struct {
 	twin   *version // that has turned out to have this content, and has its pins
 }
 
+// placing is what a version is in a batch.
+type placing struct {
+	resident *Resident // nil unless it is prepared
+	index    int32     // 0 outside
+}
+
 // NewBank returns a bank without adapters for model m on b.
 func NewBank(m *whisper.Model, b tensor.Backend, o BankOptions) (*Bank, error) {
 	batch, err := NewBatchWith(m, b, o.Strategies)
@@ -104,14 +119,14 @@ func NewBank(m *whisper.Model, b tensor.Backend, o BankOptions) (*Bank, error) {
 		return nil, err
 	}
 	return &Bank{
-		model: m, batch: batch, options: o, loading: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
+		model: m, batches: []*banked{{batch: batch}}, options: o, loading: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 		names: make(map[string]*alias), byHash: make(map[string]*version),
 		versions: make(map[*version]struct{}), inMemory: make(map[*version]struct{}), loose: make(map[*version]struct{}),
 	}, nil
 }
 
-// Batch returns the executor of the adapters.
-func (b *Bank) Batch() *Batch { return b.batch }
+// Batch returns the executor of the adapters on the first device.
+func (b *Bank) Batch() *Batch { return b.BatchAt(0) }
 
 // Load gives a name to an adapter, which must not be changed any more, and returns its hash. The errors
 // are ErrInvalid, for a name, and ErrBase; the name then stays what it was.

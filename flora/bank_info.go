@@ -115,7 +115,7 @@ func (v *version) info() AdapterInfo {
 
 func (v *version) tier() Tier {
 	switch {
-	case v.index != 0:
+	case v.inBatch():
 		return OnDevice
 	case v.adapter != nil:
 		return OnHost

@@ -1,18 +1,51 @@
 package flora
 
-// Sweep frees the indices of adapters that nobody needs, and moves down what is beyond the budget. It
-// belongs to the goroutine of the batch.
+// Sweep is SweepBatch of all devices.
 func (b *Bank) Sweep() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.asked = false
-	b.shrink(true)
+	b.shrink()
+	for number := range b.batches {
+		b.sweep(number)
+	}
 }
 
-// shrinkUnlock shrinks the bank on any goroutine, and unlocks it. What only the batch's goroutine may
+// SweepBatch moves down what is beyond the budget, and frees the indices in the batch of a device of adapters
+// that nobody needs. It belongs to the goroutine of that batch.
+func (b *Bank) SweepBatch(number int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.shrink()
+	b.sweep(number)
+}
+
+// sweep frees the indices in a batch that nobody has any more.
+func (b *Bank) sweep(number int) {
+	d := b.batches[number]
+	for _, at := range d.leaving {
+		d.batch.Remove(at.index)
+		at.resident.Free()
+	}
+	clear(d.leaving)
+	d.leaving = d.leaving[:0]
+	b.asked = b.asked && b.unswept()
+}
+
+// unswept reports whether any index is to be freed.
+func (b *Bank) unswept() bool {
+	for _, d := range b.batches {
+		if len(d.leaving) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// shrinkUnlock shrinks the bank on any goroutine, and unlocks it. What only a batch's goroutine may
 // do, that is asked for.
 func (b *Bank) shrinkUnlock() {
-	wake := b.shrink(false) && !b.asked && b.options.Wake != nil
+	b.shrink()
+	wake := b.unswept() && !b.asked && b.options.Wake != nil
 	b.asked = b.asked || wake
 	b.mu.Unlock()
 	if wake {
@@ -21,16 +54,12 @@ func (b *Bank) shrinkUnlock() {
 }
 
 // shrink forgets versions that have neither name nor pin, and moves down what was used least lately
-// while all take more than the budget. inBatch says that the caller is on the batch's goroutine;
-// elsewhere it reports whether there is more to do on that.
-func (b *Bank) shrink(inBatch bool) (more bool) {
+// while all take more than the budget.
+func (b *Bank) shrink() {
 	for v := range b.loose {
-		switch {
-		case v.names > 0 || v.pins > 0: // again
+		if v.names > 0 || v.pins > 0 { // again
 			delete(b.loose, v)
-		case v.index != 0 && !inBatch:
-			more = true
-		default:
+		} else {
 			b.drop(v)
 		}
 	}
@@ -39,20 +68,16 @@ func (b *Bank) shrink(inBatch bool) (more bool) {
 		if v == nil {
 			break // what is pinned, kept, or cannot be opened again
 		}
-		if v.index != 0 && !inBatch {
-			return true
-		}
 		b.lower(v)
 		b.stats.Lowered++
 	}
-	return more
 }
 
 // oldest returns the version that was used least lately of those that can go down by a tier, nil where
 // there is none.
 func (b *Bank) oldest() (oldest *version) {
 	for v := range b.inMemory {
-		down := v.resident != nil || v.origin.fsys != nil
+		down := v.resident() != nil || v.origin.fsys != nil
 		if down && v.pins == 0 && !v.kept && (oldest == nil || v.used < oldest.used) {
 			oldest = v
 		}
@@ -62,7 +87,7 @@ func (b *Bank) oldest() (oldest *version) {
 
 // lower moves a version down by a tier.
 func (b *Bank) lower(v *version) {
-	if v.resident != nil {
+	if v.resident() != nil {
 		b.leave(v)
 		return
 	}
@@ -81,15 +106,17 @@ func (b *Bank) drop(v *version) {
 	}
 }
 
-// leave takes a version out of the batch.
+// leave takes a version out of all batches.
 func (b *Bank) leave(v *version) {
-	if v.index != 0 {
-		b.batch.Remove(v.index)
+	for number, at := range v.on {
+		switch {
+		case at.index != 0:
+			b.batches[number].leaving = append(b.batches[number].leaving, at)
+		case at.resident != nil:
+			at.resident.Free()
+		}
 	}
-	if v.resident != nil {
-		v.resident.Free()
-	}
-	v.index, v.resident = 0, nil
+	v.on = nil
 }
 
 // bytes returns the memory of all versions.
@@ -101,10 +128,13 @@ func (b *Bank) bytes() int64 {
 	return n
 }
 
-// bytes returns the memory of a version, with what the executor keeps for it now.
+// bytes returns the memory of a version, with what the executor keeps for it now on the device where that is most.
 func (v *version) bytes() int64 {
-	if v.resident != nil {
-		return v.resident.Bytes()
+	n := v.adapterBytes
+	for _, at := range v.on {
+		if at.resident != nil {
+			n = max(n, at.resident.Bytes())
+		}
 	}
-	return v.adapterBytes
+	return n
 }

@@ -81,12 +81,12 @@ func (p *Pin) Reach() Reach {
 func (p *Pin) IsReady() bool {
 	p.bank.mu.Lock()
 	defer p.bank.mu.Unlock()
-	return p.follow().resident != nil
+	return p.bank.prepared(p.follow())
 }
 
-// Ready opens and prepares the adapter unless that is done, which may take long. It stays so until
-// the pin is released. The errors are those of [Open] and [Batch.Prepare], and ErrUnknown where the
-// version is not the one that was asked for or the pin was released.
+// Ready opens the adapter and prepares it for all devices unless that is done, which may take long. It stays so
+// until the pin is released. The errors are those of [Open], [BatchError] of [Batch.Prepare], and ErrUnknown
+// where the version is not the one that was asked for or the pin was released.
 func (p *Pin) Ready() error {
 	b := p.bank
 	b.mu.Lock()
@@ -96,7 +96,7 @@ func (p *Pin) Ready() error {
 			return fmt.Errorf("%w: %s was released", ErrUnknown, p.name)
 		}
 		v := p.follow()
-		if v.resident != nil {
+		if b.prepared(v) {
 			return p.exact(v)
 		}
 		r := v.rising
@@ -118,17 +118,17 @@ func (p *Pin) Ready() error {
 // lift brings v up. It lets go of the lock meanwhile, and v is pinned.
 func (b *Bank) lift(v *version, r *rise) {
 	v.pins++
-	a, from, name := v.adapter, v.origin, v.name
+	a, from, name, lacking := v.adapter, v.origin, v.name, b.lacking(v)
 	b.mu.Unlock()
 	b.loading <- struct{}{}
 	var hash string
-	var resident *Resident
+	var prepared map[int]*Resident
 	if a == nil {
 		a, r.err = from.open(name)
 	}
 	if r.err == nil {
 		hash = cmp.Or(a.Hash, a.sum())
-		if resident, r.err = b.batch.Prepare(a); r.err != nil && from.fsys != nil {
+		if prepared, r.err = prepare(a, lacking); r.err != nil && from.fsys != nil {
 			r.err = from.wrap(r.err)
 		}
 	}
@@ -136,11 +136,14 @@ func (b *Bank) lift(v *version, r *rise) {
 	b.mu.Lock()
 	v.rising = nil
 	v.pins--
+	if gone := (*BatchError)(nil); errors.As(r.err, &gone) && b.batches[gone.Batch].retired {
+		r.err = nil // who waits looks again at what is lacking
+	}
 	if r.err == nil {
 		if v.adapter == nil {
 			b.stats.Opened++
 		}
-		b.lifted(v, a, hash, resident)
+		b.lifted(v, a, hash, prepared)
 	}
 	b.loosen(v)
 	close(r.done)
@@ -148,17 +151,20 @@ func (b *Bank) lift(v *version, r *rise) {
 
 // lifted takes in what lift has brought. Where another version has the same content, v becomes one with
 // it.
-func (b *Bank) lifted(v *version, a *Adapter, hash string, resident *Resident) {
+func (b *Bank) lifted(v *version, a *Adapter, hash string, prepared map[int]*Resident) {
 	if twin := b.byHash[hash]; twin != nil && twin != v {
 		b.join(v, twin)
 		v = twin
 	}
 	b.opened(v, a, hash)
-	if v.adapter != a || v.resident != nil {
-		resident.Free() // what came to the twin meanwhile stays: its own rise prepares it
-		return
+	for number, r := range prepared {
+		at := v.at(number)
+		if v.adapter == a && at.resident == nil && !b.batches[number].retired {
+			at.resident = r
+		} else {
+			r.Free() // what came to a twin meanwhile stays: its own rise prepares it
+		}
 	}
-	v.resident = resident
 }
 
 // join lets v, which is in no batch, be one with its twin.
@@ -184,25 +190,30 @@ func (p *Pin) follow() *version {
 	return p.version
 }
 
-// Index returns the index of the adapter in the batch, which it is given where it has none and is
-// ready. It stays the adapter's until the pin is released. It belongs to the goroutine of the batch. The error wraps
+// Index is IndexIn of the first device.
+func (p *Pin) Index() (index int32, ok bool, err error) { return p.IndexIn(0) }
+
+// IndexIn returns the index of the adapter in the batch of a device, which it is given where it has none and
+// is ready. It stays the adapter's until the pin is released. It belongs to the goroutine of that batch. The error wraps
 // tensor.ErrMemory, of a device.
-func (p *Pin) Index() (index int32, ok bool, err error) {
+func (p *Pin) IndexIn(number int) (index int32, ok bool, err error) {
 	b := p.bank
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	v := p.follow()
-	if v.resident == nil || p.exact(v) != nil {
+	at := v.at(number)
+	if at.resident == nil || p.exact(v) != nil {
 		return 0, false, nil
 	}
 	b.use(v)
-	if v.index == 0 {
-		if v.index, err = b.batch.Put(v.resident); err != nil {
+	if at.index == 0 {
+		if at.index, err = b.batches[number].batch.Put(at.resident); err != nil {
 			return 0, false, err
 		}
-		b.shrink(true)
+		b.shrink()
+		b.sweep(number)
 	}
-	return v.index, true, nil
+	return at.index, true, nil
 }
 
 // Release lets the version go: no row, key, value or other state that was computed under it is used any

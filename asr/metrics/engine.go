@@ -23,6 +23,7 @@ func (m *Metrics) Observer() *asr.Observer {
 		},
 		FellBack: func(f asr.Fallback) { m.fallback.WithLabelValues(string(f)).Inc() },
 		Silent:   m.noSpeech.Inc,
+		Device:   func(d asr.DeviceEvent) { m.deviceEvents.WithLabelValues(string(d.Kind)).Inc() },
 		Finished: m.finished,
 	}
 }
@@ -80,11 +81,16 @@ var (
 	queueAudio = prometheus.NewDesc("asr_queue_audio_seconds", "Sound of the requests in the queue, of those whose sound was read.", nil, nil)
 	windows    = prometheus.NewDesc("asr_batch_windows", "Windows in the decoding batch, by priority.", []string{"priority"}, nil)
 	memory     = prometheus.NewDesc("asr_windows_memory_bytes", "Memory of all windows that have a place.", nil, nil)
+
+	deviceUp      = prometheus.NewDesc("asr_device_up", "Whether a device is in service.", []string{"device"}, nil)
+	deviceWindows = prometheus.NewDesc("asr_device_windows", "Windows that have their places on a device.", []string{"device"}, nil)
+	deviceMemory  = prometheus.NewDesc("asr_device_windows_memory_bytes", "Memory of these windows.", []string{"device"}, nil)
+	deviceRoom    = prometheus.NewDesc("asr_device_windows_memory_limit_bytes", "The most memory that windows may have on a device, as far as is known.", []string{"device"}, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (c *loadCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{queueDepth, queueAudio, windows, memory} {
+	for _, d := range []*prometheus.Desc{queueDepth, queueAudio, windows, memory, deviceUp, deviceWindows, deviceMemory, deviceRoom} {
 		out <- d
 	}
 }
@@ -98,6 +104,16 @@ func (c *loadCollector) Collect(out chan<- prometheus.Metric) {
 	gauge(queueDepth, float64(l.Queued))
 	gauge(queueAudio, l.QueuedAudio)
 	gauge(memory, float64(l.Memory))
+	for _, d := range l.Devices {
+		up := 1.0
+		if d.Fault != "" {
+			up = 0
+		}
+		gauge(deviceUp, up, d.Name)
+		gauge(deviceWindows, float64(d.Windows), d.Name)
+		gauge(deviceMemory, float64(d.Memory), d.Name)
+		gauge(deviceRoom, float64(d.MaxMemory), d.Name)
+	}
 	byPriority := make(map[string]int)
 	for _, p := range []asr.Priority{asr.Live, asr.Normal, asr.Bulk} {
 		byPriority[p.String()] = 0

@@ -34,6 +34,7 @@ type Metrics struct {
 	audioSeconds                 *prometheus.CounterVec
 	fallback                     *prometheus.CounterVec
 	noSpeech                     prometheus.Counter
+	deviceEvents                 *prometheus.CounterVec
 	liveHeard                    prometheus.Counter
 	sessions                     *prometheus.GaugeVec
 	commitLatency                prometheus.Histogram
@@ -77,6 +78,8 @@ func New() *Metrics {
 	m.fallback = counter("asr_fallback_total", "Windows that were decoded again at a higher temperature, by reason.", "reason")
 	m.noSpeech = counter("asr_no_speech_total", "Windows that were taken for silence.").WithLabelValues()
 
+	m.deviceEvents = counter("asr_device_events_total", "What has befallen devices: they were lost, short of memory, or joined in the place of others.", "event")
+
 	m.liveHeard = counter("asr_live_heard_seconds_total", "Sound that hypotheses of live sessions were made from, each time.").WithLabelValues()
 
 	m.sessions = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "asr_ws_sessions", Help: "Live sessions, by route."}, []string{"route"})
@@ -86,6 +89,9 @@ func New() *Metrics {
 
 	for _, reason := range []asr.Fallback{asr.FallbackCompressionRatio, asr.FallbackLogProb} {
 		m.fallback.WithLabelValues(string(reason)) // a rate of what has not happened yet is 0
+	}
+	for _, kind := range []asr.DeviceEventKind{asr.DeviceLost, asr.DeviceShort, asr.DeviceJoined} {
+		m.deviceEvents.WithLabelValues(string(kind))
 	}
 	m.jobs = newJobMetrics(counter, histogram)
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

@@ -27,7 +27,9 @@ func scrape(t *testing.T, m *metrics.Metrics) string {
 func TestAllMetrics(t *testing.T) {
 	m := metrics.New()
 	m.WatchLoad(func() asr.Load {
-		return asr.Load{Queued: 3, QueuedAudio: 12.5, Memory: 4096, Windows: []asr.WindowLoad{{Priority: "live"}, {Priority: "live"}, {Priority: "bulk"}}}
+		return asr.Load{Queued: 3, QueuedAudio: 12.5, Memory: 4096, Windows: []asr.WindowLoad{{Priority: "live"}, {Priority: "live"}, {Priority: "bulk"}}, Devices: []asr.DeviceLoad{
+			{Name: "cuda:0", Windows: 3, Memory: 4096, MaxMemory: 8192}, {Name: "cuda:1", Fault: "off the bus"},
+		}}
 	})
 	m.Request("/v1/models", 200, 20*time.Millisecond)
 	m.Request("/v1/stream", 101, time.Hour)
@@ -44,6 +46,7 @@ func TestAllMetrics(t *testing.T) {
 	o.Stepped(asr.Stepped{Rows: 7, Windows: 3, Adapters: 2, Duration: 3 * time.Millisecond})
 	o.FellBack(asr.FallbackLogProb)
 	o.Silent()
+	o.Device(asr.DeviceEvent{Kind: asr.DeviceLost, Device: "cuda:1"})
 	o.Finished(asr.Finished{Language: "cs", Adapter: "cs", Audio: 2.5})
 	o.Finished(asr.Finished{Audio: 1})
 	o.Finished(asr.Finished{Language: "de", Audio: 3, Priority: asr.Live})
@@ -60,6 +63,13 @@ func TestAllMetrics(t *testing.T) {
 		`asr_queue_audio_seconds 12.5`,
 		`asr_windows_memory_bytes 4096`,
 		`asr_batch_windows{priority="live"} 2`,
+		`asr_device_up{device="cuda:0"} 1`,
+		`asr_device_up{device="cuda:1"} 0`,
+		`asr_device_windows{device="cuda:0"} 3`,
+		`asr_device_windows_memory_bytes{device="cuda:0"} 4096`,
+		`asr_device_windows_memory_limit_bytes{device="cuda:0"} 8192`,
+		`asr_device_events_total{event="lost"} 1`,
+		`asr_device_events_total{event="short"} 0`,
 		`asr_batch_windows{priority="normal"} 0`,
 		`asr_queue_wait_seconds_bucket{priority="live",le="0.05"} 1`,
 		`asr_batch_rows_sum 7`,

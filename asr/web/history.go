@@ -73,8 +73,9 @@ func (h *History) Run(ctx context.Context) {
 func (h *History) take() {
 	s := h.source.Status()
 	s.Batch, s.Adapters = counted(s.Batch), append([]Adapter{}, s.Adapters...)
+	s.Devices = append([]Device{}, s.Devices...)
 	kept := s
-	kept.Batch, kept.Adapters, kept.Jobs = nil, nil, nil
+	kept.Batch, kept.Devices, kept.Adapters, kept.Jobs = nil, nil, nil, nil
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.latest = s

@@ -29,13 +29,14 @@ type Status struct {
 	CommitLatency Quantiles `json:"commit_latency"`
 
 	// AudioSeconds is the sound that was turned into text since the start, BusySeconds the time that the engine
-	// computed. Their rates are the history's RTFx and load.
+	// computed, the mean of its devices. Their rates are the history's RTFx and load.
 	AudioSeconds float64 `json:"audio_seconds"`
 	BusySeconds  float64 `json:"busy_seconds"`
 
 	MemoryBytes uint64    `json:"memory_bytes"`   // that the process has of the system
 	Batch       []Batch   `json:"batch"`          // windows that are computed now, one by one or counted
 	MaxWindows  int       `json:"max_windows"`    // that can be computed at a time
+	Devices     []Device  `json:"devices"`        // that compute, those that are out of service included
 	Adapters    []Adapter `json:"adapters"`       // in the order to list them
 	Jobs        *Jobs     `json:"jobs,omitempty"` // nil where the server has none
 }
@@ -81,6 +82,15 @@ func counted(windows []Batch) []Batch {
 		return cmp.Or(cmp.Compare(a.Language, b.Language), cmp.Compare(a.Adapter, b.Adapter), cmp.Compare(a.Priority, b.Priority))
 	})
 	return batch
+}
+
+// Device is what the engine computes on.
+type Device struct {
+	Name           string `json:"name"`
+	Lost           bool   `json:"lost"`             // it is out of service
+	Windows        int    `json:"windows"`          // that have their places there
+	MemoryBytes    int    `json:"memory_bytes"`     // of these windows
+	MaxMemoryBytes int    `json:"max_memory_bytes"` // that they may have, as far as is known
 }
 
 // Adapter is one of the bank.

@@ -102,7 +102,7 @@ func openPlain(name string) (*whisper.Model, error) {
 		return nil, err
 	}
 	defer checkpoint.Close()
-	if err := checkLoading(checkpoint.Dims, tensor.F32); err != nil {
+	if err := checkLoading(computer{name: cpuDevice}, checkpoint.Dims, tensor.F32); err != nil {
 		return nil, fmt.Errorf("model %s: %w", name, err)
 	}
 	return whisper.LoadPlain(checkpoint)

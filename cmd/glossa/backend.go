@@ -3,41 +3,52 @@ package main
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 
 	"glossa/whisper/tensor"
-	"glossa/whisper/tensor/cpu"
 )
 
 // backend is a backend that knows what it is fast at.
 type backend interface {
 	tensor.Backend
 
-	// Threads returns the number of threads that compute.
-	Threads() int
-
 	// Native reports whether there are instructions for weights of a number format.
 	Native(tensor.DType) bool
+}
 
-	// Peak measures the operations a second that such instructions do at most, 0 without them.
+// peaked is a backend that measures what it does at most.
+type peaked interface {
+	// Peak measures the operations a second that instructions for weights of a number format do at most, 0 without
+	// them.
 	Peak(tensor.DType) float64
 
 	// PeakRead measures the bytes a second that are read from memory at most.
 	PeakRead() float64
 }
 
-// threadsFlag is the flag of every command that computes.
-type threadsFlag struct {
-	Threads int `placeholder:"N" help:"The number of threads that compute. (one for each processor)"`
+// threadsOf returns the number of threads that compute, 0 on a GPU.
+func threadsOf(b backend) int {
+	if t, ok := b.(interface{ Threads() int }); ok {
+		return t.Threads()
+	}
+	return 0
 }
 
-// backend returns the fastest backend that this machine has.
-func (f threadsFlag) backend() (backend, error) {
-	if n := runtime.NumCPU(); f.Threads < 0 || f.Threads > n {
-		return nil, fmt.Errorf("--threads %d: this machine has %d processors", f.Threads, n)
+// memoryOf returns the bytes of a backend's own memory, and how many of them are free. !ok where it computes in the host's.
+func memoryOf(b backend) (free, total int64, ok bool) {
+	m, ok := b.(interface{ MemoryInfo() (free, total int64) })
+	if ok {
+		free, total = m.MemoryInfo()
 	}
-	return cpu.New(cpu.Options{Threads: f.Threads})
+	return free, total, ok
+}
+
+// roomOn returns how much memory a backend can take, 0 where that is not known.
+func roomOn(b backend) int64 {
+	if free, _, ok := memoryOf(b); ok {
+		return free
+	}
+	return availableMemory()
 }
 
 // autoDType stands for what chooseDType chooses.

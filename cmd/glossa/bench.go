@@ -18,8 +18,8 @@ type benchCommand struct {
 	Geometry []string `default:"tiny" placeholder:"NAME,…" help:"The published models whose sizes are measured, or nano, the embedded one. (${default})"`
 	DType    []string `name:"dtype" enum:"auto,f32,bf16,int8" default:"auto" placeholder:"FORMAT,…" help:"The number formats of the weights; auto is the one that transcribe takes. (${enum})"`
 	Batch    []int    `placeholder:"N,…" help:"The numbers of windows decoded together. (1,4,8,16,32; with --adapters 8)"`
-	threadsFlag
-	Windows int     `placeholder:"N" help:"The number of windows encoded together. (one, as in transcribe)"`
+	computeFlags
+	Windows int     `placeholder:"N" help:"The number of windows encoded together. (as in transcribe: one, on a GPU 8)"`
 	Tokens  int     `default:"100" help:"The tokens of a window. (${default})"`
 	Repeat  int     `default:"5" help:"How often each measurement is repeated at most; the median counts. (${default})"`
 	Seconds float64 `placeholder:"S" help:"The time after which a measurement is not repeated again. (20; with --adapters 5)"`
@@ -42,10 +42,10 @@ end it, beside the other windows of its batch. Figures are medians:
     cross     ms of a window for the keys and values of cross-attention
     decode    ms of a step, which gives a token to every window of the batch, and its share of the peak of reads
     RTFx      seconds of sound for each second of encode, cross and decoding to so many tokens
-    MB        the most memory that the process had, with packed weights alone
+    MB        the most memory that the process had, with packed weights alone; of a GPU, that which is taken of it in the end
 
-The peaks are measured in the same run: multiply-adds in registers and reads from memory on all threads. What fits into a cache
-is read faster.
+The peaks are measured in the same run: multiply-adds in registers and reads from memory on all threads; of a GPU, products of
+large matrices and copies of its memory. What fits into a cache is read faster.
 
 With --adapters, random adapters of all linears are measured instead: each strategy that they can be computed by, in turns with the
 base model, and how far the one that glossa chooses is from the best. Encoding computes so many windows at once, to the keys and
@@ -54,6 +54,7 @@ values of cross-attention; decoding is a step of as many hypotheses.
 Examples:
 
     glossa bench --geometry tiny,base --batch 1,16
+    glossa bench --device cuda:0 --geometry turbo --batch 1,64
     glossa bench --adapters 1,8 --kind lora,hira --rank 8 --phase decode --batch 8,32
     glossa bench --geometry small --dtype f32,bf16,int8 --json >new.json
     glossa bench --from new.json --vs old.json`
@@ -134,19 +135,19 @@ func (f *benchCommand) results(ctx context.Context, c *console) (r *benchReport,
 		r, err = readBenchReport(f.From)
 		return r, false, err
 	}
-	b, err := f.backend()
+	b, err := f.device()
 	if err != nil {
 		return nil, false, err
 	}
-	formats, err := f.formats(b)
+	formats, err := f.formats(b.backend)
 	if err != nil {
 		return nil, false, err
 	}
-	r = &benchReport{Backend: b.Name(), Results: []benchResult{}}
+	r = &benchReport{Backend: b.backend.Name(), Device: b.describe(), Results: []benchResult{}}
 	w := &benchWatch{console: c, total: len(f.Geometry) * len(formats) * len(f.batches())}
 	c.start(int64(w.total*benchPhases), progressbar.OptionSetDescription("peaks"))
 	defer c.stop()
-	peaks := measurePeaks(b, formats)
+	peaks := measurePeaks(b.backend, formats)
 	for _, geometry := range f.Geometry {
 		for _, dtype := range formats {
 			results, err := f.measure(ctx, b, w, geometry, dtype, peaks)
@@ -185,7 +186,7 @@ func (f *benchCommand) batches() []int {
 }
 
 // measure measures one model at each batch.
-func (f *benchCommand) measure(ctx context.Context, b backend, w *benchWatch, geometry string, dtype tensor.DType, peaks benchPeaks) ([]benchResult, error) {
+func (f *benchCommand) measure(ctx context.Context, b computer, w *benchWatch, geometry string, dtype tensor.DType, peaks benchPeaks) ([]benchResult, error) {
 	d, tokenizer, err := benchGeometry(geometry)
 	if err != nil {
 		return nil, err
@@ -196,41 +197,49 @@ func (f *benchCommand) measure(ctx context.Context, b backend, w *benchWatch, ge
 	for _, n := range f.batches() {
 		w.begin(benchCase{geometry, dtype, n})
 		bench.release()
-		err := checkMemory(d, dtype, n, f.together(), bench != nil)
+		err := checkMemory(b, d, dtype, n, f.together(b), bench != nil)
 		if err != nil {
 			w.skip(err)
 			continue
 		}
 		if bench == nil {
-			if bench, err = newBenchModel(d, tokenizer, b, dtype); err != nil {
+			if bench, err = newBenchModel(d, tokenizer, b.backend, dtype); err != nil {
 				return nil, err
 			}
 		}
 		resetPeakMemory()
-		m, err := f.run(ctx, w, bench, n, encoded)
+		m, err := f.run(ctx, w, bench, n, f.together(b), encoded)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", w.now, err)
 		}
 		r := newBenchResult(d, w.now, m, peaks)
-		r.Threads = b.Threads()
+		r.Threads = threadsOf(b.backend)
 		r.PeakRSS = megabytes(peakMemory())
+		if free, total, ok := memoryOf(b.backend); ok {
+			r.PeakRSS = megabytes(total - free)
+		}
 		results = append(results, r)
 	}
 	return results, nil
 }
 
-// together returns the number of windows that are encoded at once: where the flags do not say, one,
-// as asr.SchedulerOptions.MaxEncoderFrames has it.
-func (f *benchCommand) together() int { return max(f.Windows, 1) }
+// together returns the number of windows that are encoded at once: where the flags do not say, as many as the engine encodes
+// on such a device.
+func (f *benchCommand) together(b computer) int {
+	if f.Windows == 0 && b.gpu() {
+		return gpuEncodes
+	}
+	return max(f.Windows, 1)
+}
 
 // errMemory is the error of a case, or of a model, that does not fit into memory.
 var errMemory = errors.New("not enough memory")
 
 // checkMemory returns errMemory where a case takes more than there is, of which the model, where it
 // is loaded, has its part.
-func checkMemory(d whisper.Dims, dtype tensor.DType, batch, together int, loaded bool) error {
+func checkMemory(b computer, d whisper.Dims, dtype tensor.DType, batch, together int, loaded bool) error {
 	debug.FreeOSMemory()
-	available := availableMemory()
+	available := roomOn(b.backend)
 	if available == 0 {
 		return nil // not known
 	}

@@ -98,11 +98,11 @@ func (f *benchCommand) cases(geometry string, dtype tensor.DType) []adapterCase 
 
 // runAdapters measures the strategies of each case and prints them.
 func (f *benchCommand) runAdapters(ctx context.Context, c *console) error {
-	b, err := f.backend()
+	d, err := f.device()
 	if err != nil {
 		return err
 	}
-	formats, err := f.formats(b)
+	formats, err := f.formats(d.backend)
 	if err != nil {
 		return err
 	}
@@ -114,13 +114,13 @@ func (f *benchCommand) runAdapters(ctx context.Context, c *console) error {
 	}
 	c.start(int64(len(cases)), progressbar.OptionSetDescription("model"))
 	defer c.stop()
-	r := &adapterReport{Backend: b.Name(), Adapters: []adapterResult{}}
+	r := &adapterReport{Backend: d.backend.Name(), Device: d.describe(), Adapters: []adapterResult{}}
 	var bench *adapterBench
 	skipped := false
 	for i, now := range cases {
 		c.advance(int64(i), "%s", now)
 		if bench == nil || bench.geometry != now.geometry || bench.dtype != now.dtype {
-			if bench, err = f.newAdapterBench(b, now.geometry, now.dtype); err != nil {
+			if bench, err = f.newAdapterBench(d, now.geometry, now.dtype); err != nil {
 				return err
 			}
 			r.Costs = append(r.Costs, adapterCosts{now.geometry, now.dtype.String(), bench.costs})
@@ -146,21 +146,21 @@ func (f *benchCommand) runAdapters(ctx context.Context, c *console) error {
 }
 
 // newAdapterBench returns a model and what strategies cost for it.
-func (f *benchCommand) newAdapterBench(b backend, geometry string, dtype tensor.DType) (*adapterBench, error) {
+func (f *benchCommand) newAdapterBench(on computer, geometry string, dtype tensor.DType) (*adapterBench, error) {
 	d, tokenizer, err := benchGeometry(geometry)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkMemory(d, dtype, slices.Max(f.batches()), slices.Max(f.batches()), false); err != nil {
+	if err := checkMemory(on, d, dtype, slices.Max(f.batches()), slices.Max(f.batches()), false); err != nil {
 		return nil, fmt.Errorf("%s %s: %w", geometry, dtype, err)
 	}
-	m, err := newBenchModel(d, tokenizer, b, dtype)
+	m, err := newBenchModel(d, tokenizer, on.backend, dtype)
 	if err != nil {
 		return nil, err
 	}
-	costs, err := flora.Calibrate(m.Model, b, flora.Stopwatch(time.Now, flora.CalibrationBudget))
+	costs, err := flora.Calibrate(m.Model, on.backend, flora.Stopwatch(time.Now, flora.CalibrationBudget))
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", geometry, dtype, err)
 	}
-	return &adapterBench{benchModel: m, backend: b, geometry: geometry, dtype: dtype, costs: costs}, nil
+	return &adapterBench{benchModel: m, backend: on.backend, geometry: geometry, dtype: dtype, costs: costs}, nil
 }

@@ -12,6 +12,7 @@ import (
 // adapterReport is the outcome of a run with --adapters.
 type adapterReport struct {
 	Backend  string          `json:"backend"`
+	Device   string          `json:"device,omitempty"`
 	Costs    []adapterCosts  `json:"costs"`
 	Adapters []adapterResult `json:"adapters"`
 }

@@ -58,7 +58,7 @@ func (f *benchCommand) measureCase(ctx context.Context, m *adapterBench, c adapt
 	if err != nil {
 		return nil, err
 	}
-	return newAdapterResults(c, m.backend.Threads(), contenders), nil
+	return newAdapterResults(c, threadsOf(m.backend), contenders), nil
 }
 
 // contenders returns the base model, the strategies that are asked for, and the choice.
@@ -83,7 +83,7 @@ func (f *benchCommand) contenders(m *adapterBench, c adapterCase) ([]*contender,
 		}
 		p := *policy
 		p.MergedBytes = 1 << 50
-		if size := int64(len(as)) * phaseBytes(m, c.phase); s == flora.Merged && availableMemory() > 0 && size > availableMemory()/2 {
+		if size := int64(len(as)) * phaseBytes(m, c.phase); s == flora.Merged && roomOn(m.backend) > 0 && size > roomOn(m.backend)/2 {
 			continue
 		}
 		b, err := flora.NewBatchWith(m.Model, m.backend, flora.Options{Strategy: s, Policy: &p}, as...)

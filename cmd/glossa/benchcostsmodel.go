@@ -16,7 +16,7 @@ import (
 
 // measureAll measures the models that the flags name.
 func (f *benchCostsCommand) measureAll(ctx context.Context, c *console) (measured []*simulate.Model, err error) {
-	b, err := f.backend()
+	b, err := f.device()
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +55,7 @@ func (f *benchCostsCommand) phases() int {
 // costsModel is a model that is measured.
 type costsModel struct {
 	*benchCostsCommand
-	backend  backend
+	backend  computer
 	geometry string // "" for the model of the flags
 	console  *console
 }
@@ -76,13 +76,13 @@ func (m *costsModel) most() int { return m.Rows[len(m.Rows)-1] }
 
 // open opens the model and its adapters, or makes them up.
 func (m *costsModel) open() (o measure.Options, err error) {
-	dtype, err := chooseDType(m.backend, m.DType)
+	dtype, err := chooseDType(m.backend.backend, m.DType)
 	if err != nil {
 		return o, err
 	}
 	o = measure.Options{
-		Name: m.name(), Device: fmt.Sprintf("%s, %s, %d threads", processor(), m.backend.Name(), m.backend.Threads()), DType: dtype.String(),
-		Backend: m.backend, Adapter: m.Adapter, Tokens: m.Tokens, Rows: m.Rows, Seconds: m.Seconds, Passes: m.Passes,
+		Name: m.name(), Device: m.backend.describe(), DType: dtype.String(),
+		Backend: m.backend.backend, Adapter: m.Adapter, Tokens: m.Tokens, Rows: m.Rows, Seconds: m.Seconds, Passes: m.Passes,
 	}
 	if m.geometry == "" {
 		err = m.openModel(&o)
@@ -105,7 +105,7 @@ func (m *costsModel) open() (o measure.Options, err error) {
 func (m *costsModel) openModel(o *measure.Options) (err error) {
 	o.Steps = new(measure.Steps)
 	m.observer = o.Steps.Observer()
-	if o.Engine, err = m.engineOn(m.backend); err != nil {
+	if o.Engine, err = m.engineOn([]computer{m.backend}, nil); err != nil {
 		return err
 	}
 	o.Model = o.Engine.Model()
@@ -139,10 +139,10 @@ func (m *costsModel) makeModel(o *measure.Options, dtype tensor.DType) error {
 	if err != nil {
 		return err
 	}
-	if err := checkMemory(d, dtype, m.most(), 1, false); err != nil {
+	if err := checkMemory(m.backend, d, dtype, m.most(), 1, false); err != nil {
 		return fmt.Errorf("%s %s: %w", m.geometry, dtype, err)
 	}
-	made, err := newBenchModel(d, tokenizer, m.backend, dtype)
+	made, err := newBenchModel(d, tokenizer, m.backend.backend, dtype)
 	if err != nil {
 		return err
 	}

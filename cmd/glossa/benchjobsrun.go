@@ -70,7 +70,7 @@ func openJobsBench(ctx context.Context, flags *benchJobsCommand, files [][]byte)
 		server := &serverFlags{modelFlags: flags.modelFlags}
 		o := jobs.Options{Model: server.modelNames()[0], Limits: asr.Limits{Jobs: 1 << 20}.WithDefaults()}
 		if b.served, err = server.openJobs(ctx, b.dir, o, slog.New(slog.DiscardHandler)); err == nil {
-			b.served.run(ctx, jobWorker(b.served.store, b.engine, workerSetup{models: server.modelNames(), slots: flags.Slots, batch: flags.Batch, detector: b.engine.detector}))
+			b.served.run(ctx, jobWorker(b.served.store, b.engine, workerSetup{models: server.modelNames(), slots: flags.Slots, batch: b.engine.Windows(), detector: b.engine.detector}))
 		}
 	}
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 // benchReport is the outcome of a run.
 type benchReport struct {
 	Backend string            `json:"backend"`
+	Device  string            `json:"device,omitempty"`
 	Results []benchResult     `json:"results"`
 	VS      []benchComparison `json:"vs,omitempty"`
 }
@@ -108,7 +109,11 @@ func (f *benchCommand) print(c *console, ours, theirs *benchReport) error {
 	case f.Markdown:
 		return c.print(table.Markdown())
 	}
-	return c.print(table.Text())
+	text := table.Text()
+	if ours.Device != "" && theirs == nil {
+		text = ours.Device + "\n" + text
+	}
+	return c.print(text)
 }
 
 // benchNames is the number of columns that name a case.
@@ -121,13 +126,21 @@ func (r *benchReport) table() eval.Table {
 	}}}
 	for _, x := range r.Results {
 		t.Cells = append(t.Cells, []string{
-			x.Geometry, x.DType, strconv.Itoa(x.Threads), strconv.Itoa(x.Batch),
+			x.Geometry, x.DType, threadsCell(x.Threads), strconv.Itoa(x.Batch),
 			digits(x.EncodeMS), digits(x.CrossMS), digits(x.DecodeMS), digits(x.TokensPerS), digits(x.RTFx),
 			digits(x.EncodeGFLOPS), share(x.EncodeGFLOPS, x.PeakGFLOPS), digits(x.DecodeGBPS), share(x.DecodeGBPS, x.PeakGBPS),
 			digits(x.PeakRSS),
 		})
 	}
 	return t
+}
+
+// threadsCell returns a number of threads, "-" of a GPU.
+func threadsCell(n int) string {
+	if n == 0 {
+		return "-"
+	}
+	return strconv.Itoa(n)
 }
 
 // digits returns x with three digits at least, "-" for what is not known.

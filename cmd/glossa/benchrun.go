@@ -14,13 +14,18 @@ import (
 // benchPeaks are what the machine does at most.
 type benchPeaks struct {
 	ops  map[tensor.DType]float64 // operations a second in registers, 0 where that is not known
-	read float64                  // bytes a second from memory
+	read float64                  // bytes a second from memory, 0 where that is not known
 }
 
 func measurePeaks(b backend, formats []tensor.DType) benchPeaks {
-	p := benchPeaks{ops: make(map[tensor.DType]float64), read: b.PeakRead()}
+	p := benchPeaks{ops: make(map[tensor.DType]float64)}
+	k, ok := b.(peaked)
+	if !ok {
+		return p
+	}
+	p.read = k.PeakRead()
 	for _, d := range formats {
-		p.ops[d] = b.Peak(d)
+		p.ops[d] = k.Peak(d)
 	}
 	return p
 }
@@ -47,9 +52,9 @@ func (t decodeTimes) decode() time.Duration { return t.first + time.Duration(t.t
 
 // run measures a batch of n windows. encoded are the times of windows by how many are encoded
 // together, which batches share.
-func (f *benchCommand) run(ctx context.Context, w *benchWatch, m *benchModel, n int, encoded map[int]encodeTimes) (benchTimes, error) {
+func (f *benchCommand) run(ctx context.Context, w *benchWatch, m *benchModel, n, together int, encoded map[int]encodeTimes) (benchTimes, error) {
 	w.phase("encode")
-	cross, err := f.encode(ctx, m, f.together(), encoded)
+	cross, err := f.encode(ctx, m, together, encoded)
 	if err != nil {
 		return benchTimes{}, err
 	}
@@ -62,7 +67,7 @@ func (f *benchCommand) run(ctx context.Context, w *benchWatch, m *benchModel, n 
 	}
 	w.phase("decode")
 	decoded, err := f.decode(ctx, m, own)
-	return benchTimes{encoded[f.together()], decoded}, err
+	return benchTimes{encoded[together], decoded}, err
 }
 
 // encode encodes so many windows, and adds the medians of their times to encoded unless they are
@@ -115,13 +120,16 @@ func (m *benchModel) encodeOnce(mels []audio.Mel) (cross []*whisper.CrossKV, t e
 	if err != nil {
 		return nil, t, err
 	}
+	if err := s.Read(nil, tensor.Mat{}); err != nil { // a device may compute no sooner
+		return nil, t, err
+	}
 	middle := time.Now()
 	for _, kv := range m.Decoder.CrossKV(s, states) {
 		cross = append(cross, m.pool.Keep(m.ops, kv))
 	}
+	err = s.Read(nil, tensor.Mat{})
 	n := time.Duration(len(mels))
-	t = encodeTimes{encode: middle.Sub(begin) / n, cross: time.Since(middle) / n}
-	return cross, t, s.Read(nil, tensor.Mat{})
+	return cross, encodeTimes{encode: middle.Sub(begin) / n, cross: time.Since(middle) / n}, err
 }
 
 // decode decodes windows side by side by greedy search, to texts that do not end before they are

@@ -120,7 +120,7 @@ func (e *engineTestee) adapted() bool { return len(e.engine.Adapters()) > 0 }
 func (e *engineTestee) adapterOf(lang string) string { return e.engine.AdapterOf(lang) }
 
 // atOnce is two batches: one that is computed, and one whose sound is ready when the first has room.
-func (e *engineTestee) atOnce() int { return 2 * e.flags.Batch }
+func (e *engineTestee) atOnce() int { return 2 * e.engine.Windows() }
 
 func (e *engineTestee) identity() map[string]string {
 	var adapters []string

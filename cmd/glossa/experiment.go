@@ -62,7 +62,7 @@ type ratesCommand struct {
 	Timestamps   float64            `default:"0.1" help:"Probability that a text has timestamps. (${default})"`
 
 	Parallel int `placeholder:"N" help:"Trainings at a time, which share the threads. (one for each thread, as far as memory goes: small models leave threads idle)"`
-	threadsFlag
+	computeFlags
 	augmentFlags `group:"Augmentation" prefix:"augment-"`
 }
 
@@ -184,10 +184,13 @@ func (r *ratesCommand) workers() ([]experiment.Worker, error) {
 
 // worker returns a worker of so many threads.
 func (r *ratesCommand) worker(threads int) (experiment.Worker, error) {
-	b, err := threadsFlag{threads}.backend()
+	flags := r.computeFlags
+	flags.Threads = threads
+	opened, err := flags.device()
 	if err != nil {
 		return experiment.Worker{}, err
 	}
+	b := opened.backend
 	m, err := frozenModel(r.Model, b)
 	if err != nil {
 		return experiment.Worker{}, err

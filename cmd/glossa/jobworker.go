@@ -17,7 +17,7 @@ type workerSetup struct {
 	name     string // "" for one of its own
 	models   []string
 	slots    int // 0: twice batch
-	batch    int
+	batch    int // windows that the engine decodes at a time
 	detector func() audio.Detector
 	urls     bool // sound may be got from addresses,
 	internal bool // internal ones too

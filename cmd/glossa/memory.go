@@ -61,13 +61,16 @@ func modelMemory(d whisper.Dims, dtype tensor.DType) int64 {
 }
 
 // checkLoading returns errMemory where a model, the plain token embedding while it is packed, and one
-// window take more memory than there is, swap included: the system would end the process.
-func checkLoading(d whisper.Dims, dtype tensor.DType) error {
-	available := availableMemory()
-	if available == 0 {
-		return nil // not known
+// window take more memory than there is, swap included: the system would end the process. On a device it is the
+// device's memory.
+func checkLoading(on computer, d whisper.Dims, dtype tensor.DType) error {
+	available, _, ok := memoryOf(on.backend)
+	if !ok {
+		if available = availableMemory(); available == 0 {
+			return nil // not known
+		}
+		available += procField("/proc/meminfo", "SwapFree:")
 	}
-	available += procField("/proc/meminfo", "SwapFree:")
 	need := modelMemory(d, dtype) + float32Size*int64(d.NVocab)*int64(d.NTextState) + batchMemory(d, dtype, 1, 1)
 	if need > available {
 		return fmt.Errorf("%w: in %s it takes %s, there are %s", errMemory, dtype, formatBytes(need), formatBytes(available))

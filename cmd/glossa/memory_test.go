@@ -16,12 +16,12 @@ func TestModelThatDoesNotFitIsRefused(t *testing.T) {
 	}
 	d, _ := whisper.Geometry("tiny")
 	for _, dtype := range dtypes {
-		if err := checkLoading(d, dtype); err != nil {
+		if err := checkLoading(computer{name: cpuDevice}, d, dtype); err != nil {
 			t.Errorf("tiny: %v", err)
 		}
 	}
 	d.NVocab = 1 << 40
-	if err := checkLoading(d, tensor.I8); !errors.Is(err, errMemory) {
+	if err := checkLoading(computer{name: cpuDevice}, d, tensor.I8); !errors.Is(err, errMemory) {
 		t.Errorf("a vocabulary of %d tokens: %v", d.NVocab, err)
 	}
 }

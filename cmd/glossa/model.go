@@ -2,8 +2,8 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,7 +11,6 @@ import (
 	"glossa/asr"
 	"glossa/flora"
 	"glossa/whisper"
-	"glossa/whisper/tensor"
 )
 
 // modelFlags name a model and its adapters.
@@ -20,62 +19,59 @@ type modelFlags struct {
 	Adapter       string   `default:"auto" placeholder:"auto|none|NAME" help:"The adapter: that of each recording's language, none, or the named. (${default})"`
 	Adapters      string   `placeholder:"DIR" help:"A folder whose subfolders are adapters in PEFT layout, each opened when it is needed. One named by a language code is that language's."`
 	AdapterDir    []string `sep:"none" placeholder:"[LANG=]DIR|NAME" help:"An adapter in PEFT layout, or one that glossa pull has brought, named after its language or else after its folder or repository. Repeatable."`
-	Batch         int      `default:"16" help:"The greatest number of windows decoded together."`
+	Batch         int      `default:"16" help:"The greatest number of windows decoded together, on each device. (${default}, on a GPU 64)"`
 	DType         string   `name:"dtype" enum:"auto,f32,bf16,int8" default:"auto" help:"The number format of the weights; auto is the fastest that does not change error rates. (${enum})"`
 	AdapterMemory byteSize `placeholder:"SIZE" help:"The most memory that adapters may take, such as 500MB; those of --adapters that were not used lately then are opened again when they are needed. (no limit)"`
 	routeFlags
-	threadsFlag
+	computeFlags
 
 	watched  bool          // Adapters is for somebody else to open
 	observer *asr.Observer // is told what the engine does
+	log      *slog.Logger  // is told what befalls devices; nil: the standard error is
 	speakers int           // live sessions that are heard at a time, 0 for the default
 }
 
 // nanoName is the name of the embedded model.
 const nanoName = "nano"
 
-// engine opens the model and its adapters.
+// engine opens the model and its adapters on the devices that the flags name.
 func (f *modelFlags) engine() (*asr.Engine, error) {
-	b, err := f.backend()
-	if err != nil {
-		return nil, err
-	}
-	return f.engineOn(b)
-}
-
-// engineOn is engine on a backend.
-func (f *modelFlags) engineOn(b backend) (*asr.Engine, error) {
 	if f.Batch < 1 {
 		return nil, fmt.Errorf("--batch %d: at least 1 is needed", f.Batch)
 	}
-	dtype, err := chooseDType(b, f.DType)
+	on, fallback, err := f.devices()
 	if err != nil {
 		return nil, err
 	}
+	return f.engineOn(on, fallback)
+}
+
+// engineOn is engine on devices, and where they fail on what fallback opens, unless it is nil.
+func (f *modelFlags) engineOn(on []computer, fallback func() (computer, error)) (*asr.Engine, error) {
 	routes, err := f.routes()
 	if err != nil {
 		return nil, err
 	}
-	checkpoint, adapters, err := openModel(f.Model)
+	devices, adapters, err := f.loadOn(on)
 	if err != nil {
 		return nil, err
 	}
-	m, err := f.load(checkpoint, b, dtype)
-	if err = errors.Join(err, checkpoint.Close()); err != nil {
-		return nil, err
+	m, batch := devices[0].Model, f.batchOn(on[0])
+	options := asr.Options{SchedulerOptions: schedulerOptions(on[0], batch), Routes: routes, AdapterMemory: int64(f.AdapterMemory), Observer: f.observing(), Speakers: f.speakers}
+	if fallback != nil {
+		options.Fallback = func() (asr.Device, error) { return f.fallBack(fallback) }
 	}
-	options := asr.Options{SchedulerOptions: asr.SchedulerOptions{MaxWindows: f.Batch}, Routes: routes, AdapterMemory: int64(f.AdapterMemory), Observer: f.observer, Speakers: f.speakers}
 	if f.Model == nanoName {
 		if options.Written, err = nanoLanguages(); err != nil {
 			return nil, err
 		}
 	}
 	if f.Model != nanoName && (f.Adapters != "" || len(f.AdapterDir) > 0) { // nano is as fast by what other machines measured
-		if options.Strategies, err = strategyOptions(m, b, f.Batch); err != nil {
+		if options.Strategies, err = strategyOptions(m, on[0], batch); err != nil {
 			return nil, err
 		}
 	}
-	e, err := asr.New(m, b, adapters, nil, options)
+	e, err := asr.NewOn(devices, adapters, nil, options)
 	if err != nil {
 		return nil, err
 	}
@@ -111,11 +107,15 @@ func checkAdapter(e *asr.Engine, name string) error {
 }
 
 // load loads the model, if there is memory for it.
-func (f *modelFlags) load(c *whisper.Checkpoint, b tensor.Backend, dtype tensor.DType) (*whisper.Model, error) {
-	if err := checkLoading(c.Dims, dtype); err != nil {
+func (f *modelFlags) load(c *whisper.Checkpoint, on computer) (*whisper.Model, error) {
+	dtype, err := chooseDType(on.backend, f.DType)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkLoading(on, c.Dims, dtype); err != nil {
 		return nil, fmt.Errorf("model %s: %w", f.Model, err)
 	}
-	return whisper.Load(c, b, dtype)
+	return whisper.Load(c, on.backend, dtype)
 }
 
 // openModel opens the embedded model, which brings adapters with it, or that of a directory, or one that

@@ -17,9 +17,10 @@ type now struct {
 	waits   web.Latencies // of requests, until they were first computed
 	commits web.Latencies // of words of live sessions
 	sound   atomic.Int64  // microseconds that were turned into text
-	busy    atomic.Int64  // nanoseconds that the engine computed
+	busy    atomic.Int64  // nanoseconds that devices computed
 	failed  atomic.Int64  // jobs
 	engine  *asr.Engine
+	devices int // at the beginning
 	live    *ws.Server
 	backlog func() []asr.JobBacklog // nil where there are no jobs
 }
@@ -27,7 +28,9 @@ type now struct {
 func newNow(m *metrics.Metrics) *now { return &now{Metrics: m, started: time.Now()} }
 
 // watch says whom to ask.
-func (n *now) watch(e *asr.Engine, live *ws.Server) { n.engine, n.live = e, live }
+func (n *now) watch(e *asr.Engine, live *ws.Server) {
+	n.engine, n.live, n.devices = e, live, len(e.Load().Devices)
+}
 
 // observer tells both the metrics and n what the engine does.
 func (n *now) observer() *asr.Observer {
@@ -89,7 +92,7 @@ func (n *now) jobs() *web.Jobs {
 func (n *now) Status() web.Status {
 	s := web.Status{
 		Started: n.started, QueueWait: n.waits.Quantiles(), CommitLatency: n.commits.Quantiles(),
-		AudioSeconds: float64(n.sound.Load()) / 1e6, BusySeconds: time.Duration(n.busy.Load()).Seconds(),
+		AudioSeconds: float64(n.sound.Load()) / 1e6, BusySeconds: time.Duration(n.busy.Load()).Seconds() / float64(max(1, n.devices)),
 		MemoryBytes: uint64(max(0, procField("/proc/self/status", "VmRSS:"))), Jobs: n.jobs(),
 	}
 	if n.engine == nil {
@@ -100,6 +103,9 @@ func (n *now) Status() web.Status {
 	s.Sessions, s.Speaking = n.live.Sessions(), n.engine.Speaking()
 	for _, w := range load.Windows {
 		s.Batch = append(s.Batch, web.Batch{Language: w.Language, Adapter: w.Adapter, Priority: w.Priority, Windows: 1})
+	}
+	for _, d := range load.Devices {
+		s.Devices = append(s.Devices, web.Device{Name: d.Name, Lost: d.Fault != "", Windows: d.Windows, MemoryBytes: d.Memory, MaxMemoryBytes: d.MaxMemory})
 	}
 	for _, a := range n.engine.Adapters() {
 		s.Adapters = append(s.Adapters, web.Adapter{

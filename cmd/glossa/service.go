@@ -59,10 +59,11 @@ func (f *serverFlags) open(ctx context.Context, log *slog.Logger) (*service, err
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s := &service{keyed: len(o.Auth.Keys) > 0, cancel: cancel}
 	if err = s.keepJobs(ctx, f, dir, &o, now); err == nil && f.Workers > 0 {
-		f.observer = now.observer()
+		f.observer, f.log = now.observer(), o.Logger
 		f.watched, f.speakers = f.WatchAdapters, o.Limits.Speakers
 		if s.engine, err = f.engine(); err == nil {
 			counted.WatchLoad(s.engine.Load)
+			o.Ready = readyWith(s.engine, o.Ready)
 		}
 	}
 	if err == nil {
@@ -110,6 +111,16 @@ func (s *service) serve(ctx context.Context, f *serverFlags, o httpapi.Options, 
 		}
 	}()
 	return nil
+}
+
+// readyWith returns whether both the engine computes and what else there is, if anything, is ready.
+func readyWith(e *asr.Engine, other func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if err := e.Ready(); err != nil || other == nil {
+			return err
+		}
+		return other(ctx)
+	}
 }
 
 // mountLive adds the routes of live sessions.

@@ -25,7 +25,7 @@ type trainCommand struct {
 	Model  string `placeholder:"nano|DIR|NAME" help:"The model to train further, or the frozen one under an adapter. (full: a new one; else ${nano})"`
 
 	adapterFlags `group:"Adapter"`
-	threadsFlag
+	computeFlags
 	geometry     `group:"New model"`
 	trainOptions `group:"Training"`
 	augmentFlags `group:"Augmentation" prefix:"augment-"`
@@ -244,10 +244,11 @@ func (t *trainCommand) options(c *console) train.Options {
 
 // Run trains, telling how it goes, and says where the result is.
 func (t *trainCommand) Run(ctx context.Context, c *console) error {
-	b, err := t.backend()
+	d, err := t.device()
 	if err != nil {
 		return err
 	}
+	b := d.backend
 	o := t.options(c)
 	o.Backend = b
 	var a *flora.Adapter

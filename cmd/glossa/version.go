@@ -11,13 +11,27 @@ import (
 
 type versionCommand struct{}
 
-// Run prints what was built, of which revision, and the kernels that this machine runs.
+// Run prints what was built, of which revision, the kernels that this machine runs, and its devices.
 func (versionCommand) Run(c *console) error {
-	b, err := threadsFlag{}.backend()
+	b, err := computeFlags{}.openCPU()
 	if err != nil {
 		return err
 	}
-	return c.print(fmt.Sprintf("%s, %s %s/%s, %s\n", programVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH, b.Name()))
+	text := fmt.Sprintf("%s, %s %s/%s, %s\n", programVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH, b.backend.Name())
+	return c.print(text + listDevices(b, gpus))
+}
+
+// listDevices returns a line for each device that --device may name, and why there are no GPUs.
+func listDevices(processor computer, g gpuAccess) string {
+	text := fmt.Sprintf("device %s: %s\n", processor.name, processor.describe())
+	names, err := g.names()
+	for i, name := range names {
+		text += fmt.Sprintf("device %s:%d: %s\n", cudaDevice, i, name)
+	}
+	if err != nil {
+		text += fmt.Sprintf("no GPU: %v\n", err)
+	}
+	return text
 }
 
 // programVersion returns the program's name with its version and, where it is known, its revision.

@@ -83,7 +83,7 @@ func (w *workerCommand) Run(ctx context.Context, c *console) error {
 	if err != nil {
 		return err
 	}
-	server.observer, server.watched = counted.Observer(), w.WatchAdapters
+	server.observer, server.log, server.watched = counted.Observer(), log, w.WatchAdapters
 	engine, err := server.engine()
 	if err != nil {
 		return err
@@ -106,7 +106,7 @@ func (w *workerCommand) Run(ctx context.Context, c *console) error {
 		go watchAdapters(background, engine, w.Adapters, log)
 	}
 	served.run(background, jobWorker(served.store, &servedEngine{Engine: engine, adapter: w.Adapter, detector: detector}, workerSetup{
-		name: w.Name, models: models, slots: w.Slots, batch: w.Batch, detector: detector, urls: w.JobURLs, internal: w.WebhookInternal,
+		name: w.Name, models: models, slots: w.Slots, batch: engine.Windows(), detector: detector, urls: w.JobURLs, internal: w.WebhookInternal,
 	}))
 	return w.attend(ctx, c, served, engine, counted, log)
 }
@@ -181,6 +181,9 @@ func workerHealth(served *servedJobs, engine *asr.Engine, draining *atomic.Bool,
 		}
 		if no, err := lives(); no != "" {
 			return no, err
+		}
+		if err := engine.Ready(); err != nil {
+			return "no device computes at the moment", err
 		}
 		if err := served.ready(); err != nil {
 			return "the broker is not reached", err

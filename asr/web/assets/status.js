@@ -123,8 +123,15 @@ function showBatch({ status: s }) {
     return row([languageName(b.language) || 'not known yet', b.adapter || 'base model', b.priority, b.windows, bar]);
   }));
   const n = s.batch.reduce((sum, b) => sum + b.windows, 0);
-  $('batch-note').textContent = `${number(n)} of at most ${number(s.max_windows)} windows.`;
+  $('batch-note').textContent = `${number(n)} of at most ${number(s.max_windows)} windows.${onDevices(s.devices)}`;
   $('batch').hidden = n === 0;
+}
+
+// onDevices tells how many windows each of several devices has.
+function onDevices(devices) {
+  if (devices.length < 2) return '';
+  const of = (d) => (d.lost ? `${d.name} out of service` : `${d.name} ${number(d.windows)}`);
+  return ` By device: ${devices.map(of).join(', ')}.`;
 }
 
 function showAdapters({ status: s }) {

@@ -13,3 +13,9 @@ var ErrUnavailable = errors.New("this glossa was built without CUDA (-tags cuda)
 
 // New returns ErrUnavailable.
 func New(int) (tensor.Backend, error) { return nil, ErrUnavailable }
+
+// Count returns ErrUnavailable.
+func Count() (int, error) { return 0, ErrUnavailable }
+
+// Devices returns ErrUnavailable.
+func Devices() ([]string, error) { return nil, ErrUnavailable }
