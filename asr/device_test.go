@@ -11,7 +11,8 @@ import (
 )
 
 // TestEngineOnDevice checks that an engine on a device writes what one on the host backend writes that the device computes
-// with: languages that are detected, adapters, and times of words.
+// with: languages that are detected, adapters, and times of words. Without the interfaces that the host has, sums are
+// rounded otherwise, and the text is the same.
 func TestEngineOnDevice(t *testing.T) {
 	host, err := cpu.New(cpu.Options{})
 	if err != nil {
@@ -34,7 +35,8 @@ func TestEngineOnDevice(t *testing.T) {
 		"fused": tensortest.SimulateFused(host, tensortest.DeviceOptions{}),
 	} {
 		for i, got := range results(device) {
-			if got.Err != nil || got.Text == "" || !reflect.DeepEqual(got.Segments, want[i].Segments) || got.Language != want[i].Language {
+			same := name == "plain" || reflect.DeepEqual(got.Segments, want[i].Segments)
+			if got.Err != nil || got.Text == "" || got.Text != want[i].Text || got.Language != want[i].Language || !same {
 				t.Errorf("%s, request %d: %q in %q, error %v; on the host %q in %q", name, i, got.Text, got.Language, got.Err, want[i].Text, want[i].Language)
 			}
 		}

@@ -183,60 +183,62 @@ func TestDeviceOutOfMemory(t *testing.T) {
 			want := s.decode(t, us...)
 			want = append(want, want[3]) // which comes once more
 			s.ops.Free()
-			b := s.model.NewBatch(s.ops, nil)
-			for _, u := range us {
-				if _, err := b.Add(u); err != nil {
-					t.Fatal(err)
-				}
-			}
-			rng := rand.New(rand.NewPCG(5, 5))
-			failed, alone, same := 0, 0, 0
-			again := false
-			for step := 0; b.Len() > 0; step++ {
-				switch {
-				case step == 20: // a beam that there is room for the first hypothesis of
-					b.Trim()
-					if _, err := b.Add(us[3]); err != nil {
-						t.Fatal(err)
-					}
-					d := s.model.Dims
-					c.device.Limit(c.device.Stats().Used + int64(4*d.KeyValues(tensor.PageRows)))
-				case rng.IntN(12) == 0:
-					b.Trim()
-					fallthrough
-				case !again:
-					c.device.Limit(c.device.Stats().Used)
-				}
-				done, err := b.Step()
-				again = err != nil
-				if err != nil && !errors.Is(err, tensor.ErrMemory) {
-					t.Fatal(err)
-				}
-				if err != nil {
-					failed++
-					c.device.Limit(c.device.Stats().Used) // and so does an encoding
-					if _, err := s.model.Encode(s.ops, nil, []audio.Mel{goldentest.RandomMel(rng, 100)}, nil); !errors.Is(err, tensor.ErrMemory) {
-						t.Errorf("encoding without memory: %v", err)
-					}
-					c.device.Limit(0)
-				}
-				for _, f := range done {
-					switch {
-					case errors.Is(f.Err, tensor.ErrMemory):
-						alone++
-					case !reflect.DeepEqual(f.Decoded, want[f.Ticket]):
-						t.Errorf("window %d:\n%+v, undisturbed\n%+v", f.Ticket, f.Decoded, want[f.Ticket])
-					default:
-						same++
-					}
-				}
-				c.device.Limit(0)
-			}
-			t.Logf("%d steps failed, %d windows alone, %d did not", failed, alone, same)
-			if failed < 2 || alone == 0 || same == 0 {
-				t.Errorf("%d steps and %d windows failed, and %d windows went on", failed, alone, same)
-			}
+			s.decodeWithoutMemory(t, c.device, us, want)
 		})
+	}
+}
+
+// decodeWithoutMemory decodes windows while memory comes and goes, and compares those that come to an end.
+func (s searchBed) decodeWithoutMemory(t *testing.T, d simulated, us []whisper.Utterance, want []whisper.Decoded) {
+	t.Helper()
+	b := s.model.NewBatch(s.ops, nil)
+	add := func(u whisper.Utterance) {
+		if _, err := b.Add(u); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, u := range us {
+		add(u)
+	}
+	rng := rand.New(rand.NewPCG(5, 5))
+	failed, alone, same := 0, 0, 0
+	for step, again := 0, false; b.Len() > 0; step++ {
+		if rng.IntN(12) == 0 || step == 20 {
+			b.Trim()
+		}
+		switch {
+		case step == 20: // a beam that there is room for the first hypothesis of
+			add(us[3])
+			d.Limit(d.Stats().Used + int64(4*s.model.Dims.KeyValues(tensor.PageRows)))
+		case !again:
+			d.Limit(d.Stats().Used)
+		}
+		done, err := b.Step()
+		if again = err != nil; again {
+			failed++
+			if !errors.Is(err, tensor.ErrMemory) {
+				t.Fatal(err)
+			}
+			d.Limit(d.Stats().Used) // and so does an encoding
+			if _, err := s.model.Encode(s.ops, nil, []audio.Mel{goldentest.RandomMel(rng, 100)}, nil); !errors.Is(err, tensor.ErrMemory) {
+				t.Errorf("encoding without memory: %v", err)
+			}
+		}
+		for _, f := range done {
+			switch {
+			case errors.Is(f.Err, tensor.ErrMemory):
+				alone++
+			case !reflect.DeepEqual(f.Decoded, want[f.Ticket]):
+				t.Errorf("window %d:\n%+v, undisturbed\n%+v", f.Ticket, f.Decoded, want[f.Ticket])
+			default:
+				same++
+			}
+		}
+		d.Limit(0)
+	}
+	t.Logf("%d steps failed, %d windows alone, %d did not", failed, alone, same)
+	if failed < 2 || alone == 0 || same == 0 {
+		t.Errorf("%d steps and %d windows failed, and %d windows went on", failed, alone, same)
 	}
 }
 

@@ -10,6 +10,11 @@
 // matrix (nRow, nCol), and [Segments] says which rows belong together; only convolution and
 // attention look at it.
 //
+// A backend whose memory is not the host's is a [Device]: its matrices have an address in the place of numbers, what is
+// to be read must be asked for ([Ops.Read], [Ops.View], [Ops.Host]), and what the host makes must be sent ([Ops.Upload],
+// [Ops.Operand]). What outlives the arena is in [Memory]; parameters that the host must know too are in both ([Place]).
+// What a device has no memory for is an error of the next Read, and costs what was made since Reset and no more.
+//
 // The determinism law: every element that a kernel writes is one fixed sequence of operations,
 // whatever the number of rows beside it. So a sequence has bitwise the same result alone and in
 // any batch.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"gorgonia.org/cu"
@@ -39,13 +40,15 @@ type Device struct {
 	done  chan error
 	end   chan struct{} // closed when the thread has ended
 
+	dead atomic.Bool // lost is set
+
 	mu    sync.Mutex // guards what follows
 	pool  pool
 	lists map[*List]struct{}
 	stats Stats
 
 	// of the thread
-	lost      error // ErrLost, wrapped, after a fault; ErrClosed after Close
+	lost      error // ErrLost, wrapped, after a fault
 	device    cu.Device
 	context   cu.CUContext
 	stream    cu.Stream
@@ -127,6 +130,7 @@ func (d *Device) loop() {
 		err := d.perform(c)
 		if errors.Is(err, ErrLost) {
 			d.lost = err
+			d.dead.Store(true)
 		}
 		d.done <- err
 	}

@@ -89,13 +89,15 @@ func (d *Device) capture(l *List, hash uint64) (*graph, error) {
 	}
 	e := &graph{words: slices.Clone(l.words)}
 	f := C.capture_words((*C.uint64_t)(&l.words[0]), C.size_t(len(l.words)), d.cStream(), &d.blas, &e.exec)
-	if err := d.failure(f, l.words); errors.Is(err, ErrLost) {
+	switch err := d.failure(f, l.words); {
+	case errors.Is(err, ErrLost):
 		return nil, err
-	}
-	g.known[hash] = e
-	if e.exec != nil {
+	case err != nil:
+		d.count(func(s *Stats) { s.Uncapturable = err.Error() })
+	case e.exec != nil:
 		d.count(func(s *Stats) { s.Captures++ })
 	}
+	g.known[hash] = e
 	return e, nil
 }
 

@@ -16,6 +16,9 @@ func (d *Device) Alloc(bytes int) (Address, error) {
 	if bytes < 0 {
 		panic(fmt.Sprintf("cuda: Alloc(%d)", bytes))
 	}
+	if d.dead.Load() { // the thread says why
+		return d.allocSlowly(int64(bytes))
+	}
 	if d.pool.checked {
 		return d.allocAlone(int64(bytes))
 	}

@@ -25,17 +25,20 @@ func (k *Kernel) Name() string { return k.name }
 // Limits of a launch, from the CUDA programming guide ("Technical Specifications per Compute Capability").
 const (
 	maxBlock  = 1024
+	maxBlockZ = 64
 	maxGridX  = 1<<31 - 1
 	maxGridYZ = 1<<16 - 1
 	maxShared = 48 << 10 // without leave; see Device.LoadModule
 )
+
+const maxParams = C.MAX_PARAMS // of a kernel
 
 // check panics where a launch cannot be right.
 func (k *Kernel) check(grid, block Dim3, shared int, args []Arg) {
 	if grid.X < 1 || grid.Y < 1 || grid.Z < 1 || grid.X > maxGridX || grid.Y > maxGridYZ || grid.Z > maxGridYZ {
 		panic(fmt.Sprintf("cuda: kernel %s: a grid of %v", k.name, grid))
 	}
-	if block.X < 1 || block.Y < 1 || block.Z < 1 || block.X*block.Y*block.Z > maxBlock {
+	if block.X < 1 || block.Y < 1 || block.Z < 1 || block.Z > maxBlockZ || block.X*block.Y*block.Z > maxBlock {
 		panic(fmt.Sprintf("cuda: kernel %s: a block of %v", k.name, block))
 	}
 	if shared < 0 || shared > k.maxShared {
@@ -70,7 +73,9 @@ func (d *Device) LoadModule(ptx string, kernels ...string) (map[string]*Kernel, 
 			if err != nil {
 				return fmt.Errorf("kernel %s: %w", name, err)
 			}
-			k.params = params[name]
+			if k.params = params[name]; len(k.params) > maxParams {
+				return fmt.Errorf("kernel %s: %d parameters; a launch here has at most %d", name, len(k.params), maxParams)
+			}
 			loaded[name] = k
 		}
 		return nil

@@ -6,8 +6,8 @@ static unsigned lo(uint64_t w) { return (unsigned)w; }
 static unsigned hi(uint64_t w) { return (unsigned)(w >> 32); }
 
 static CUresult launch(const uint64_t *w, unsigned arguments, CUstream stream) {
-  void *params[128];
-  if (arguments > sizeof params / sizeof params[0]) return CUDA_ERROR_INVALID_VALUE;
+  void *params[MAX_PARAMS];
+  if (arguments > MAX_PARAMS) return CUDA_ERROR_INVALID_VALUE;
   for (unsigned i = 0; i < arguments; i++) params[i] = (void *)(w + 6 + i);
   return cuLaunchKernel((CUfunction)w[1], lo(w[2]), hi(w[2]), lo(w[3]), hi(w[3]), lo(w[4]), hi(w[4]), lo(w[5]), stream, params, 0);
 }

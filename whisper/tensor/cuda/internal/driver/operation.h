@@ -9,6 +9,7 @@
 #define GLOSSA_OPERATION_H
 #include <cuda.h>
 
+enum { MAX_PARAMS = 128 };
 enum { OP_LAUNCH = 1, OP_GEMM = 2, OP_COPY = 3, OP_SET = 4 };
 
 // cuBLAS's functions, found at run time; see cublas.c.

@@ -64,7 +64,8 @@ func TestOpenErrors(t *testing.T) {
 		environment []string
 		want        string
 	}{
-		{"no driver", []string{"GLOSSA_LIBCUDA=/nowhere/libcuda.so.1"}, "ErrNoDriver: no CUDA driver: /nowhere/libcuda.so.1: cannot open shared object file"},
+		{"no driver", []string{"GLOSSA_LIBCUDA=/nowhere/libcuda.so.1"},
+			"ErrNoDriver: no CUDA driver: /nowhere/libcuda.so.1: cannot open shared object file"},
 		{"disabled", []string{"GLOSSA_NO_CUDA=1"}, "ErrNoDriver: no CUDA driver: disabled by GLOSSA_NO_CUDA"},
 		{"not a driver", []string{"GLOSSA_LIBCUDA=libm.so.6"}, "ErrNoDriver: no CUDA driver: libm.so.6 has no cuInit"},
 		{"no GPU", []string{"FAKECUDA_DEVICES=0"}, "ErrNoDevice: no CUDA device: the driver sees no GPU"},

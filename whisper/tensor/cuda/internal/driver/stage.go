@@ -150,14 +150,14 @@ func (c *chunk) free() {
 // Close gives back what the list holds on the device. It is of no use then.
 func (l *List) Close() error {
 	d := l.device
-	d.mu.Lock()
-	delete(d.lists, l)
-	d.mu.Unlock()
 	return d.do(func() error {
 		if err := d.wait(); err != nil {
 			return err
 		}
 		l.stage.free()
+		d.mu.Lock()
+		delete(d.lists, l)
+		d.mu.Unlock()
 		return nil
 	})
 }

@@ -4,13 +4,14 @@ package driver
 
 // Stats counts what a device has done since it was opened, for tests and benchmarks.
 type Stats struct {
-	Lists         int64 // that were run
-	Launches      int64 // of kernels, one by one
-	Products      int64 // of matrices, one by one
-	Captures      int64 // lists made into graphs
-	GraphLaunches int64 // lists run as graphs, those captured among them
-	Uncaptured    int64 // lists that could not be captured, and were run plainly
-	Evictions     int64 // graphs given up for newer ones
+	Lists         int64  // that were run
+	Launches      int64  // of kernels, one by one
+	Products      int64  // of matrices, one by one
+	Captures      int64  // lists made into graphs
+	GraphLaunches int64  // lists run as graphs, those captured among them
+	Uncaptured    int64  // lists that could not be captured, and were run plainly
+	Uncapturable  string // why, the last time; "" if never
+	Evictions     int64  // graphs given up for newer ones
 
 	StagedBytes int64 // copied to the device with lists
 	BytesIn     int64 // copied by CopyIn

@@ -100,6 +100,7 @@ func (b *builder) compile(source string) (string, error) {
 	options := flags
 	if filepath.Ext(source) == ".cu" {
 		text = append(text, register(text, section)...)
+		options = append(options[:len(options):len(options)], "-fsanitize=bounds,alignment") // fibers.cc has what they call
 	} else if filepath.Base(source) == "blas.cc" {
 		options = append(options[:len(options):len(options)], "-O3")
 	}

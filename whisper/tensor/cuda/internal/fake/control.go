@@ -17,18 +17,23 @@ import (
 	"unsafe"
 )
 
-// symbol finds a function of the fake. It panics where the fake is not the library in use.
+// symbol finds a function of the fake; nil where the fake is not the library in use.
 func symbol(name string) unsafe.Pointer {
 	path, cname := C.CString(os.Getenv("GLOSSA_LIBCUDA")), C.CString(name)
 	defer C.free(unsafe.Pointer(path))
 	defer C.free(unsafe.Pointer(cname))
 	library := C.dlopen(path, C.RTLD_NOW|C.RTLD_LOCAL)
 	if library == nil {
-		panic(fmt.Sprintf("fake: %s", C.GoString(C.dlerror())))
+		return nil
 	}
-	f := C.dlsym(library, cname)
+	return C.dlsym(library, cname)
+}
+
+// control is symbol for what only the fake can do: it panics where the fake is not in use.
+func control(name string) unsafe.Pointer {
+	f := symbol(name)
 	if f == nil {
-		panic(fmt.Sprintf("fake: %s", C.GoString(C.dlerror())))
+		panic("fake: the driver in use is not the fake")
 	}
 	return f
 }
@@ -38,7 +43,7 @@ func symbol(name string) unsafe.Pointer {
 func Set(name string, value int64) {
 	cname := C.CString(name)
 	defer C.free(unsafe.Pointer(cname))
-	if C.set(symbol("fakecuda_set"), cname, C.longlong(value)) == 0 {
+	if C.set(control("fakecuda_set"), cname, C.longlong(value)) == 0 {
 		panic(fmt.Sprintf("fake: no setting %q", name))
 	}
 }
@@ -48,7 +53,7 @@ func Set(name string, value int64) {
 func Get(name string) int64 {
 	cname := C.CString(name)
 	defer C.free(unsafe.Pointer(cname))
-	v := C.get(symbol("fakecuda_get"), cname)
+	v := C.get(control("fakecuda_get"), cname)
 	if v < 0 {
 		panic(fmt.Sprintf("fake: no counter %q", name))
 	}

@@ -40,7 +40,8 @@ func Main(m *testing.M, sources ...string) {
 	os.Exit(m.Run())
 }
 
-// Require skips a test where there is neither a GPU to be used nor the fake. With GLOSSA_REQUIRE_GPU it fails.
+// Require skips a test where there is neither a GPU to be used nor the fake. With GLOSSA_REQUIRE_GPU it does nothing: the test then fails
+// where it opens a device.
 func Require(t testing.TB) {
 	t.Helper()
 	if unavailable != nil {
@@ -49,7 +50,9 @@ func Require(t testing.TB) {
 }
 
 // Used reports whether the tests run on the fake.
-func Used() bool { return unavailable == nil && os.Getenv("GLOSSA_REQUIRE_GPU") == "" }
+func Used() bool {
+	return unavailable == nil && os.Getenv("GLOSSA_REQUIRE_GPU") == "" && symbol("fakecuda_get") != nil
+}
 
 // Use builds the fake, unless the environment asks for something else, and names it in the environment for the shim.
 func Use(sources ...string) error {

@@ -112,6 +112,8 @@ func TestFaultsOfKernels(t *testing.T) {
 		{"reverse", 256, 256, 0, ""},
 		{"reverse_divergent", 256, 256, 0, "divergent: of 256 threads of block 0,0,0, 128 are at __syncthreads"},
 		{"reverse_early", 256, 256, 0, "255 are at __syncthreads, 0 at a meeting of their warp, 1 have returned"},
+		{"reverse_index", 64, 64, 0, "index 64 outside an array at"},
+		{"copy_misaligned", 5, 5, 0, "is not aligned for its type at"},
 		{"warp_sum", 256, 8, 32, ""},
 		{"warp_sum_too_much", 256, 8, 32, "wrote behind its 32 bytes of shared memory"},
 		{"warp_sum_divergent", 64, 64, 0, "24 are at __syncthreads, 40 at a meeting of their warp"},
@@ -218,7 +220,8 @@ func TestWrongArguments(t *testing.T) {
 		}()
 		b.l.Launch(k, driver.Dim3{X: 1}, driver.Dim3{X: 1}, 0, driver.Pointer(256), driver.Pointer(256))
 	}()
-	if _, err := b.d.LoadModule(ptx(3, 0, "copy"), "copy"); err == nil || !strings.Contains(err.Error(), "the parameters of the PTX are not those of the source") {
+	const want = "the parameters of the PTX are not those of the source"
+	if _, err := b.d.LoadModule(ptx(3, 0, "copy"), "copy"); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("%v", err)
 	}
 	if _, err := b.d.LoadModule(ptx(1, 0, "absent"), "absent"); err == nil || !strings.Contains(err.Error(), "in no source") {
@@ -289,6 +292,21 @@ func TestGraphsAreNotReplayedForOtherArguments(t *testing.T) {
 	if s := b.d.Stats(); s.Captures != 3 {
 		t.Errorf("%d captures for three places", s.Captures)
 	}
+}
+
+// A fault of a kernel leaves the handling of Go's own faults as it was.
+func TestSignalsOfGo(t *testing.T) {
+	b := open(t)
+	if _, err := b.try("copy_far", 64, 64, 0); !errors.Is(err, driver.ErrLost) {
+		t.Error(err)
+	}
+	defer func() {
+		if err, ok := recover().(error); !ok || !strings.Contains(err.Error(), "nil pointer dereference") {
+			t.Errorf("recovered %v", err)
+		}
+	}()
+	var nothing *bench
+	nothing.l = nil
 }
 
 // With one seed, faults of order repeat.

@@ -13,8 +13,8 @@
   if (capturing) { capturing->broken = CUDA_ERROR_STREAM_CAPTURE_INVALIDATED; return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED; }
 
 static const int MAX_DEVICES = 16;
-static context contexts[MAX_DEVICES];
-static std::map<char *, size_t> host_memory; /* page-locked */
+static context *const contexts = new context[MAX_DEVICES];
+static std::map<char *, size_t> &host_memory = *new std::map<char *, size_t>; /* page-locked */
 
 /* ---- devices ---- */
 static int devices() {
@@ -57,6 +57,7 @@ static const struct { CUresult code; const char *name, *text; } results[] = {
   R(CUDA_ERROR_ILLEGAL_STATE, "the operation cannot be performed in the present state") R(CUDA_ERROR_NOT_FOUND, "named symbol not found")
   R(CUDA_ERROR_NOT_READY, "device not ready") R(CUDA_ERROR_ILLEGAL_ADDRESS, "an illegal memory access was encountered")
   R(CUDA_ERROR_LAUNCH_FAILED, "unspecified launch failure") R(CUDA_ERROR_NOT_SUPPORTED, "operation not supported")
+  R(CUDA_ERROR_MISALIGNED_ADDRESS, "misaligned address")
   R(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, "operation not permitted when stream is capturing")
   R(CUDA_ERROR_STREAM_CAPTURE_INVALIDATED, "operation failed due to a previous error during capture")
 #undef R

@@ -8,7 +8,7 @@ static const char *setting_variables[SETTINGS] = {"FAKECUDA_LOSE_AT", "FAKECUDA_
                                                   "FAKECUDA_SEED"};
 static const char *counter_names[COUNTERS] = {"kernels", "products", "graphs", "allocations", "bytes", "host", "faults"};
 long long settings[SETTINGS], counters[COUNTERS];
-static std::map<int, std::string> texts;
+static std::map<int, std::string> &texts = *new std::map<int, std::string>;
 
 static long long number(const char *text) {
   char *end;

@@ -41,10 +41,11 @@ static void *scheduler;
 static unsigned running; /* the fiber */
 static const launch_t *launched;
 static void **arguments;
-static std::vector<char> dynamic_memory;
+static std::vector<char> &dynamic_memory = *new std::vector<char>;
 static uint32_t dice = 1;
 static sigjmp_buf rescue;
 static volatile bool rescuing;
+static struct { CUresult code; char text[256]; } broken; /* why the kernel was ended */
 
 static void park(state s) {
   unsigned me = running;
@@ -118,7 +119,8 @@ static CUresult run_block(unsigned n) {
     for (unsigned i = 0; i < n; i++) count[states[i]]++;
     if (count[DONE] == n) return overrun();
     if (count[AT_BARRIER] != n)
-      return fault(CUDA_ERROR_LAUNCH_FAILED, "%s: divergent: of %u threads of block %u,%u,%u, %u are at __syncthreads, %u at a meeting of their warp, %u have returned",
+      return fault(CUDA_ERROR_LAUNCH_FAILED,
+                   "%s: divergent: of %u threads of block %u,%u,%u, %u are at __syncthreads, %u at a meeting of their warp, %u have returned",
                    k->name, n, blockIdx.x, blockIdx.y, blockIdx.z, count[AT_BARRIER], count[AT_WARP], count[DONE]);
     for (unsigned i = 0; i < n; i++) states[i] = READY;
   }
@@ -142,20 +144,39 @@ CUresult run_kernel(launch_t &l) {
   if (settings[SET_SEED]) dice = (uint32_t)settings[SET_SEED];
   CUresult rc;
   rescuing = true;
-  if (int signal = sigsetjmp(rescue, 1))
-    rc = fault(CUDA_ERROR_ILLEGAL_ADDRESS, "%s: signal %d in thread %u,%u,%u of block %u,%u,%u", l.kernel->name, signal, threadIdx.x, threadIdx.y,
-               threadIdx.z, blockIdx.x, blockIdx.y, blockIdx.z);
+  if (sigsetjmp(rescue, 1))
+    rc = fault(broken.code, "%s: %s in thread %u,%u,%u of block %u,%u,%u", l.kernel->name, broken.text, threadIdx.x, threadIdx.y, threadIdx.z,
+               blockIdx.x, blockIdx.y, blockIdx.z);
   else
     rc = run_blocks(l);
   rescuing = false;
   return rc;
 }
 
+/* Ends the kernel that runs. */
+static void end_kernel(CUresult code, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  vsnprintf(broken.text, sizeof broken.text, format, args);
+  va_end(args);
+  broken.code = code;
+  siglongjmp(rescue, 1);
+}
+
+/* What code that was compiled with -fsanitize=bounds,alignment calls, in the place of libubsan. */
+struct place_t { const char *file; unsigned line, column; };
+extern "C" void __ubsan_handle_out_of_bounds(const place_t *at, uintptr_t index) {
+  end_kernel(CUDA_ERROR_ILLEGAL_ADDRESS, "index %lld outside an array at %s:%u", (long long)index, at->file, at->line);
+}
+extern "C" void __ubsan_handle_type_mismatch_v1(const place_t *at, uintptr_t address) {
+  end_kernel(CUDA_ERROR_MISALIGNED_ADDRESS, "the address %#llx is not aligned for its type at %s:%u", (unsigned long long)address, at->file, at->line);
+}
+
 /* A kernel that reads or writes where there is no memory ends with a fault, as on a GPU; other signals go where they went before. */
 static struct sigaction before[65];
 static thread_local bool executor;
 static void on_signal(int n, siginfo_t *info, void *context) {
-  if (executor && rescuing) siglongjmp(rescue, n);
+  if (executor && rescuing) end_kernel(CUDA_ERROR_ILLEGAL_ADDRESS, "signal %d", n);
   if (before[n].sa_flags & SA_SIGINFO) before[n].sa_sigaction(n, info, context);
   else if (before[n].sa_handler != SIG_DFL && before[n].sa_handler != SIG_IGN) before[n].sa_handler(n);
   else { signal(n, SIG_DFL); raise(n); }
@@ -172,6 +193,7 @@ void fiber_thread_start() {
   sigaltstack(&alternate, nullptr);
   struct sigaction a = {};
   a.sa_sigaction = on_signal;
-  a.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+  a.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;
+  sigfillset(&a.sa_mask);
   for (int n : {SIGSEGV, SIGBUS, SIGFPE, SIGILL}) sigaction(n, &a, &before[n]);
 }

@@ -8,8 +8,9 @@
 std::mutex big_lock;
 thread_local context *current;
 thread_local stream_t *capturing;
-static std::condition_variable wake, progress;
-static std::vector<stream_t *> *all_streams = new std::vector<stream_t *>;
+/* What the executor uses is never destroyed: it may be waiting when the process ends. */
+static std::condition_variable &wake = *new std::condition_variable, &progress = *new std::condition_variable;
+static std::vector<stream_t *> &all_streams = *new std::vector<stream_t *>;
 
 double seconds() {
   timespec t;
@@ -26,7 +27,7 @@ static bool sticky(CUresult rc) { return rc >= CUDA_ERROR_ILLEGAL_ADDRESS && rc 
 
 /* A stream that has work which may run now. */
 static stream_t *next() {
-  for (stream_t *s : *all_streams)
+  for (stream_t *s : all_streams)
     if (s->ran < (meanwhile() ? s->queued : s->wanted)) return s;
   return nullptr;
 }
@@ -99,7 +100,7 @@ API CUresult cuStreamCreate(CUstream *out, unsigned flags) {
   stream_t *s = new stream_t;
   s->owner = current, s->blocking = !(flags & CU_STREAM_NON_BLOCKING);
   current->streams.push_back(s);
-  all_streams->push_back(s);
+  all_streams.push_back(s);
   *out = (CUstream)s;
   return CUDA_SUCCESS;
 }
@@ -112,7 +113,7 @@ API CUresult cuStreamDestroy_v2(CUstream h) {
   stream_t *s = (stream_t *)h;
   CUresult rc = drain(lock, s, s->queued);
   forget(s->owner->streams, s);
-  forget(*all_streams, s);
+  forget(all_streams, s);
   delete s;
   return rc;
 }

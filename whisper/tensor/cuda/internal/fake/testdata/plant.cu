@@ -53,6 +53,20 @@ KP_GLOBAL void reverse_unwritten(float *y, const float *x, int n) {
   y[threadIdx.x] = s[n - 1 - threadIdx.x];
 }
 
+// An index outside an array of shared memory.
+KP_GLOBAL void reverse_index(float *y, const float *x, int n) {
+  __shared__ float s[64];
+  for (int i = 0; i <= n - 64 * (n / 65); i++) s[i] = x[threadIdx.x];
+  __syncthreads();
+  y[threadIdx.x] = s[n - 1 - threadIdx.x];
+}
+
+// A load of 16 bytes at an address that 16 does not divide.
+struct alignas(16) four { float v[4]; };
+KP_GLOBAL void copy_misaligned(float *y, const float *x, int n) {
+  if (threadIdx.x == 0) y[0] = ((const four *)(x + n))->v[2];
+}
+
 // y[w] = the sum of warp w, in dynamic shared memory.
 KP_GLOBAL void warp_sum(float *y, const float *x, int n) {
   float *s = kp_dynamic<float>();
