@@ -108,7 +108,7 @@ func TestAdaptersComeAndGoOnDevice(t *testing.T) {
 				}
 				if used := d.Stats().Used; round == 0 {
 					highest = used // with room for the scales of two
-				} else if used != highest {
+				} else if used > highest { // less where what nobody has any more was collected
 					t.Errorf("round %d: %d bytes are in use, %d after the first and %d before", round, used, highest, before)
 				}
 			}
@@ -149,8 +149,8 @@ func TestAdaptersComeAndGoOnDevice(t *testing.T) {
 // TestForwardWithoutMemory checks that a pass under adapters that a device has no room for is an error of the pass, and
 // the next one is as ever.
 func TestForwardWithoutMemory(t *testing.T) {
-	for name, d := range devices(ref.New()) {
-		for what, options := range forced(goldentest.Tiny(t, ref.New(), 1)) {
+	for what, options := range forced(goldentest.Tiny(t, ref.New(), 1)) {
+		for name, d := range devices(ref.New()) { // new ones, of which nothing is collected meanwhile
 			m := goldentest.Tiny(t, d, 1)
 			batch, err := flora.NewBatchWith(m, d, options, randomAdapters(t, m, 3)...)
 			if err != nil {
