@@ -67,7 +67,7 @@ func open(t testing.TB) *Device {
 
 func kernels(t testing.TB, d *Device) map[string]*Kernel {
 	t.Helper()
-	k, err := d.LoadModule(ptx, "axpy", "gather", "row_sum")
+	k, err := d.LoadModule(ptx, "axpy", "gather_rows", "row_sum")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func step(l *List, k map[string]*Kernel, x, y, z Address, rows []int32, cols int
 		binary.LittleEndian.PutUint32(staged[4*i:], uint32(r))
 	}
 	l.Launch(k["axpy"], Dim3{X: 1}, Dim3{X: 256}, 0, Pointer(y), Pointer(x), Float32(2), Int32(8*cols))
-	l.Launch(k["gather"], Dim3{X: len(rows)}, Dim3{X: 32}, 0, Pointer(z), Pointer(y), Pointer(index), Int32(cols))
+	l.Launch(k["gather_rows"], Dim3{X: len(rows)}, Dim3{X: 32}, 0, Pointer(z), Pointer(y), Pointer(index), Int32(cols))
 }
 
 // A list is run plainly, then captured, then replayed; with what is staged in that step, each time.

@@ -27,7 +27,7 @@ KP_GLOBAL void axpy(float *y, const float *x, float a, int n) {
 }
 
 // y[i] = x[index[i]], a block for a row of `cols`.
-KP_GLOBAL void gather(float *y, const float *x, const int *index, int cols) {
+KP_GLOBAL void gather_rows(float *y, const float *x, const int *index, int cols) {
   for (int c = TID; c < cols; c += NTID) y[BID * cols + c] = x[index[BID] * cols + c];
 }
 
