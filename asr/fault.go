@@ -65,7 +65,7 @@ func (e *Engine) observeDevice(d DeviceEvent) {
 }
 
 // anew returns the outcome of a window that was taken back: it begins at the encoder, at the temperature that it was at.
-func (e *Engine) anew(r *recording) Outcome {
+func (r *recording) anew() Outcome {
 	r.on, r.ticket, r.window.cross = nil, -1, nil
 	return r.outcome()
 }
@@ -108,7 +108,7 @@ func (e *Engine) putBack(s *station, back []TaskID, err error) (outcomes []Outco
 			s.leaves(r)
 		}
 		s.freeOf(r)
-		outcomes = append(outcomes, e.anew(r))
+		outcomes = append(outcomes, r.anew())
 	}
 	return outcomes
 }
@@ -134,7 +134,7 @@ func (e *Engine) refused(s *station, r *recording, err error) Outcome {
 	s.freeOf(r)
 	if e.scheduler.Refuse(r.task, s.number) {
 		r.window.tight = false
-		return e.anew(r)
+		return r.anew()
 	}
 	return e.tooLarge(r, err)
 }
@@ -167,13 +167,12 @@ func (e *Engine) lose(s *station, err error) {
 	var outcomes []Outcome
 	for _, id := range back {
 		r := e.tasks[id]
-		if r.losses++; r.losses < maxLosses {
-			outcomes = append(outcomes, e.anew(r))
-			continue
+		outcome := r.anew()
+		if r.losses++; r.losses >= maxLosses {
+			r.result.Err = fmt.Errorf("%w: %d devices have failed at it: %w", ErrInternal, r.losses, err)
+			outcome = e.end(r)
 		}
-		r.on, r.ticket, r.window.cross = nil, -1, nil
-		r.result.Err = fmt.Errorf("%w: %d devices have failed at it: %w", ErrInternal, r.losses, err)
-		outcomes = append(outcomes, e.end(r))
+		outcomes = append(outcomes, outcome)
 	}
 	e.scheduler.Apply(outcomes...)
 	if e.scheduler.InService() == 0 {

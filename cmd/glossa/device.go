@@ -67,7 +67,7 @@ func (c *computer) describe() string {
 
 // gpuAccess is what this program can do with GPUs.
 type gpuAccess struct {
-	built bool // with the tag cuda
+	built bool // with the tag cuda, on Linux
 	count func() (int, error)
 	names func() ([]string, error) // by number; it takes long
 	open  func(ordinal int) (tensor.Backend, error)

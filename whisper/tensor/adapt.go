@@ -113,7 +113,7 @@ func (o *Ops) LinearTo(y, x Mat, w *Weight, bias Mat, s Scales, low []*LowRank, 
 func (o *Ops) linearParts(y, x Mat, w *Weight, bias Mat, s Scales) {
 	scaled := !s.In.IsZero()
 	if scaled {
-		defer o.release(o.arena.mark())
+		defer o.arena.release(o.arena.mark())
 		z := o.New(x.Rows, x.Cols)
 		o.backend.Scale(z, x, s.In, s.Row)
 		x = z
@@ -191,7 +191,7 @@ func (o *Ops) addLowRank(y, x Mat, l *LowRank) {
 		sum := o.New(y.Rows, y.Cols)
 		o.backend.MatMul(sum, z, l.u, TransB, false)
 		o.backend.Add(y, y, sum)
-		o.release(m)
+		o.arena.release(m)
 	}
 	if !l.d.IsZero() {
 		o.backend.AddBias(y, y, l.d)

@@ -50,11 +50,11 @@ func (o *Ops) Scope(f func() Mat) Mat {
 func (o *Ops) keep(y Mat, m mark) Mat {
 	n := y.Rows * y.Cols
 	if n == 0 {
-		o.release(m)
+		o.arena.release(m)
 		return Mat{Rows: y.Rows, Cols: y.Cols, Dev: y.Dev}
 	}
 	end := o.arena.mark()
-	o.release(m)
+	o.arena.release(m)
 	kept := o.New(y.Rows, y.Cols)
 	switch size := uintptr(4 * n); {
 	case kept.Dev == y.Dev:
@@ -62,17 +62,14 @@ func (o *Ops) keep(y Mat, m mark) Mat {
 		o.CopyTo(kept, y)
 	default: // by way of memory behind y
 		after := o.arena.mark()
-		o.release(end)
+		o.arena.release(end)
 		between := o.New(y.Rows, y.Cols)
 		o.CopyTo(between, y)
 		o.CopyTo(kept, between)
-		o.release(after)
+		o.arena.release(after)
 	}
 	return kept
 }
-
-// release takes back what was made since m.
-func (o *Ops) release(m mark) { o.arena.release(m) }
 
 // Bytes returns the memory that the arena holds.
 func (o *Ops) Bytes() int { return o.arena.bytes() }

@@ -17,7 +17,6 @@ type decoder struct {
 	bias, wide          tensor.Mat
 	scales              tensor.Scales
 	low                 []*tensor.LowRank
-	pages               []uintptr
 	cross               tensor.PackedKV
 	table               tensor.Mat
 	x, y, z, q, a, k, v tensor.Mat
@@ -29,7 +28,6 @@ type decoder struct {
 	result              []float32
 	nKey                int
 	nRow, nKeyOfCross   int
-	updated             tensor.Packed
 }
 
 func newDecoder(t *testing.T, b *Backend, nRow int, dtype tensor.DType) *decoder {
