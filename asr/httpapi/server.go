@@ -138,7 +138,7 @@ func (o Options) withDefaults() Options {
 	}
 	o.BodyTimeout = cmp.Or(o.BodyTimeout, 5*time.Minute)
 	o.WriteTimeout = cmp.Or(o.WriteTimeout, time.Minute)
-	o.RetryAfter = cmp.Or(o.RetryAfter, 2*time.Second)
+	o.RetryAfter = cmp.Or(o.RetryAfter, defaultRetryAfter)
 	o.SpoolBytes = cmp.Or(o.SpoolBytes, 1<<20)
 	o.TempDir = cmp.Or(o.TempDir, os.TempDir())
 	return o

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -451,5 +452,27 @@ func TestAdminIsOff(t *testing.T) {
 	ask(t, "POST", url+"/v1/unload_lora_adapter", []byte(`{"lora_name":"cs"}`)).failed(t, 403, "admin_disabled")
 	if len(e.adapters) != 2 {
 		t.Errorf("adapters %v", e.adapters)
+	}
+}
+
+// TestStarting checks what is answered before there is a server, and that the server's answers follow.
+func TestStarting(t *testing.T) {
+	starting := new(httpapi.Starting)
+	front := httptest.NewServer(starting)
+	t.Cleanup(front.Close)
+	if a := ask(t, "GET", front.URL+"/healthz", nil); a.status != 200 {
+		t.Errorf("/healthz: %d %s", a.status, a.body)
+	}
+	for _, path := range []string{"/readyz", "/v1/models", "/"} {
+		a := ask(t, "GET", front.URL+path, nil)
+		a.failed(t, 503, "starting")
+		if a.header.Get("Retry-After") != "2" {
+			t.Errorf("%s: Retry-After %q", path, a.header.Get("Retry-After"))
+		}
+	}
+	s, _ := newServer(t, newFakeEngine(), httpapi.Options{})
+	starting.Started(s.Handler())
+	if a := ask(t, "GET", front.URL+"/readyz", nil); a.status != 200 {
+		t.Errorf("/readyz of the server: %d %s", a.status, a.body)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"syscall"
 
 	"glossa/asr/httpapi"
@@ -40,15 +41,22 @@ func (s *serveCommand) Run(ctx context.Context, c *console) error {
 		return err
 	}
 	log := s.logger(c)
+	l, err := s.listen()
+	if err != nil {
+		return err
+	}
+	log.Info("starting", "address", l.Addr())
+	starting := new(httpapi.Starting)
+	server := httpapi.NewHTTPServer("", starting, log)
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(l) }()
+	defer server.Close()
 	service, err := s.open(ctx, log)
 	if err != nil {
 		return err
 	}
 	defer service.close()
-	l, err := s.listen()
-	if err != nil {
-		return err
-	}
+	starting.Started(service.handler)
 	if s.Workers > 1 {
 		c.warn(fmt.Sprintf("--workers %d: a process has one, which computes what all requests need in the same batches", s.Workers))
 	}
@@ -56,9 +64,14 @@ func (s *serveCommand) Run(ctx context.Context, c *console) error {
 		c.warn("anybody who reaches " + l.Addr().String() + " can use this server: no key is asked for; see --api-keys")
 	}
 	if err := c.print(s.announcement(l.Addr())); err != nil {
-		return errors.Join(err, l.Close())
+		return err
 	}
-	return s.serve(ctx, l, service, log)
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+		return s.drain(ctx, server, service, log)
+	}
 }
 
 // listen opens the socket, with TLS where there is a certificate.
@@ -106,16 +119,8 @@ func (s *serveCommand) announcement(a net.Addr) string {
 	return fmt.Sprintf("glossa listens on %s; the page is %s://%s/\n", a, scheme, net.JoinHostPort(host, port))
 }
 
-// serve answers requests until ctx is done, and then those that are under way.
-func (s *serveCommand) serve(ctx context.Context, l net.Listener, service *service, log *slog.Logger) error {
-	server := httpapi.NewHTTPServer("", service.handler, log)
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(l) }()
-	select {
-	case err := <-ended:
-		return err
-	case <-ctx.Done():
-	}
+// drain answers the requests that are under way.
+func (s *serveCommand) drain(ctx context.Context, server *http.Server, service *service, log *slog.Logger) error {
 	log.Info("draining", "timeout", s.DrainTimeout)
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.DrainTimeout)
 	defer cancel()
