@@ -11,7 +11,7 @@ import (
 // ErrGate is returned where a gate cannot be used.
 var ErrGate = errors.New("eval: gate")
 
-// Limit bounds the error rates of a language or of the total. Rates are fractions; a nil field bounds nothing.
+// Limit bounds the error rates of a language or of the total. Limits are fractions from 0 to 1; a nil field bounds nothing.
 type Limit struct {
 	WER, CER *float64 // greatest rates
 
@@ -185,8 +185,8 @@ func (g Gate) Validate() error {
 	}
 	for _, l := range g.limits() {
 		for _, rate := range []*float64{l.WER, l.CER, l.WorseWER, l.WorseCER} {
-			if rate != nil && !(*rate >= 0 && !math.IsInf(*rate, 1)) {
-				return fmt.Errorf("%w: a limit of %v; limits are fractions of 0 or more, such as 0.12 for 12%%", ErrGate, *rate)
+			if rate != nil && !(*rate >= 0 && *rate <= 1) {
+				return fmt.Errorf("%w: a limit of %v; limits are fractions from 0 to 1, such as 0.12 for 12%%", ErrGate, *rate)
 			}
 		}
 	}
