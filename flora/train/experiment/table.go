@@ -163,7 +163,7 @@ func (o *Options) table(rows []Row, what string, rate func(Row, string) Rate, av
 		if row.Kind == None {
 			line = append(line, "-")
 		} else {
-			line = append(line, strconv.FormatFloat(row.LearningRate, 'g', -1, 64))
+			line = append(line, strconv.FormatFloat(row.LearningRate, 'g', 2, 64))
 		}
 		t.Cells = append(t.Cells, line)
 	}
@@ -179,12 +179,11 @@ func (o *Options) describe(results []Result) string {
 	done := len(results)
 	text := fmt.Sprintf("Adapters over the frozen model %s (target %s), %d steps of at most %d frames each, up to %d seeds; mean ± standard deviation over seeds, decoded with %s. ",
 		o.Base, o.Target, o.Train.Steps, o.Train.BatchFrames, o.Seeds, o.Search)
-	for i, lang := range o.Languages {
-		if i > 0 {
-			text += ", "
-		}
-		text += fmt.Sprintf("%s is %s, of %d test utterances", lang, whisper.LanguageName(lang), len(o.test(lang)))
+	var tests []string
+	for _, lang := range o.Languages {
+		tests = append(tests, fmt.Sprintf("%s (%s) %d", whisper.LanguageName(lang), lang, len(o.test(lang))))
 	}
+	text += "Test utterances: " + strings.Join(tests, ", ")
 	if total := len(o.cells()); done < total {
 		text += fmt.Sprintf(". %d of %d trainings and measurements are done", done, total)
 	}
