@@ -77,6 +77,7 @@ const libraries = `
 	github.com/rivo/uniseg            <- cmd/glossa
 	github.com/rogpeppe/go-internal   <- whisper/hub
 	github.com/schollz/progressbar/v3 <- cmd/glossa
+	github.com/KimMachineGun/automemlimit <- cmd/glossa
 	golang.org/x/image                <- flora/train/chart
 	golang.org/x/sys                  <- whisper/tensor/cpu
 	golang.org/x/term                 <- cmd/glossa

@@ -13,6 +13,7 @@ import (
 
 func main() {
 	log.SetOutput(io.Discard) // the FLAC library logs each frame of an unusual rate
+	boundMemory()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	status := run(ctx, os.Args[1:], os.Stdout, os.Stderr)

@@ -2,9 +2,12 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"strconv"
 	"strings"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
 
 	"glossa/whisper"
 	"glossa/whisper/tensor"
@@ -25,9 +28,36 @@ func resetPeakMemory() {
 	_ = os.WriteFile("/proc/self/clear_refs", []byte(resetPeak), 0)
 }
 
-// availableMemory returns how much memory can be taken without swapping, 0 where the system does not
-// tell.
-func availableMemory() int64 { return procField("/proc/meminfo", "MemAvailable:") }
+// boundMemory has the garbage collector keep within nine tenths of what a container or a service of systemd may have, so that
+// the system does not end the process for what could have been collected. GOMEMLIMIT, where it is set, counts instead.
+func boundMemory() {
+	_, _ = memlimit.Set() // without a limit nothing is set
+}
+
+// availableMemory returns how much memory can be taken without swapping, 0 where the system does not tell.
+func availableMemory() int64 { return withinLimit(procField("/proc/meminfo", "MemAvailable:")) }
+
+// availableWithSwap returns how much memory can be taken at all, 0 where the system does not tell.
+func availableWithSwap() int64 {
+	available := procField("/proc/meminfo", "MemAvailable:")
+	if available > 0 {
+		available += procField("/proc/meminfo", "SwapFree:")
+	}
+	return withinLimit(available)
+}
+
+// withinLimit returns the lesser of a size and what the process's control group leaves.
+func withinLimit(available int64) int64 {
+	limit, err := memlimit.FromCgroup()
+	if err != nil || limit > math.MaxInt64 {
+		return available
+	}
+	left := max(int64(limit)-procField("/proc/self/status", "VmRSS:"), 1)
+	if available == 0 {
+		return left
+	}
+	return min(available, left)
+}
 
 // procField returns a size in one of Linux's files of fields, 0 where there is none.
 func procField(path, name string) int64 {
@@ -66,10 +96,9 @@ func modelMemory(d whisper.Dims, dtype tensor.DType) int64 {
 func checkLoading(on computer, d whisper.Dims, dtype tensor.DType) error {
 	available, _, ok := memoryOf(on.backend)
 	if !ok {
-		if available = availableMemory(); available == 0 {
+		if available = availableWithSwap(); available == 0 {
 			return nil // not known
 		}
-		available += procField("/proc/meminfo", "SwapFree:")
 	}
 	need := modelMemory(d, dtype) + float32Size*int64(d.NVocab)*int64(d.NTextState) + batchMemory(d, dtype, 1, 1)
 	if need > available {
