@@ -130,7 +130,7 @@ func (e *engineTestee) identity() map[string]string {
 	slices.Sort(adapters)
 	d := e.engine.Model().Dims
 	return map[string]string{
-		"model": e.flags.Model, "dimensions": fmt.Sprint(d), "dtype": e.flags.DType,
+		"model": e.flags.Model, "weights": e.engine.Model().Fingerprint(), "dimensions": fmt.Sprint(d), "dtype": e.flags.DType,
 		"adapters": strings.Join(adapters, ", "), "routes": strings.Join(append(e.flags.Route, e.flags.Routes), " "),
 	}
 }
