@@ -34,7 +34,8 @@ func newParallel(r *recording, pcm []float32) (*parallel, error) {
 		return nil, err
 	}
 	spans = slices.DeleteFunc(slices.Clone(spans), func(s audio.Span) bool { return s.Len() < audio.HopLength })
-	p := &parallel{checked: r, samples: pcm, windows: packSpeech(spans, r.model.Dims.WindowFrames()*audio.HopLength)}
+	d := &r.model.Dims // an unpadded model was trained on single utterances, and is the faster the shorter they are
+	p := &parallel{checked: r, samples: pcm, windows: packSpeech(spans, d.WindowFrames()*audio.HopLength, !d.Unpadded)}
 	p.ended, p.done = make([]bool, len(p.windows)), make([]int, len(p.windows))
 	for i := range p.windows {
 		part := *r

@@ -77,8 +77,8 @@ type Request struct {
 	Clips []float64
 
 	// Speech finds the spans of speech in a recording, in their order. Where it is given, the spans
-	// are packed into windows that are decoded side by side, none conditioned on the text of another,
-	// and silence yields nothing; it cannot stand beside Clips. The default value is nil: the
+	// are packed into windows, or under a model that is Unpadded have one each; these are decoded side by side, none
+	// conditioned on the text of another, and silence yields nothing; it cannot stand beside Clips. The default value is nil: the
 	// recording is heard from its beginning to its end.
 	Speech func(pcm []float32) ([]audio.Span, error)
 

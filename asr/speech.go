@@ -13,15 +13,15 @@ type speechWindow struct {
 	length int          // samples
 }
 
-// packSpeech packs spans of speech, in order, into windows of at most maxSamples each, as many into each as it holds (collect_chunks of
-// faster-whisper). A span that is longer alone is cut into equal parts.
-func packSpeech(spans []audio.Span, maxSamples int) []speechWindow {
+// packSpeech packs spans of speech, in order, into windows of at most maxSamples each: together as many as it holds (collect_chunks of
+// faster-whisper), or else each by itself. A span that is longer alone is cut into equal parts.
+func packSpeech(spans []audio.Span, maxSamples int, together bool) []speechWindow {
 	var windows []speechWindow
 	for _, span := range spans {
 		n := (span.Len() + maxSamples - 1) / maxSamples
 		for i := range n {
 			part := audio.Span{Start: span.Start + i*span.Len()/n, End: span.Start + (i+1)*span.Len()/n}
-			if len(windows) == 0 || windows[len(windows)-1].length+part.Len() > maxSamples {
+			if !together || len(windows) == 0 || windows[len(windows)-1].length+part.Len() > maxSamples {
 				windows = append(windows, speechWindow{})
 			}
 			windows[len(windows)-1].add(part)

@@ -21,10 +21,11 @@ func randomSpans(r *rand.Rand, n, longest int) (spans []audio.Span, samples int)
 }
 
 // TestPackedSpeechIsAllSpeech checks that the windows hold every sample of speech once, in order, that none is too long or empty, and that
-// none has room for what the next begins with.
+// none has room for what the next begins with, or has more than one part.
 func TestPackedSpeechIsAllSpeech(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	for range 500 {
+	for round := range 1000 {
+		together := round%2 == 0
 		maxSamples := 100 + r.IntN(1000)
 		spans, samples := randomSpans(r, r.IntN(30), 1+r.IntN(3000))
 		recording := make([]float32, samples)
@@ -35,14 +36,17 @@ func TestPackedSpeechIsAllSpeech(t *testing.T) {
 		for _, s := range spans {
 			want = append(want, recording[s.Start:s.End]...)
 		}
-		windows := packSpeech(spans, maxSamples)
+		windows := packSpeech(spans, maxSamples, together)
 		for i, w := range windows {
 			pcm := w.pcm(recording)
 			if len(pcm) != w.length || w.length < 1 || w.length > maxSamples {
 				t.Fatalf("window %d has %d samples and says %d: want at most %d", i, len(pcm), w.length, maxSamples)
 			}
-			if i > 0 && windows[i-1].length+w.parts[0].Len() <= maxSamples {
+			if together && i > 0 && windows[i-1].length+w.parts[0].Len() <= maxSamples {
 				t.Fatalf("window %d has room for %v", i-1, w.parts[0])
+			}
+			if !together && len(w.parts) > 1 {
+				t.Fatalf("window %d has the parts %v", i, w.parts)
 			}
 			got = append(got, pcm...)
 		}
@@ -50,7 +54,7 @@ func TestPackedSpeechIsAllSpeech(t *testing.T) {
 			t.Fatalf("windows %v do not hold %v", windows, spans)
 		}
 	}
-	if windows := packSpeech(nil, 100); len(windows) != 0 {
+	if windows := packSpeech(nil, 100, true); len(windows) != 0 {
 		t.Errorf("silence makes windows %v", windows)
 	}
 }
@@ -65,7 +69,7 @@ func TestTimesMapBack(t *testing.T) {
 		for i := range recording {
 			recording[i] = float32(i)
 		}
-		for _, w := range packSpeech(spans, 1000) {
+		for _, w := range packSpeech(spans, 1000, true) {
 			before := 0.0
 			for i, want := range w.pcm(recording) {
 				start := float64(i) / audio.SampleRate
@@ -91,7 +95,7 @@ func TestTimesMapBack(t *testing.T) {
 // TestTimesBetweenParts checks which side a time is on that lies where one part ends and another starts.
 func TestTimesBetweenParts(t *testing.T) {
 	const second = audio.SampleRate
-	w := packSpeech([]audio.Span{{Start: 10 * second, End: 12 * second}, {Start: 20 * second, End: 21 * second}}, 30*second)[0]
+	w := packSpeech([]audio.Span{{Start: 10 * second, End: 12 * second}, {Start: 20 * second, End: 21 * second}}, 30*second, true)[0]
 	for _, c := range []struct {
 		times      func(start, end float64) (float64, float64)
 		start, end float64

@@ -25,7 +25,7 @@ func FuzzForm(f *testing.F) {
 	} {
 		f.Add(body)
 	}
-	s := &Server{options: Options{Limits: asr.Limits{RequestBytes: 200}, SpoolBytes: 50, TempDir: f.TempDir()}.withDefaults(), window: 30 * time.Second}
+	s := &Server{options: Options{Limits: asr.Limits{RequestBytes: 200}, SpoolBytes: 50, TempDir: f.TempDir()}.withDefaults()}
 	s.engine = noAdapters{}
 	f.Fuzz(func(t *testing.T, body string) {
 		r := httptest.NewRequest("POST", "/", strings.NewReader(body))

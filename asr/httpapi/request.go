@@ -61,7 +61,7 @@ func (s *Server) wants(ctx context.Context, form *form, task string) (*wanted, e
 
 // reader returns what reads the fields that all transports have.
 func (s *Server) reader() params.Reader {
-	return params.Reader{Decoding: s.options.Decoding, Detector: s.options.Detector, Window: s.window}
+	return params.Reader{Decoding: s.options.Decoding, Detector: s.options.Detector, Dims: s.dims}
 }
 
 // openAIModels are the models of OpenAI's API for transcription, whose names clients have built in.

@@ -151,8 +151,8 @@ type Server struct {
 	auth    *authenticator
 	running *running
 	created time.Time
-	window  time.Duration // of the model
-	dirs    []string      // Admin.Dirs, without symbolic links
+	dims    whisper.Dims // of the model; zero where it is not known
+	dirs    []string     // Admin.Dirs, without symbolic links
 	openapi []byte
 	handler http.Handler
 	watched atomic.Int64 // streams of events of jobs
@@ -165,10 +165,10 @@ func New(engine Engine, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{engine: engine, options: o, auth: auth, created: time.Now(), window: 30 * time.Second}
+	s := &Server{engine: engine, options: o, auth: auth, created: time.Now()}
 	s.running = newRunning(o.Limits.Requests)
 	if m, ok := engine.(interface{ Model() *whisper.Model }); ok && m.Model() != nil {
-		s.window = time.Duration(m.Model().Dims.WindowSeconds() * float64(time.Second))
+		s.dims = m.Model().Dims
 	}
 	for _, dir := range o.Admin.Dirs {
 		if dir, err = filepath.EvalSymlinks(dir); err == nil {

@@ -21,10 +21,10 @@ package params
 import (
 	"context"
 	"strings"
-	"time"
 
 	"glossa/asr"
 	"glossa/audio"
+	"glossa/whisper"
 )
 
 // Codes of an [Error], by OpenAI's names.
@@ -60,8 +60,9 @@ type Reader struct {
 	// Detector returns what finds speech. The default value is nil: [audio.NewLongTermDetector].
 	Detector func() audio.Detector
 
-	// Window is the model's. The default value is 0: 30 s.
-	Window time.Duration
+	// Dims are those of the model. Where they are Unpadded, params that say nothing of it mean vad_filter: such a model was trained on
+	// single utterances. The default value is zero: windows of 30 s, and recordings that hold any speech are heard whole.
+	Dims whisper.Dims
 }
 
 // Request returns what params ask of a recording, without its sound. Times of segments are asked for in any case, so that the result can

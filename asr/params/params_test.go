@@ -7,7 +7,6 @@ import (
 	"reflect"
 	"slices"
 	"testing"
-	"time"
 
 	"glossa/asr"
 	"glossa/asr/params"
@@ -147,15 +146,22 @@ func TestSpeech(t *testing.T) {
 			t.Errorf("silent: %v, %v, want %v", silent, err, want)
 		}
 	}
-	r.Window = time.Second + 100*time.Millisecond
+	r.Dims.NAudioCtx = 55 // 1.1 s
 	if q, err = r.Request(t.Context(), of("vad_filter", "true")); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := q.Speech(long); err != nil || len(got) != 3 {
-		t.Errorf("in windows of %v there is speech at %v, %v", r.Window, got, err)
+		t.Errorf("in windows of 1.1 s there is speech at %v, %v", got, err)
 	}
 	if q, err = r.Request(t.Context(), of("vad_filter", "false")); err != nil || q.Silent != nil || q.Speech != nil {
 		t.Errorf("vad_filter=false looks for speech, %v", err)
+	}
+	r.Dims.Unpadded = true
+	if q, err = r.Request(t.Context(), nil); err != nil || q.Speech == nil || q.Silent != nil {
+		t.Errorf("a model of single utterances does not hear speech alone, %v", err)
+	}
+	if q, err = r.Request(t.Context(), of("vad_filter", "false")); err != nil || q.Speech != nil || q.Silent != nil {
+		t.Errorf("a model of single utterances does not hear all where it is told to, %v", err)
 	}
 }
 

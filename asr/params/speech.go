@@ -23,7 +23,7 @@ type vadConfig struct {
 }
 
 // speech sets what finds speech, where a client asks for it: vad_filter does, and OpenAI's chunking_strategy. Where it says nothing, a
-// recording without any speech is not decoded: Whisper hears text in noise.
+// recording without any speech is not decoded: Whisper hears text in noise; a model of single utterances hears speech alone.
 func (r Reader) speech(ctx context.Context, f *Fields, q *asr.Request) {
 	var filter bool
 	said := f.Flag("vad_filter", &filter)
@@ -37,7 +37,7 @@ func (r Reader) speech(ctx context.Context, f *Fields, q *asr.Request) {
 		return audio.FindSpeechContext(ctx, detector(), pcm, o)
 	}
 	switch {
-	case filter || chunked:
+	case filter || chunked || !said && r.Dims.Unpadded:
 		q.Speech = find
 	case !said:
 		o.MinSpeech = shortestWord
@@ -90,7 +90,8 @@ const shortestWord = 100 * time.Millisecond
 func (r Reader) speechOptions(f *Fields, c vadConfig) audio.SpeechOptions {
 	o := audio.DefaultSpeechOptions()
 	o.MinSilence, o.SpeechPad = 160*time.Millisecond, 400*time.Millisecond
-	o.MaxSpeech = cmp.Or(r.Window, 30*time.Second)
+	window := cmp.Or(r.Dims.WindowSeconds(), 30)
+	o.MaxSpeech = time.Duration(window * float64(time.Second))
 	milliseconds := func(ms *float64, to *time.Duration) {
 		const most = 10_000
 		if ms != nil && !(*ms >= 0 && *ms <= most) {

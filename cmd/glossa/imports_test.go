@@ -20,7 +20,7 @@ const arrows = `
 	asr/jobs/broker         ->
 	asr/jobs/outbound       -> asr
 	asr/metrics             -> asr
-	asr/params              -> asr audio
+	asr/params              -> asr audio whisper
 	asr/simulate            -> asr
 	asr/simulate/measure    -> asr asr/simulate audio flora whisper whisper/tensor whisper/safetensors
 	asr/web                 -> asr

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"time"
 
 	"glossa/asr"
 	"glossa/asr/jobs"
@@ -27,7 +26,7 @@ type workerSetup struct {
 func jobWorker(store *jobs.Store, e *servedEngine, w workerSetup) *jobs.Worker {
 	reader := params.Reader{Detector: w.detector}
 	if m := e.Model(); m != nil {
-		reader.Window = time.Duration(m.Dims.WindowSeconds() * float64(time.Second))
+		reader.Dims = m.Dims
 	}
 	o := jobs.WorkerOptions{
 		Engine: e, Models: w.models, Name: w.name, Slots: cmp.Or(w.slots, 2*w.batch),

@@ -17,7 +17,7 @@ type paramFlags struct {
 	Adapter        string   `placeholder:"auto|none|NAME" help:"The adapter: that of the language, none, or the named. (that of the worker)"`
 	Task           string   `enum:"transcribe,translate" default:"transcribe" help:"Write what is said, or translate it into English. (${enum})"`
 	Words          bool     `help:"Find the time of each word."`
-	VAD            string   `name:"vad" enum:"auto,none,builtin" default:"auto" help:"What is heard: builtin is speech alone, many windows of one recording at once; none is all of it; auto is all of a recording in which there is speech. (${enum})"`
+	VAD            string   `name:"vad" enum:"auto,none,builtin" default:"auto" help:"What is heard: builtin is speech alone, many windows of one recording at once; none is all of it; auto is speech alone for models of single utterances, such as the embedded one, and for others all of a recording in which there is speech. (${enum})"`
 
 	Prompt                  string `name:"initial-prompt" group:"Decoding" placeholder:"TEXT" help:"What the first window is told as the text before it."`
 	Hotwords                string `group:"Decoding" placeholder:"TEXT" help:"Words that every window is told to expect."`

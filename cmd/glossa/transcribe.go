@@ -34,7 +34,7 @@ type transcribeCommand struct {
 	ClipTimestamps []float64 `placeholder:"START,END,…" help:"What is transcribed of each file, in seconds; a last start without an end lasts to the end. (all)"`
 	decodingFlags
 	subtitleFlags
-	vadFlags `kong:"set='vad=none',set='vad_kinds=none|builtin|FILE',set='max_speech=the window of the model',set='min_silence=160',set='speech_pad=400'"`
+	vadFlags `kong:"set='vad=auto',set='vad_kinds=auto|none|builtin|FILE',set='vad_auto= auto is builtin for models of single utterances, such as the embedded one, and none for all others.',set='max_speech=the window of the model',set='min_silence=160',set='speech_pad=400'"`
 }
 
 // Run transcribes the files in shared batches and writes their texts in the order of the files,
@@ -110,12 +110,18 @@ func (t *transcribeCommand) request() (asr.Request, error) {
 }
 
 // speech returns what finds speech, nil where nothing is to. Speech is cut where the model's window
-// ends, unless the flags want it shorter.
+// ends, unless the flags want it shorter. A model that was trained on single utterances hears speech alone.
 func (t *transcribeCommand) speech(ctx context.Context, m *whisper.Model) (func([]float32) ([]audio.Span, error), error) {
-	if t.VAD == vadNone {
+	flags := t.vadFlags
+	if flags.VAD == vadAuto {
+		if flags.VAD = vadNone; m.Dims.Unpadded && t.ClipTimestamps == nil {
+			flags.VAD = vadBuiltin
+		}
+	}
+	if flags.VAD == vadNone {
 		return nil, nil
 	}
-	v, err := t.vadFlags.open()
+	v, err := flags.open()
 	if err != nil {
 		return nil, err
 	}

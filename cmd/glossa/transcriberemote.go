@@ -155,11 +155,13 @@ func (t *transcribeCommand) remoteFields() (url.Values, error) {
 	}
 	f.Set("adapter", t.Adapter)
 	switch t.VAD {
+	case vadAuto:
 	case vadNone:
+		f.Set("vad_filter", "false")
 	case vadBuiltin:
 		f.Set("vad_filter", "true")
 	default:
-		return nil, errors.New("--vad: with --server it is none or builtin, which is the detector of the server")
+		return nil, errors.New("--vad: with --server it is auto, none or builtin, which is the detector of the server")
 	}
 	if !t.plain() {
 		f.Add("timestamp_granularities[]", "segment")

@@ -11,7 +11,7 @@ import (
 
 type vadCommand struct {
 	Files    []string `arg:"" name:"file" help:"Sound files, as those of transcribe."`
-	vadFlags `kong:"set='vad=builtin',set='vad_kinds=builtin|FILE',set='max_speech=no limit',set='min_silence=100',set='speech_pad=30'"`
+	vadFlags `kong:"set='vad=builtin',set='vad_kinds=builtin|FILE',set='vad_auto=',set='max_speech=no limit',set='min_silence=100',set='speech_pad=30'"`
 	Format   string `enum:"txt,json" default:"txt" help:"The format of the output. (${enum})"`
 }
 

@@ -15,9 +15,9 @@ import (
 
 // vadFlags name a voice activity detector and say what it takes for speech, under Silero's names.
 // A command that embeds them sets the variables vad, min_silence and speech_pad to its defaults, and
-// vad_kinds and max_speech to what help says of them.
+// vad_kinds, vad_auto and max_speech to what help says of them.
 type vadFlags struct {
-	VAD         string  `name:"vad" group:"Speech" default:"${vad}" placeholder:"${vad_kinds}" help:"What tells speech from all else: the built-in detector, or the weights of Silero VAD, as whisper.cpp or safetensors store them. (${default})"`
+	VAD         string  `name:"vad" group:"Speech" default:"${vad}" placeholder:"${vad_kinds}" help:"What tells speech from all else: the built-in detector, or the weights of Silero VAD, as whisper.cpp or safetensors store them.${vad_auto} (${default})"`
 	Threshold   float32 `group:"Speech" name:"vad-threshold" default:"0.5" help:"The probability from which on a frame is speech. (${default})"`
 	NegThresh   float32 `group:"Speech" name:"vad-neg-threshold" placeholder:"P" help:"The probability below which speech ends. (threshold - 0.15)"`
 	MinSpeech   int     `group:"Speech" name:"vad-min-speech-duration-ms" default:"250" placeholder:"MS" help:"Shorter speech is dropped. (${default})"`
@@ -31,6 +31,7 @@ type vadFlags struct {
 const (
 	vadBuiltin = "builtin" // the detector without weights
 	vadNone    = "none"    // all is taken for speech, where the command allows it
+	vadAuto    = "auto"    // what suits the model, where the command allows it
 )
 
 // vad finds speech. It is safe for concurrent use.
