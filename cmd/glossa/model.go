@@ -20,7 +20,7 @@ type modelFlags struct {
 	Adapters      string   `placeholder:"DIR" help:"A folder whose subfolders are adapters in PEFT layout, each opened when it is needed. One named by a language code is that language's."`
 	AdapterDir    []string `sep:"none" placeholder:"[LANG=]DIR|NAME" help:"An adapter in PEFT layout, or one that glossa pull has brought, named after its language or else after its folder or repository. Repeatable."`
 	Batch         int      `default:"16" help:"The greatest number of windows decoded together, on each device. (${default}, on a GPU 64)"`
-	DType         string   `name:"dtype" enum:"auto,f32,bf16,int8" default:"auto" help:"The number format of the weights; auto is the fastest that does not change error rates. (${enum})"`
+	DType         string   `name:"dtype" enum:"auto,f32,bf16,f16,int8" default:"auto" help:"The number format of the weights. auto is the fastest that does not change error rates: bf16 where the device multiplies it as it is, a GPU from compute capability 8.0 on, else f16 on a GPU, else f32. f16, in which checkpoints are published, is for GPUs, int8 for processors. (${enum})"`
 	AdapterMemory byteSize `placeholder:"SIZE" help:"The most memory that adapters may take, such as 500MB; those of --adapters that were not used lately then are opened again when they are needed. (no limit)"`
 	routeFlags
 	computeFlags
