@@ -114,6 +114,7 @@ func (d *modelDevice) trim() {
 	d.ops.Free()
 	d.pool.Trim()
 	d.batch.Trim()
+	d.adapters.Trim()
 }
 
 func (d *modelDevice) align(items []whisper.Alignment) ([]whisper.Aligned, error) {

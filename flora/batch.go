@@ -75,7 +75,7 @@ func (b *Batch) Put(r *Resident) (index int32, err error) {
 
 // Remove frees the index of a resident, which no sequence has any more, and its merged weights.
 func (b *Batch) Remove(index int32) {
-	b.weights.forget(b.residents[index])
+	b.weights.merged.forget(b.residents[index])
 	b.residents[index] = nil
 	for _, t := range b.sites {
 		t.put(b.backend, int(index), nil) // takes no memory

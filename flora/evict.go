@@ -63,7 +63,7 @@ func (b *Bank) shrink() {
 			b.drop(v)
 		}
 	}
-	for limit := b.options.MaxBytes; limit > 0 && b.bytes() > limit; {
+	for limit := b.options.MaxBytes; limit > 0 && b.budgeted() > limit; {
 		v := b.oldest()
 		if v == nil {
 			break // what is pinned, kept, or cannot be opened again
@@ -119,9 +119,17 @@ func (b *Bank) leave(v *version) {
 	v.on = nil
 }
 
+// budgeted returns the memory of all versions, without merged weights, which are made and given up within a budget of their own:
+// [Policy.MergedBytes].
+func (b *Bank) budgeted() (n int64) {
+	for v := range b.inMemory {
+		n += v.bytesBy((*Resident).factorBytes)
+	}
+	return n
+}
+
 // bytes returns the memory of all versions.
-func (b *Bank) bytes() int64 {
-	var n int64
+func (b *Bank) bytes() (n int64) {
 	for v := range b.inMemory {
 		n += v.bytes()
 	}
@@ -129,11 +137,13 @@ func (b *Bank) bytes() int64 {
 }
 
 // bytes returns the memory of a version, with what the executor keeps for it now on the device where that is most.
-func (v *version) bytes() int64 {
+func (v *version) bytes() int64 { return v.bytesBy((*Resident).Bytes) }
+
+func (v *version) bytesBy(of func(*Resident) int64) int64 {
 	n := v.adapterBytes
 	for _, at := range v.on {
 		if at.resident != nil {
-			n = max(n, at.resident.Bytes())
+			n = max(n, of(at.resident))
 		}
 	}
 	return n

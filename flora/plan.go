@@ -32,7 +32,8 @@ type Policy struct {
 	// Encode and Decode are the steps that costs are predicted for.
 	Encode, Decode Load
 
-	// MergedBytes is the memory for merged weights. The default value is 0: none is kept.
+	// MergedBytes is the memory for merged weights, which those adapters have that were used last. The default value is 0: none is
+	// kept. What it is too little for is mixed at each use.
 	MergedBytes int64
 }
 
@@ -240,7 +241,7 @@ func DefaultCosts(dtype tensor.DType) *Costs {
 	c := Costs{Call: 3e-6, Scale: 0.1e-9, Copy: 0.3e-9, Factor: 0.1e-9, FactorRow: 0.02e-9, Mix: 0.1e-9, MixRank: 0.03e-9}
 	read, multiply := 0.14e-9, 0.0100e-9
 	switch dtype {
-	case tensor.BF16:
+	case tensor.BF16, tensor.F16:
 		read, multiply = 0.07e-9, 0.0050e-9
 	case tensor.I8:
 		read, multiply = 0.04e-9, 0.0027e-9

@@ -13,12 +13,18 @@ type Resident struct {
 	Adapter *Adapter
 	sites   map[whisper.Site]*adapted
 	bytes   int64
+
 	merged  atomic.Int64 // bytes of merged weights
+	holding []*adapted   // those that have one
+	used    int64        // when one was needed last
 }
 
 // Bytes returns the memory that the adapter takes: its factors, as it was opened and as they are applied,
 // and its merged weights. Any goroutine may call it.
 func (r *Resident) Bytes() int64 { return r.bytes + r.merged.Load() }
+
+// factorBytes is Bytes without merged weights.
+func (r *Resident) factorBytes() int64 { return r.bytes }
 
 // Strategy returns how the linear at a site is computed under the adapter, "" where it does not adapt it.
 func (r *Resident) Strategy(s whisper.Site) Strategy {

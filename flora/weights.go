@@ -1,6 +1,7 @@
 package flora
 
 import (
+	"errors"
 	"slices"
 	"sync"
 
@@ -13,7 +14,7 @@ type weights struct {
 	groups  []group     // of the linear at hand
 	task    func(i int) // computes one, made once
 	threads int         // that the backend computes with, 1 where it does not tell
-	merged  int64       // bytes
+	merged  merged
 
 	mu      sync.Mutex
 	scratch []*tensor.Weight // for mixed weights, those that are free
@@ -104,34 +105,6 @@ func (b *Batch) computeGroup(g *group) {
 	}
 }
 
-// kept returns the merged weight of an adapter, nil where it has none, for which there is no room, on the device or by the
-// policy. It makes what is missing.
-func (b *Batch) kept(a *adapted) *tensor.Weight {
-	t, l := &b.weights, b.pass.l
-	w := l.Weight.Packed
-	m, ok := b.backend.(tensor.Mixer)
-	if a.strategy != Merged || !ok || w == nil {
-		return nil
-	}
-	if a.kept.Packed != nil && a.base == w {
-		return &a.kept
-	}
-	t.drop(a)
-	size := tensor.PackedBytes(w)
-	if t.merged+size > b.options.Policy.MergedBytes {
-		return nil
-	}
-	room, err := m.NewMixed(w)
-	if err != nil {
-		return nil // it is mixed at each use, in memory that all share
-	}
-	t.merged += size
-	a.resident.merged.Add(size)
-	a.base, a.kept = w, tensor.Weight{Mat: shapeOf(l), Packed: room}
-	m.Mix(a.kept.Packed, w, a.update)
-	return &a.kept
-}
-
 // mixed returns the weight of a linear under an adapter, which is to be put back. The error is that of a device, and
 // wraps tensor.ErrMemory where it has no room.
 func (b *Batch) mixed(l *whisper.Linear, a *adapted) (*tensor.Weight, error) {
@@ -140,6 +113,9 @@ func (b *Batch) mixed(l *whisper.Linear, a *adapted) (*tensor.Weight, error) {
 		return b.remade(l, a)
 	}
 	w, err := b.weights.take(m, l)
+	if errors.Is(err, tensor.ErrMemory) && b.weights.merged.release(b.stepResidents) {
+		w, err = b.weights.take(m, l)
+	}
 	if err == nil {
 		m.Mix(w.Packed, l.Weight.Packed, a.update)
 	}
@@ -206,25 +182,6 @@ func (t *weights) put(w *tensor.Weight) {
 	t.mu.Lock()
 	t.scratch = append(t.scratch, w)
 	t.mu.Unlock()
-}
-
-// drop forgets a merged weight.
-func (t *weights) drop(a *adapted) {
-	if a.kept.Packed == nil {
-		return
-	}
-	size := tensor.PackedBytes(a.kept.Packed)
-	t.merged -= size
-	a.resident.merged.Add(-size)
-	tensor.Free(a.kept.Packed)
-	a.kept, a.base = tensor.Weight{}, nil
-}
-
-// forget drops the merged weights of a resident.
-func (t *weights) forget(r *Resident) {
-	for _, a := range r.sites {
-		t.drop(a)
-	}
 }
 
 // remade returns the weight of a linear under an adapter, where the backend does not mix: made of the plain one.

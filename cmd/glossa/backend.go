@@ -55,10 +55,11 @@ func roomOn(b backend) int64 {
 const autoDType = "auto"
 
 // dtypes are the number formats of weights.
-var dtypes = []tensor.DType{tensor.F32, tensor.BF16, tensor.I8}
+var dtypes = []tensor.DType{tensor.F32, tensor.BF16, tensor.F16, tensor.I8}
 
-// harmless are the formats that do not change error rates, the fastest first.
-var harmless = []tensor.DType{tensor.BF16, tensor.F32}
+// harmless are the formats that do not change error rates, the best first: bfloat16 has the range of float32, which float16 cuts
+// activations to; GPUs of compute capability 7 have tensor cores for float16 alone.
+var harmless = []tensor.DType{tensor.BF16, tensor.F16, tensor.F32}
 
 // errDType is the error of a number format that the backend has no kernel for.
 var errDType = errors.New("no kernel for this number format")

@@ -16,7 +16,7 @@ import (
 
 type benchCommand struct {
 	Geometry []string `default:"tiny" placeholder:"NAME,…" help:"The published models whose sizes are measured, or nano, the embedded one. (${default})"`
-	DType    []string `name:"dtype" enum:"auto,f32,bf16,int8" default:"auto" placeholder:"FORMAT,…" help:"The number formats of the weights; auto is the one that transcribe takes. (${enum})"`
+	DType    []string `name:"dtype" enum:"auto,f32,bf16,f16,int8" default:"auto" placeholder:"FORMAT,…" help:"The number formats of the weights; auto is the one that transcribe takes, f16 is for GPUs, int8 for processors. (${enum})"`
 	Batch    []int    `placeholder:"N,…" help:"The numbers of windows decoded together. (1,4,8,16,32; with --adapters 8)"`
 	computeFlags
 	Windows int     `placeholder:"N" help:"The number of windows encoded together. (as in transcribe: one, on a GPU 8)"`

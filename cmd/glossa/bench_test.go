@@ -52,6 +52,10 @@ func TestChooseDType(t *testing.T) {
 		{"f32", formats{tensor.F32, tensor.BF16}, formats{tensor.F32, tensor.BF16}, tensor.F32, ""},
 		{"bf16", formats{tensor.F32, tensor.BF16}, formats{tensor.F32}, tensor.BF16, ""},
 		{"int8", formats{tensor.F32, tensor.BF16}, nil, 0, "--dtype int8: no kernel for this number format on some; there is: f32 bf16"},
+		{"auto", formats{tensor.F32, tensor.BF16, tensor.F16}, formats{tensor.F32, tensor.BF16, tensor.F16}, tensor.BF16, ""},
+		{"auto", formats{tensor.F32, tensor.BF16, tensor.F16}, formats{tensor.F32, tensor.F16}, tensor.F16, ""},
+		{"f16", formats{tensor.F32, tensor.BF16, tensor.F16}, nil, tensor.F16, ""},
+		{"f16", formats{tensor.F32, tensor.BF16, tensor.I8}, nil, 0, "--dtype f16: no kernel for this number format on some; there is: f32 bf16 int8"},
 	} {
 		got, err := chooseDType(someKernels{has: c.has, native: c.native}, c.name)
 		switch {
@@ -73,6 +77,7 @@ func TestStepBytes(t *testing.T) {
 	for dtype, want := range map[tensor.DType]float64{
 		tensor.F32:  4*weights + 8*(4*1500+4*50)*keys,
 		tensor.BF16: 2*weights + 8*(2*1500+4*50)*keys,
+		tensor.F16:  2*weights + 8*(2*1500+4*50)*keys,
 		tensor.I8:   weights + 8*channels + 8*(1500+4*50)*keys,
 	} {
 		if got := stepBytes(tiny, dtype, 8, 50); got != want {

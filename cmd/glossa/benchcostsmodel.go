@@ -93,7 +93,7 @@ func (m *costsModel) open() (o measure.Options, err error) {
 		return o, err
 	}
 	if len(o.Adapters) > 0 && !o.Resident { // as modelFlags.engine has it
-		if o.Strategies, err = strategyOptions(o.Model, m.backend, m.Batch); err != nil {
+		if o.Strategies, err = strategyOptions(o.Model, m.backend, m.Batch, m.MergedMemory); err != nil {
 			return o, err
 		}
 	}

@@ -69,16 +69,16 @@ func stepBytes(d whisper.Dims, dtype tensor.DType, batch, nText int) float64 {
 
 // Sizes of numbers in bytes.
 const (
-	float32Size  = 4
-	bfloat16Size = 2
-	int8Size     = 1
+	float32Size = 4
+	halfSize    = 2 // bfloat16 and float16
+	int8Size    = 1
 )
 
 // weightBytes returns the size of packed weights. A channel of int8 has a scale and a correction.
 func weightBytes(dtype tensor.DType, weights, channels int) int64 {
 	switch dtype {
-	case tensor.BF16:
-		return bfloat16Size * int64(weights)
+	case tensor.BF16, tensor.F16:
+		return halfSize * int64(weights)
 	case tensor.I8:
 		return int8Size*int64(weights) + 2*float32Size*int64(channels)
 	}

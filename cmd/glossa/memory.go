@@ -85,7 +85,7 @@ func modelMemory(d whisper.Dims, dtype tensor.DType) int64 {
 	embedding := d.NVocab * d.NTextState
 	n := weightBytes(dtype, weights+embedding, channels+d.NVocab)
 	if dtype == tensor.I8 {
-		n += bfloat16Size * int64(embedding)
+		n += halfSize * int64(embedding)
 	}
 	return n
 }

@@ -15,13 +15,14 @@ import (
 
 // modelFlags name a model and its adapters.
 type modelFlags struct {
-	Model         string   `default:"nano" placeholder:"nano|DIR|FILE|NAME" help:"The embedded model, a checkpoint (a folder in Hugging Face layout, a .pt file of openai/whisper, a ggml file of whisper.cpp), or one that glossa pull has brought. (${default})"`
-	Adapter       string   `default:"auto" placeholder:"auto|none|NAME" help:"The adapter: that of each recording's language, none, or the named. (${default})"`
-	Adapters      string   `placeholder:"DIR" help:"A folder whose subfolders are adapters in PEFT layout, each opened when it is needed. One named by a language code is that language's."`
-	AdapterDir    []string `sep:"none" placeholder:"[LANG=]DIR|NAME" help:"An adapter in PEFT layout, or one that glossa pull has brought, named after its language or else after its folder or repository. Repeatable."`
-	Batch         int      `default:"16" help:"The greatest number of windows decoded together, on each device. (${default}, on a GPU 64)"`
-	DType         string   `name:"dtype" enum:"auto,f32,bf16,int8" default:"auto" help:"The number format of the weights; auto is the fastest that does not change error rates. (${enum})"`
-	AdapterMemory byteSize `placeholder:"SIZE" help:"The most memory that adapters may take, such as 500MB; those of --adapters that were not used lately then are opened again when they are needed. (no limit)"`
+	Model         string       `default:"nano" placeholder:"nano|DIR|FILE|NAME" help:"The embedded model, a checkpoint (a folder in Hugging Face layout, a .pt file of openai/whisper, a ggml file of whisper.cpp), or one that glossa pull has brought. (${default})"`
+	Adapter       string       `default:"auto" placeholder:"auto|none|NAME" help:"The adapter: that of each recording's language, none, or the named. (${default})"`
+	Adapters      string       `placeholder:"DIR" help:"A folder whose subfolders are adapters in PEFT layout, each opened when it is needed. One named by a language code is that language's."`
+	AdapterDir    []string     `sep:"none" placeholder:"[LANG=]DIR|NAME" help:"An adapter in PEFT layout, or one that glossa pull has brought, named after its language or else after its folder or repository. Repeatable."`
+	Batch         int          `default:"16" help:"The greatest number of windows decoded together, on each device. (${default}, on a GPU 64)"`
+	DType         string       `name:"dtype" enum:"auto,f32,bf16,f16,int8" default:"auto" help:"The number format of the weights. auto is the fastest that does not change error rates: bf16 where the device multiplies it as it is, a GPU from compute capability 8.0 on, else f16 on a GPU, else f32. f16, in which checkpoints are published, is for GPUs, int8 for processors. (${enum})"`
+	AdapterMemory byteSize     `placeholder:"SIZE" help:"The most memory that adapters may take, such as 500MB; those of --adapters that were not used lately then are opened again when they are needed. (no limit)"`
+	MergedMemory  mergedMemory `placeholder:"SIZE|none" help:"The most memory of each device for weights of the encoder that are kept as the adapters which were used last make them; those of others are made at each use. (on a GPU a quarter of what the model and a full batch leave free, else none)"`
 	routeFlags
 	computeFlags
 
@@ -67,7 +68,7 @@ func (f *modelFlags) engineOn(on []computer, fallback func() (computer, error)) 
 		}
 	}
 	if f.Model != nanoName && (f.Adapters != "" || len(f.AdapterDir) > 0) { // nano is as fast by what other machines measured
-		if options.Strategies, err = strategyOptions(m, on[0], batch); err != nil {
+		if options.Strategies, err = strategyOptions(m, on[0], batch, f.MergedMemory); err != nil {
 			return nil, err
 		}
 	}

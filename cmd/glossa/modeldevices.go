@@ -62,7 +62,11 @@ func (f *modelFlags) fallBack(open func() (computer, error)) (asr.Device, error)
 	if err != nil {
 		return asr.Device{}, err
 	}
-	devices, _, err := f.loadOn([]computer{on})
+	g := *f
+	if _, err := chooseDType(on.backend, g.DType); errors.Is(err, errDType) {
+		g.DType = autoDType // the format is one of GPUs
+	}
+	devices, _, err := g.loadOn([]computer{on})
 	if err != nil {
 		return asr.Device{}, err
 	}

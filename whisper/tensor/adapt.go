@@ -277,7 +277,7 @@ type Mixer interface {
 // PackedBytes returns the memory of a packed weight, without scales of its channels.
 func PackedBytes(p Packed) int64 {
 	nOut, nIn := p.Shape()
-	size := map[DType]int64{F32: 4, BF16: 2, I8: 1}[p.DType()]
+	size := map[DType]int64{F32: 4, BF16: 2, F16: 2, I8: 1}[p.DType()]
 	return size * int64(nOut) * int64(nIn)
 }
 

@@ -9,6 +9,7 @@ const (
 	F32  DType = iota // IEEE 754 binary32: activations, and weights by default
 	BF16              // bfloat16: weights only
 	I8                // signed bytes with one scale for each output channel: weights only
+	F16               // IEEE 754 binary16: weights only
 )
 
 // String returns the name that command lines and reports use.
@@ -20,6 +21,8 @@ func (d DType) String() string {
 		return "bf16"
 	case I8:
 		return "int8"
+	case F16:
+		return "f16"
 	}
 	return fmt.Sprintf("DType(%d)", uint8(d))
 }

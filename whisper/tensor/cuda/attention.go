@@ -30,11 +30,10 @@ type attentionTile struct {
 
 // attentionWork sorts the sequences of a call by the kernel that computes them. Its slices are kept for the next call.
 type attentionWork struct {
-	anyF32, anyBF16, one, tiled, flash, few []attentionTile
+	any, tiled [formats][]attentionTile // by the format of keys and values
+	one        []attentionTile
+	products   [formats]productWork // by tensor cores
 
-	rows    []int32            // of the queries of few, 16 a tile, -1 where there is none
-	open    map[uintptr]int    // the tile of few, by its keys, that has room
-	filled  []int              // queries of each tile of few
 	pages   []uint64           // addresses
 	entries []pack             // of PackKeyValue
 	chains  []int32            // of AttentionBackward
@@ -42,15 +41,26 @@ type attentionWork struct {
 	back    []backwardSequence // its sequences
 }
 
+// productWork is what tensor cores compute of keys and values of a format.
+type productWork struct {
+	flash, few []attentionTile
+
+	rows   []int32         // of the queries of few, 16 a tile, -1 where there is none
+	open   map[uintptr]int // the tile of few, by its keys, that has room
+	filled []int           // queries of each tile of few
+}
+
 func (w *attentionWork) reset() {
-	for _, tiles := range []*[]attentionTile{&w.anyF32, &w.anyBF16, &w.one, &w.tiled, &w.flash, &w.few} {
-		*tiles = (*tiles)[:0]
+	w.one, w.pages = w.one[:0], w.pages[:0]
+	for i := range formats {
+		w.any[i], w.tiled[i] = w.any[i][:0], w.tiled[i][:0]
+		p := &w.products[i]
+		p.flash, p.few, p.rows, p.filled = p.flash[:0], p.few[:0], p.rows[:0], p.filled[:0]
+		if p.open == nil {
+			p.open = make(map[uintptr]int)
+		}
+		clear(p.open)
 	}
-	w.rows, w.filled, w.pages = w.rows[:0], w.filled[:0], w.pages[:0]
-	if w.open == nil {
-		w.open = make(map[uintptr]int)
-	}
-	clear(w.open)
 }
 
 // Attention computes softmax(q kᵀ / sqrt(size)) v for each sequence and head. Which kernel does it depends on the numbers of queries and
@@ -93,13 +103,20 @@ func (b *Backend) Attention(y, q tensor.Mat, seg tensor.Segments, kv []tensor.Ke
 // addRows adds a sequence whose keys and values lie in rows of float32.
 func (w *attentionWork) addRows(t attentionTile, special bool) {
 	switch {
-	case !special:
-		w.anyF32 = split(w.anyF32, t, tiledQueries)
-	case t.nQuery <= oneQueries:
+	case special && t.nQuery <= oneQueries:
 		w.one = append(w.one, t)
 	default:
-		w.tiled = split(w.tiled, t, tiledQueries)
+		w.addTiles(t, tensor.F32, special)
 	}
+}
+
+// addTiles adds a sequence whose keys and values lie in rows of a format, in tiles.
+func (w *attentionWork) addTiles(t attentionTile, dtype tensor.DType, special bool) {
+	to := &w.any[formatOf(dtype)]
+	if special {
+		to = &w.tiled[formatOf(dtype)]
+	}
+	*to = split(*to, t, tiledQueries)
 }
 
 // split appends a sequence in tiles of at most n queries.
@@ -118,20 +135,28 @@ func (b *Backend) addPacked(t attentionTile, p tensor.PackedKV) {
 	w := &b.work
 	values := driver.Address(p.Dev) + driver.Address(b.valuesAt(p.Rows, p.Cols, p.NHead, p.DType))
 	t.k, t.v = uint64(p.Dev), uint64(values)
+	special := p.Cols/p.NHead == headSize && aligned(p.Dev, uintptr(values))
 	switch {
-	case b.inBlocks(p.Cols/p.NHead, p.DType) && t.nQuery >= tiledQueries:
-		w.flash = split(w.flash, t, flashQueries)
 	case b.inBlocks(p.Cols/p.NHead, p.DType):
-		w.addFew(t, p.Dev)
+		w.products[formatOf(narrowFormat(p.DType))].add(t, p.Dev)
 	case p.DType == tensor.F32:
-		w.addRows(t, p.Cols/p.NHead == headSize && aligned(p.Dev, uintptr(values)))
+		w.addRows(t, special)
 	default:
-		w.anyBF16 = split(w.anyBF16, t, tiledQueries)
+		w.addTiles(t, narrowFormat(p.DType), special && t.nQuery > oneQueries)
 	}
 }
 
+// add adds a sequence whose keys and values are at an address.
+func (w *productWork) add(t attentionTile, keys uintptr) {
+	if t.nQuery >= tiledQueries {
+		w.flash = split(w.flash, t, flashQueries)
+		return
+	}
+	w.addFew(t, keys)
+}
+
 // addFew adds the queries of a sequence to a tile of those that have the same keys, which are at an address.
-func (w *attentionWork) addFew(t attentionTile, keys uintptr) {
+func (w *productWork) addFew(t attentionTile, keys uintptr) {
 	for i := range t.nQuery {
 		n, ok := w.open[keys]
 		if !ok || w.filled[n] == fewQueries {
@@ -179,26 +204,31 @@ func pagesAligned(p tensor.PagedKV) bool { return aligned(p.Keys, p.Values) && a
 
 // launchAttention appends the kernels that have work.
 func (b *Backend) launchAttention(y, q tensor.Mat, nHead int) {
-	w, size := &b.work, q.Cols/nHead
+	w, size, narrow := &b.work, q.Cols/nHead, b.copyRoom(y)
 	scale := driver.Float32(float32(math.Log2E / math.Sqrt(float64(size))))
-	cols, copy := driver.Int32(q.Cols), driver.Pointer(b.copyRoom(y))
-	for bf16, tiles := range [][]attentionTile{w.anyF32, w.anyBF16} {
-		if n := len(tiles); n > 0 {
-			b.list.Launch(b.k.attentionAny, driver.Dim3{X: n, Y: blocks(nHead, 4), Z: mostQueries(tiles)}, driver.Dim3{X: 128}, 0, pointer(y), copy, pointer(q),
-				driver.Pointer(stage(b, tiles)), cols, driver.Int32(size), driver.Int32(nHead), scale, driver.Int32(bf16))
+	copy, copyFormat := narrow.args()
+	cols := driver.Int32(q.Cols)
+	if n := len(w.one); n > 0 {
+		b.launch(b.k.one, driver.Dim3{X: n, Y: nHead, Z: mostQueries(w.one)}, pointer(y), copy, copyFormat, pointer(q), driver.Pointer(stage(b, w.one)), cols, scale)
+	}
+	for f := range formats {
+		if n := len(w.any[f]); n > 0 {
+			b.list.Launch(b.k.attentionAny, driver.Dim3{X: n, Y: blocks(nHead, 4), Z: mostQueries(w.any[f])}, driver.Dim3{X: 128}, 0, pointer(y), copy, copyFormat,
+				pointer(q), driver.Pointer(stage(b, w.any[f])), cols, driver.Int32(size), driver.Int32(nHead), scale, driver.Int32(f))
+		}
+		if n := len(w.tiled[f]); n > 0 {
+			b.launch(b.k.tiled, driver.Dim3{X: n, Y: nHead}, pointer(y), copy, copyFormat, pointer(q), driver.Pointer(stage(b, w.tiled[f])), cols, scale, driver.Int32(f))
 		}
 	}
-	if n := len(w.one); n > 0 {
-		b.launch(b.k.one, driver.Dim3{X: n, Y: nHead, Z: mostQueries(w.one)}, pointer(y), copy, pointer(q), driver.Pointer(stage(b, w.one)), cols, scale)
-	}
-	if n := len(w.tiled); n > 0 {
-		b.launch(b.k.tiled, driver.Dim3{X: n, Y: nHead}, pointer(y), copy, pointer(q), driver.Pointer(stage(b, w.tiled)), cols, scale)
-	}
-	if n := len(w.flash); n > 0 {
-		b.list.Launch(b.k.flash, driver.Dim3{X: n, Y: nHead}, driver.Dim3{X: 128}, 0, pointer(y), copy, pointer(q), driver.Pointer(stage(b, w.flash)), cols, scale)
-	}
-	if len(w.few) > 0 {
-		b.launchFew(y, q, nHead, copy, cols, scale)
+	for _, dtype := range []tensor.DType{tensor.BF16, tensor.F16} {
+		p, k := &w.products[formatOf(dtype)], b.productsOf(dtype)
+		if n := len(p.flash); n > 0 {
+			b.list.Launch(k.flash, driver.Dim3{X: n, Y: nHead}, driver.Dim3{X: 128}, 0, pointer(y), copy, copyFormat, pointer(q),
+				driver.Pointer(stage(b, p.flash)), cols, scale)
+		}
+		if len(p.few) > 0 {
+			b.launchFew(k.few, p, y, q, nHead, narrow, scale)
+		}
 	}
 }
 
@@ -211,9 +241,10 @@ func mostQueries(tiles []attentionTile) int {
 	return int(most)
 }
 
-// launchFew appends attention_few, with as many parts as fill the device, and attention_merge where that is more than one.
-func (b *Backend) launchFew(y, q tensor.Mat, nHead int, copy, cols, scale driver.Arg) {
-	w := &b.work
+// launchFew appends attention_few for its work, with as many parts as fill the device, and attention_merge where that is more than one.
+func (b *Backend) launchFew(few *driver.Kernel, w *productWork, y, q tensor.Mat, nHead int, narrow narrowRows, scale driver.Arg) {
+	copy, copyFormat := narrow.args()
+	cols := driver.Int32(q.Cols)
 	n, parts := len(w.few), b.fewParts(w.few, nHead)
 	tiles, rows := driver.Pointer(stage(b, w.few)), driver.Pointer(stage(b, w.rows))
 	var part, stats driver.Address
@@ -227,10 +258,11 @@ func (b *Backend) launchFew(y, q tensor.Mat, nHead int, copy, cols, scale driver
 		}
 	}
 	block := driver.Dim3{X: 128}
-	b.list.Launch(b.k.few, driver.Dim3{X: n, Y: nHead, Z: parts}, block, 0, pointer(y), copy, driver.Pointer(part), driver.Pointer(stats), pointer(q), tiles,
+	b.list.Launch(few, driver.Dim3{X: n, Y: nHead, Z: parts}, block, 0, pointer(y), copy, copyFormat, driver.Pointer(part), driver.Pointer(stats), pointer(q), tiles,
 		rows, cols, scale)
 	if parts > 1 {
-		b.list.Launch(b.k.merge, driver.Dim3{X: n, Y: nHead}, block, 0, pointer(y), copy, driver.Pointer(part), driver.Pointer(stats), rows, cols, driver.Int32(parts))
+		b.list.Launch(b.k.merge, driver.Dim3{X: n, Y: nHead}, block, 0, pointer(y), copy, copyFormat, driver.Pointer(part), driver.Pointer(stats), rows, cols,
+			driver.Int32(parts))
 	}
 }
 
@@ -244,9 +276,9 @@ func (b *Backend) fewParts(tiles []attentionTile, nHead int) int {
 	return max(1, min(4*b.info.Multiprocessors/(len(tiles)*nHead), blocks(nKey, 8*keyBlock), 32))
 }
 
-// inBlocks reports whether keys and values packed in a format lie as attention_mma.cu says. Elsewhere they lie in rows.
+// inBlocks reports whether keys and values packed in a format lie as attention_mma.h says. Elsewhere they lie in rows.
 func (b *Backend) inBlocks(size int, dtype tensor.DType) bool {
-	return b.mma && size == headSize && dtype != tensor.F32
+	return size == headSize && b.productsOf(dtype) != nil
 }
 
 // valuesAt returns the bytes that packed keys take: there the values begin. What is asked for in int8 is kept in bfloat16.
@@ -266,12 +298,13 @@ func (b *Backend) PackedKVSize(nKey, nCol, nHead int, dtype tensor.DType) int {
 	return 2 * b.valuesAt(nKey, nCol, nHead, dtype) / 4
 }
 
-// Native reports whether keys and values of dtype are multiplied as they are.
+// Native reports whether tensor cores multiply numbers of dtype, or it is float32: bfloat16 from 8.0 on, float16 on all. Before 7.5
+// attention alone has no kernel for that.
 func (b *Backend) Native(dtype tensor.DType) bool {
-	return dtype == tensor.F32 || dtype == tensor.BF16 && b.mma
+	return dtype == tensor.F32 || dtype == tensor.F16 || dtype == tensor.BF16 && b.productsOf(dtype) != nil
 }
 
-// pack is packing of attention_mma.cu.
+// pack is packing of attention_mma.h.
 type pack struct {
 	k, v, toK, toV uint64
 	nKey, unused   int32
@@ -297,7 +330,7 @@ func (b *Backend) PackKeyValue(to []tensor.PackedKV, kv []tensor.KeyValue) {
 			b.packRows(p, driver.Address(values), kv[i])
 			continue
 		}
-		if len(w.entries) == maxGridZ || len(w.entries) > 0 && (p.Cols != shape.Cols || p.NHead != shape.NHead) {
+		if len(w.entries) == maxGridZ || len(w.entries) > 0 && (p.Cols != shape.Cols || p.NHead != shape.NHead || p.DType != shape.DType) {
 			b.packBlocks(shape)
 			shape = tensor.PackedKV{}
 		}
@@ -316,7 +349,7 @@ const maxGridZ = 1<<16 - 1
 func (b *Backend) packBlocks(shape tensor.PackedKV) {
 	w := &b.work
 	if n := len(w.entries); n > 0 {
-		b.launch(b.k.packKeyValue, driver.Dim3{X: blocks(shape.Rows, keyBlock), Y: shape.NHead, Z: n}, driver.Pointer(stage(b, w.entries)), driver.Int32(shape.Cols))
+		b.launch(b.productsOf(shape.DType).packKeyValue, driver.Dim3{X: blocks(shape.Rows, keyBlock), Y: shape.NHead, Z: n}, driver.Pointer(stage(b, w.entries)), driver.Int32(shape.Cols))
 	}
 	w.entries = w.entries[:0]
 }
@@ -328,7 +361,7 @@ func (b *Backend) packRows(p tensor.PackedKV, values driver.Address, kv tensor.K
 		if p.DType == tensor.F32 {
 			b.list.CopyDevice(at, address(x), 4*x.Rows*x.Cols)
 		} else {
-			b.finish(finished{copy: at, x: x})
+			b.finish(finished{copy: narrowRows{at, narrowFormat(p.DType)}, x: x})
 		}
 	}
 }
@@ -345,11 +378,11 @@ func (b *Backend) UnpackKeys(k tensor.Mat, p tensor.PackedKV) {
 	from := driver.Pointer(driver.Address(p.Dev))
 	switch {
 	case b.inBlocks(p.Cols/p.NHead, p.DType):
-		b.list.Launch(b.k.unpackKeys, driver.Dim3{X: blocks(p.Rows, keyBlock), Y: p.NHead}, driver.Dim3{X: 128}, 0, pointer(k), from, driver.Int32(p.Rows),
+		b.list.Launch(b.productsOf(p.DType).unpackKeys, driver.Dim3{X: blocks(p.Rows, keyBlock), Y: p.NHead}, driver.Dim3{X: 128}, 0, pointer(k), from, driver.Int32(p.Rows),
 			driver.Int32(p.Cols))
 	case p.DType == tensor.F32:
 		b.list.CopyDevice(address(k), driver.Address(p.Dev), 4*n)
 	default:
-		b.launch(b.k.widen, driver.Dim3{X: blocks(n, blockSize)}, pointer(k), from, driver.Int64(int64(n)))
+		b.launch(b.k.widen, driver.Dim3{X: blocks(n, blockSize)}, pointer(k), from, format(narrowFormat(p.DType)), driver.Int64(int64(n)))
 	}
 }

@@ -4,16 +4,18 @@ package cuda
 
 import (
 	"flag"
+	"strings"
 	"testing"
 
 	"glossa/whisper/tensor"
 	"glossa/whisper/tensor/tensortest"
 )
 
-// tolerances are the errors that kernels are allowed: those of float32, and of bfloat16 where weights and keys are of it.
+// tolerances are the errors that kernels are allowed: those of float32, and of formats of 16 bits where weights and keys are of them.
 func tolerances() tensortest.Tolerances {
 	t := tensortest.Float32()
 	t.Linear[tensor.BF16] = tensortest.Tolerance{Abs: 0.1, Rel: 0.02}
+	t.Linear[tensor.F16] = tensortest.Tolerance{Abs: 0.0125, Rel: 0.0025} // three bits more
 	return t
 }
 
@@ -28,7 +30,7 @@ func TestConformance(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if flag.Lookup("test.run").Value.String() != "" || !b.mma {
+	if flag.Lookup("test.run").Value.String() != "" || b.info.Major < 8 {
 		return
 	}
 	ran := make(map[string]bool)
@@ -36,7 +38,7 @@ func TestConformance(t *testing.T) {
 		ran[timing.Name] = true
 	}
 	for name := range b.k.names() {
-		if !ran[name] {
+		if !ran[name] && !strings.HasSuffix(name, "_sm75") {
 			t.Errorf("kernel %s was not run", name)
 		}
 	}
@@ -53,7 +55,7 @@ func TestConformanceRounded(t *testing.T) {
 	if r == nil {
 		t.Skipf("SKIP: tensor cores for bfloat16 absent from %s", b.Device())
 	}
-	for _, dtype := range []tensor.DType{tensor.F32, tensor.I8} {
+	for _, dtype := range []tensor.DType{tensor.F32, tensor.I8, tensor.F16} {
 		if b.Rounded(dtype) != nil {
 			t.Errorf("products rounded to %v", dtype)
 		}

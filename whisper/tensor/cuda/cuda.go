@@ -26,18 +26,17 @@ type Backend struct {
 
 	device *driver.Device
 	info   driver.Info
-	mma    bool // tensor cores multiply bfloat16
 
 	mu      sync.Mutex // guards what follows
 	list    *driver.List
 	k       kernelSet
-	narrow  buffer // rows in bfloat16, for the next product
-	copied  copied // of what
-	narrows bool   // products of bfloat16 are to be expected
-	ranks   buffer // rows times factors of low rank
-	parts   buffer // of sums over rows, and of attention
-	stats   buffer // of rows
-	err     error  // the first failure since the last Read
+	narrow  buffer       // rows in 16 bits, for the next product
+	copied  copied       // of what
+	narrows tensor.DType // of products of 16 bits that are to be expected, the format; F32: none are
+	ranks   buffer       // rows times factors of low rank
+	parts   buffer       // of sums over rows, and of attention
+	stats   buffer       // of rows
+	err     error        // the first failure since the last Read
 	index   index
 	work    attentionWork
 	picking picking
@@ -69,7 +68,6 @@ func New(ordinal int) (tensor.Backend, error) {
 		d.Close()
 		return nil, err
 	}
-	b.mma = b.k.flash != nil
 	return b, nil
 }
 
@@ -88,38 +86,62 @@ func (b *Backend) Device() string {
 	return fmt.Sprintf("%s, %d multiprocessors, %.1f GiB", b.info.Name, b.info.Multiprocessors, float64(b.info.TotalBytes)/(1<<30))
 }
 
-// kernelSet are the kernels; those of attention by tensor cores are nil where there are none.
+// kernelSet are the kernels; those of attention by tensor cores are nil for formats that these do not multiply.
 type kernelSet struct {
 	add, epilogue, widen                           *driver.Kernel
-	gather, gatherBF16, scatter                    *driver.Kernel
+	gather, gatherNarrow, scatter                  *driver.Kernel
 	addGroups, addProductGroups                    *driver.Kernel
 	unfold, unfoldBackward                         *driver.Kernel
 	layerNorm, rowMoments, layerNormBackward       *driver.Kernel
 	sumRows, addParts, logSoftmax                  *driver.Kernel
 	geluBackward, scaleBackward                    *driver.Kernel
 	shrink, expandEpilogue                         *driver.Kernel
-	mixF32, mixBF16                                *driver.Kernel
-	attentionAny, one, tiled                       *driver.Kernel
-	packKeyValue, unpackKeys, flash, few, merge    *driver.Kernel
+	mixF32, mixBF16, mixF16                        *driver.Kernel
+	attentionAny, one, tiled, merge                *driver.Kernel
+	bf16, f16                                      productKernels
 	attentionStats, attentionDQuery, attentionDKey *driver.Kernel
 	pickChunks, pickRows                           *driver.Kernel
 }
 
-// names tells where each kernel is kept.
+// productKernels are those of attention to keys and values of a format of 16 bits by tensor cores.
+type productKernels struct{ packKeyValue, unpackKeys, flash, few *driver.Kernel }
+
+// productsOf returns the kernels of attention to keys and values of a format by tensor cores, nil where there are none. What is asked for
+// in int8 is kept in bfloat16.
+func (b *Backend) productsOf(dtype tensor.DType) *productKernels {
+	k := &b.k.bf16
+	switch dtype {
+	case tensor.F32:
+		return nil
+	case tensor.F16:
+		k = &b.k.f16
+	}
+	if k.flash == nil {
+		return nil
+	}
+	return k
+}
+
+// names tells where each kernel is kept. Of those that two modules have, a device has one.
 func (k *kernelSet) names() map[string]**driver.Kernel {
 	return map[string]**driver.Kernel{
 		"add": &k.add, "epilogue": &k.epilogue, "widen": &k.widen,
-		"gather": &k.gather, "gather_bf16": &k.gatherBF16, "scatter": &k.scatter,
+		"gather": &k.gather, "gather_narrow": &k.gatherNarrow, "scatter": &k.scatter,
 		"add_groups": &k.addGroups, "add_product_groups": &k.addProductGroups,
 		"unfold": &k.unfold, "unfold_backward": &k.unfoldBackward,
 		"layer_norm": &k.layerNorm, "row_moments": &k.rowMoments, "layer_norm_backward": &k.layerNormBackward,
 		"sum_rows": &k.sumRows, "add_parts": &k.addParts, "log_softmax": &k.logSoftmax,
 		"gelu_backward": &k.geluBackward, "scale_backward": &k.scaleBackward,
 		"shrink": &k.shrink, "expand_epilogue": &k.expandEpilogue,
-		"mix_f32": &k.mixF32, "mix_bf16": &k.mixBF16,
+		"mix_f32": &k.mixF32, "mix_bf16": &k.mixBF16, "mix_f16": &k.mixF16,
 		"attention_any": &k.attentionAny, "attention_one": &k.one, "attention_tiled": &k.tiled,
-		"pack_key_value": &k.packKeyValue, "unpack_keys": &k.unpackKeys,
-		"attention_flash": &k.flash, "attention_few": &k.few, "attention_merge": &k.merge,
+		"attention_merge":     &k.merge,
+		"pack_key_value_bf16": &k.bf16.packKeyValue, "unpack_keys_bf16": &k.bf16.unpackKeys,
+		"attention_flash_bf16": &k.bf16.flash, "attention_few_bf16": &k.bf16.few,
+		"pack_key_value_f16": &k.f16.packKeyValue, "unpack_keys_f16": &k.f16.unpackKeys,
+		"attention_flash_f16": &k.f16.flash, "attention_few_f16": &k.f16.few,
+		"pack_key_value_f16_sm75": &k.f16.packKeyValue, "unpack_keys_f16_sm75": &k.f16.unpackKeys,
+		"attention_flash_f16_sm75": &k.f16.flash, "attention_few_f16_sm75": &k.f16.few,
 		"pick_chunks": &k.pickChunks, "pick_rows": &k.pickRows,
 		"attention_stats": &k.attentionStats, "attention_dq": &k.attentionDQuery, "attention_dkv": &k.attentionDKey,
 	}
@@ -128,7 +150,11 @@ func (k *kernelSet) names() map[string]**driver.Kernel {
 // loadKernels compiles what runs on the device.
 func loadKernels(d *driver.Device, info driver.Info) (k kernelSet, err error) {
 	to := k.names()
-	for _, m := range kernels.Modules(info.Major, info.Minor) {
+	modules := kernels.Modules(info.Major, info.Minor)
+	if len(modules) == 0 {
+		return kernelSet{}, fmt.Errorf("%w: %s has compute capability %d.%d, and 7.0 is needed", ErrUnavailable, info.Name, info.Major, info.Minor)
+	}
+	for _, m := range modules {
 		loaded, err := d.LoadModule(m.PTX(), m.Kernels()...)
 		if err != nil {
 			return kernelSet{}, fmt.Errorf("load module %s: %w", m.Name, err)

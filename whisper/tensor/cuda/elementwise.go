@@ -8,10 +8,10 @@ import (
 )
 
 // finished is what kernel epilogue computes: y[i] = gelu(x[i] ∘ scale[row[i]] + bias), any part of which may be absent, and copy,
-// which is that in bfloat16.
+// which is that in 16 bits.
 type finished struct {
 	y, x  tensor.Mat
-	copy  driver.Address
+	copy  narrowRows
 	scale tensor.Mat
 	row   []int32
 	bias  tensor.Mat
@@ -25,11 +25,12 @@ func (b *Backend) finish(f finished) {
 		return
 	}
 	width := 1
-	if cols%4 == 0 && aligned(f.x.Dev, f.y.Dev, f.scale.Dev, f.bias.Dev, uintptr(f.copy)) {
+	if cols%4 == 0 && aligned(f.x.Dev, f.y.Dev, f.scale.Dev, f.bias.Dev, uintptr(f.copy.at)) {
 		width = 4
 	}
 	n := rows * cols / width
-	b.launch(b.k.epilogue, driver.Dim3{X: blocks(n, blockSize)}, pointer(f.y), driver.Pointer(f.copy), pointer(f.x), pointer(f.scale),
+	copy, copyFormat := f.copy.args()
+	b.launch(b.k.epilogue, driver.Dim3{X: blocks(n, blockSize)}, pointer(f.y), copy, copyFormat, pointer(f.x), pointer(f.scale),
 		driver.Pointer(stage(b, f.row)), pointer(f.bias), driver.Int64(int64(n)), driver.Int32(cols/width), driver.Int32(width), truth(f.gelu))
 }
 
@@ -104,7 +105,8 @@ func (b *Backend) launchRows(k *driver.Kernel, rows, cols int, args ...driver.Ar
 func (b *Backend) LayerNorm(y, x, gamma, beta tensor.Mat) {
 	b.begin()
 	defer b.end()
-	b.launchRows(b.k.layerNorm, x.Rows, x.Cols, pointer(y), driver.Pointer(b.copyRoom(y)), pointer(x), pointer(gamma), pointer(beta),
+	copy, copyFormat := b.copyRoom(y).args()
+	b.launchRows(b.k.layerNorm, x.Rows, x.Cols, pointer(y), copy, copyFormat, pointer(x), pointer(gamma), pointer(beta),
 		driver.Int32(x.Cols), driver.Float32(tensor.LayerNormEps))
 }
 
@@ -135,11 +137,11 @@ func (b *Backend) EmbedPacked(y tensor.Mat, w tensor.Packed, id []int32) {
 	if len(id) == 0 {
 		return
 	}
-	k := b.k.gather
-	if p.dtype == tensor.BF16 {
-		k = b.k.gatherBF16
+	if isNarrow(p.dtype) {
+		b.launchRows(b.k.gatherNarrow, len(id), p.nIn, pointer(y), driver.Pointer(p.at), format(p.dtype), driver.Pointer(stage(b, id)), driver.Int32(p.nIn))
+		return
 	}
-	b.launchRows(k, len(id), p.nIn, pointer(y), driver.Pointer(p.at), driver.Pointer(stage(b, id)), driver.Int32(p.nIn))
+	b.launchRows(b.k.gather, len(id), p.nIn, pointer(y), driver.Pointer(p.at), driver.Pointer(stage(b, id)), driver.Int32(p.nIn))
 }
 
 // Unfold lays the neighbourhoods of a convolution side by side.

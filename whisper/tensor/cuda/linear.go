@@ -9,7 +9,7 @@ import (
 	"glossa/whisper/tensor/cuda/internal/driver"
 )
 
-// packed is a weight (nOut, nIn) on the device, in rows of float32 or bfloat16.
+// packed is a weight (nOut, nIn) on the device, in rows of float32, bfloat16 or float16.
 type packed struct {
 	held
 	nOut, nIn int
@@ -22,30 +22,25 @@ func (p *packed) Shape() (nOut, nIn int) { return p.nOut, p.nIn }
 // DType returns the number format of the weight.
 func (p *packed) DType() tensor.DType { return p.dtype }
 
-func (p *packed) format() driver.Type {
-	if p.dtype == tensor.BF16 {
-		return driver.BF16
-	}
-	return driver.F32
-}
-
-// Pack copies a weight in host memory to the device. The error wraps [ErrFormat] for a format other than float32 and bfloat16,
-// and [tensor.ErrMemory] where there is no room.
+// Pack copies a weight in host memory to the device. The error wraps [ErrFormat] for a format other than float32, bfloat16 and float16,
+// and [tensor.ErrMemory] where there is no room. Finite numbers that float16 has not become its greatest, ±65504.
 func (b *Backend) Pack(w tensor.Mat, dtype tensor.DType) (tensor.Packed, error) {
-	if dtype != tensor.F32 && dtype != tensor.BF16 {
-		return nil, fmt.Errorf("%w: pack (%d, %d) as %v: this device has products of f32 and bf16", ErrFormat, w.Rows, w.Cols, dtype)
+	if dtype != tensor.F32 && !isNarrow(dtype) {
+		return nil, fmt.Errorf("%w: pack (%d, %d) as %v: this device has products of f32, bf16 and f16", ErrFormat, w.Rows, w.Cols, dtype)
 	}
 	p, err := b.newPacked(w.Rows, w.Cols, dtype)
 	if err != nil {
 		return nil, fmt.Errorf("pack (%d, %d) as %v: %w", w.Rows, w.Cols, dtype, err)
 	}
 	data := bytesOf(hostNumbers("weight", w))
-	if dtype == tensor.BF16 {
-		data = bytesOf(rounded(w.Data))
+	if isNarrow(dtype) {
+		data = bytesOf(rounded(w.Data, dtype))
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.narrows = b.narrows || dtype == tensor.BF16
+	if isNarrow(dtype) {
+		b.narrows = dtype
+	}
 	if err := b.fill(&p.held, 0, data); err != nil {
 		p.Free()
 		return nil, err
@@ -63,12 +58,8 @@ func hostNumbers(what string, m tensor.Mat) []float32 {
 
 // newPacked returns memory for a weight.
 func (b *Backend) newPacked(nOut, nIn int, dtype tensor.DType) (*packed, error) {
-	size := 4
-	if dtype == tensor.BF16 {
-		size = 2
-	}
 	p := &packed{nOut: nOut, nIn: nIn, dtype: dtype}
-	return p, b.hold(&p.held, size*nOut*nIn)
+	return p, b.hold(&p.held, typeOf(dtype).Bytes()*nOut*nIn)
 }
 
 // product appends y = x wᵀ for x that may be scaled: s.In[row] ∘ x. !ok where there was no room.
@@ -82,18 +73,18 @@ func (b *Backend) product(y, x tensor.Mat, p *packed, s tensor.Scales) (ok bool)
 	}
 	from := address(x)
 	switch scaled := !s.In.IsZero(); {
-	case scaled && p.dtype == tensor.BF16:
+	case scaled && isNarrow(p.dtype):
 		b.copied = copied{}
 		if from, ok = b.room(&b.narrow, 2*x.Rows*x.Cols); ok {
-			b.finish(finished{copy: from, x: x, scale: s.In, row: s.Row})
+			b.finish(finished{copy: narrowRows{from, p.dtype}, x: x, scale: s.In, row: s.Row})
 		}
 	case scaled:
 		b.copied = copied{}
 		if from, ok = b.room(&b.narrow, 4*x.Rows*x.Cols); ok {
 			b.finish(finished{y: tensor.Mat{Rows: x.Rows, Cols: x.Cols, Dev: uintptr(from)}, x: x, scale: s.In, row: s.Row})
 		}
-	case p.dtype == tensor.BF16:
-		from, ok = b.narrowed(x)
+	case isNarrow(p.dtype):
+		from, ok = b.narrowed(x, p.dtype)
 	default:
 		ok = true
 	}
@@ -101,7 +92,7 @@ func (b *Backend) product(y, x tensor.Mat, p *packed, s tensor.Scales) (ok bool)
 		return false
 	}
 	b.wrote(y)
-	b.list.Gemm(driver.Gemm{M: x.Rows, N: p.nOut, K: p.nIn, A: from, B: p.at, C: address(y), In: p.format(), Out: driver.F32, TransB: true, Alpha: 1})
+	b.list.Gemm(driver.Gemm{M: x.Rows, N: p.nOut, K: p.nIn, A: from, B: p.at, C: address(y), In: typeOf(p.dtype), Out: driver.F32, TransB: true, Alpha: 1})
 	return true
 }
 

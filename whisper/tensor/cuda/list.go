@@ -100,10 +100,11 @@ func (b *Backend) room(f *buffer, n int) (at driver.Address, ok bool) {
 	return at, true
 }
 
-// copied says that the buffer of narrow rows holds n numbers from an address on in bfloat16.
+// copied says that the buffer of narrow rows holds n numbers from an address on in a format of 16 bits.
 type copied struct {
-	from uintptr
-	n    int
+	from  uintptr
+	n     int
+	dtype tensor.DType
 }
 
 // wrote is told of what each kernel writes: a copy of it is of no use any more.
@@ -114,31 +115,40 @@ func (b *Backend) wrote(y tensor.Mat) {
 	}
 }
 
-// copyRoom returns where a kernel that writes y may leave it in bfloat16 too for the product that follows, 0 where none is to be
+// narrowRows are where rows are left in a format of 16 bits; the zero value stands for nowhere.
+type narrowRows struct {
+	at    driver.Address
+	dtype tensor.DType
+}
+
+// args returns what kernels are told of them: the address and the format.
+func (n narrowRows) args() (at, dtype driver.Arg) { return driver.Pointer(n.at), format(n.dtype) }
+
+// copyRoom returns where a kernel that writes y may leave it in 16 bits too for the product that follows, nowhere where none is to be
 // expected. The kernel must not read the buffer.
-func (b *Backend) copyRoom(y tensor.Mat) driver.Address {
+func (b *Backend) copyRoom(y tensor.Mat) narrowRows {
 	b.copied = copied{}
-	if !b.narrows {
-		return 0
+	if b.narrows == tensor.F32 {
+		return narrowRows{}
 	}
 	at, ok := b.room(&b.narrow, 2*y.Rows*y.Cols)
 	if !ok {
-		return 0
+		return narrowRows{}
 	}
-	b.copied = copied{y.Dev, y.Rows * y.Cols}
-	return at
+	b.copied = copied{y.Dev, y.Rows * y.Cols, b.narrows}
+	return narrowRows{at, b.narrows}
 }
 
-// narrowed returns x in bfloat16.
-func (b *Backend) narrowed(x tensor.Mat) (at driver.Address, ok bool) {
+// narrowed returns x in a format of 16 bits.
+func (b *Backend) narrowed(x tensor.Mat, dtype tensor.DType) (at driver.Address, ok bool) {
 	n := x.Rows * x.Cols
-	if c := b.copied; c.n > 0 && x.Dev >= c.from && x.Dev+uintptr(4*n) <= c.from+uintptr(4*c.n) {
+	if c := b.copied; c.n > 0 && c.dtype == dtype && x.Dev >= c.from && x.Dev+uintptr(4*n) <= c.from+uintptr(4*c.n) {
 		return b.narrow.at + driver.Address(x.Dev-c.from)/2, true
 	}
 	if at, ok = b.room(&b.narrow, 2*n); !ok {
 		return 0, false
 	}
-	b.finish(finished{copy: at, x: x})
-	b.copied = copied{x.Dev, n}
+	b.finish(finished{copy: narrowRows{at, dtype}, x: x})
+	b.copied = copied{x.Dev, n, dtype}
 	return at, true
 }

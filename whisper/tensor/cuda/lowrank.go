@@ -7,7 +7,7 @@ import (
 	"glossa/whisper/tensor/cuda/internal/driver"
 )
 
-// factors are those of a LowRank on the device: v (rank, nIn) and u (nOut, rank) in float32 or bfloat16, d (nOut) in float32.
+// factors are those of a LowRank on the device: v (rank, nIn) and u (nOut, rank) in float32, bfloat16 or float16, d (nOut) in float32.
 type factors struct {
 	held
 	entry lowRankEntry
@@ -15,8 +15,8 @@ type factors struct {
 
 // lowRankEntry is low_rank of lowrank.cu.
 type lowRankEntry struct {
-	u, v, d    uint64
-	rank, bf16 int32
+	u, v, d      uint64
+	rank, format int32
 }
 
 // PackLowRank copies factors in host memory to the device. The error wraps [tensor.ErrMemory].
@@ -29,7 +29,7 @@ func (b *Backend) PackLowRank(u, v, d tensor.Mat, dtype tensor.DType) (tensor.Pa
 		}
 		at = len(whole)
 		if narrow {
-			whole = append(whole, bytesOf(rounded(hostNumbers("factor", m)))...)
+			whole = append(whole, bytesOf(rounded(hostNumbers("factor", m), narrowFormat(dtype)))...)
 		} else {
 			whole = append(whole, bytesOf(hostNumbers("factor", m))...)
 		}
@@ -54,7 +54,7 @@ func (b *Backend) PackLowRank(u, v, d tensor.Mat, dtype tensor.DType) (tensor.Pa
 		e.d = uint64(f.at) + uint64(atD)
 	}
 	if narrow {
-		e.bf16 = 1
+		e.format = int32(formatOf(narrowFormat(dtype)))
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -122,7 +122,8 @@ func (b *Backend) addLowRank(f finished, x tensor.Mat, low []*tensor.LowRank) {
 	if f.gelu {
 		f.copy = b.copyRoom(f.y)
 	}
-	b.launch(b.k.expandEpilogue, driver.Dim3{X: blocks(x.Rows, 4), Y: blocks(f.y.Cols, 256)}, pointer(f.y), driver.Pointer(f.copy), pointer(f.x),
+	copy, copyFormat := f.copy.args()
+	b.launch(b.k.expandEpilogue, driver.Dim3{X: blocks(x.Rows, 4), Y: blocks(f.y.Cols, 256)}, pointer(f.y), copy, copyFormat, pointer(f.x),
 		pointer(f.scale), driver.Pointer(stage(b, f.row)), pointer(f.bias), driver.Pointer(z), entries, row, driver.Int32(x.Rows),
 		driver.Int32(f.y.Cols), driver.Int32(t.most), truth(f.gelu))
 }

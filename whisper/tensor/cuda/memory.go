@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"runtime"
 	"sync/atomic"
-	"unsafe"
 
 	"glossa/whisper/tensor"
 	"glossa/whisper/tensor/cuda/internal/driver"
@@ -143,17 +142,4 @@ func (b *Backend) hold(h *held, bytes int) error {
 func (b *Backend) fill(h *held, from int, data []byte) error {
 	b.run() // the memory may have been another's, which the list still uses
 	return memoryError(b.device.CopyIn(h.at+driver.Address(from), data))
-}
-
-// rounded returns the bits of x in bfloat16, rounded to nearest even.
-func rounded(x []float32) []uint16 {
-	y := make([]uint16, len(x))
-	for i, u := range unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(x))), len(x)) {
-		if u&0x7fffffff > 0x7f800000 {
-			y[i] = 0x7fff
-			continue
-		}
-		y[i] = uint16((u + 0x7fff + u>>16&1) >> 16)
-	}
-	return y
 }

@@ -70,8 +70,11 @@ func (b *Backend) Mix(dst, w tensor.Packed, u tensor.PackedUpdate) {
 		return
 	}
 	k := b.k.mixF32
-	if to.dtype == tensor.BF16 {
+	switch to.dtype {
+	case tensor.BF16:
 		k = b.k.mixBF16
+	case tensor.F16:
+		k = b.k.mixF16
 	}
 	b.launch(k, driver.Dim3{X: blocks(to.nOut, 4), Y: blocks(to.nIn, 256)}, driver.Pointer(to.at), driver.Pointer(from.at), driver.Pointer(p.a),
 		driver.Pointer(p.b), driver.Pointer(p.u), driver.Pointer(p.v), driver.Int32(to.nOut), driver.Int32(to.nIn), driver.Int32(p.terms),

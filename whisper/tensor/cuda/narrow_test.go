@@ -9,15 +9,21 @@ import (
 	"glossa/whisper/tensor/ref"
 )
 
-// TestRowsAreRoundedOnce checks that products of bfloat16 take the copy that the kernel before left, each part of it, and only as long as the
+// TestRowsAreRoundedOnce checks that products of 16 bits take the copy that the kernel before left, each part of it, and only as long as the
 // rows have not been written since.
 func TestRowsAreRoundedOnce(t *testing.T) {
+	for dtype, allowed := range map[tensor.DType]float64{tensor.BF16: 0.1, tensor.F16: 0.0125} {
+		t.Run(dtype.String(), func(t *testing.T) { testRoundedOnce(t, dtype, allowed) })
+	}
+}
+
+func testRoundedOnce(t *testing.T, dtype tensor.DType, allowed float64) {
 	b := open(t)
 	r := newRoom(t, b)
 	const rows, cols = 5, 64
 	x, gamma, beta := r.random(rows, cols), r.random(1, cols), r.random(1, cols)
 	w := r.random(cols, cols)
-	p, err := b.Pack(host(w), tensor.BF16)
+	p, err := b.Pack(host(w), dtype)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +38,7 @@ func TestRowsAreRoundedOnce(t *testing.T) {
 			t.Errorf("%s: %d operations for two products, want %d", what, got, n)
 		}
 		ref.New().MatMul(want, of(), host(w), tensor.TransB, false)
-		near(t, what, r.read(z), want, 0.1)
+		near(t, what, r.read(z), want, allowed)
 	}
 	reference := tensor.Zeros(rows, cols)
 	normal := func() tensor.Mat {

@@ -11,9 +11,9 @@ import (
 type roundedBackend struct{ *Backend }
 
 // Rounded returns the backend whose MatMul rounds the factors of products to bfloat16, nil for another format or where the device does
-// not multiply bfloat16. Attention and its gradients stay in float32, which is the more exact.
+// not multiply bfloat16: gradients of float16 would be lost to its range without scales. Attention and its gradients stay in float32, which is the more exact.
 func (b *Backend) Rounded(dtype tensor.DType) tensor.Backend {
-	if dtype != tensor.BF16 || !b.mma {
+	if dtype != tensor.BF16 || b.productsOf(dtype) == nil {
 		return nil
 	}
 	return roundedBackend{b}
@@ -42,7 +42,7 @@ func (r roundedBackend) MatMul(c, a, d tensor.Mat, t tensor.Transpose, accumulat
 		return
 	}
 	g.A, g.B, g.In = at, at+driver.Address(second), driver.BF16
-	b.finish(finished{copy: g.A, x: a})
-	b.finish(finished{copy: g.B, x: d})
+	b.finish(finished{copy: narrowRows{g.A, tensor.BF16}, x: a})
+	b.finish(finished{copy: narrowRows{g.B, tensor.BF16}, x: d})
 	b.list.Gemm(g)
 }

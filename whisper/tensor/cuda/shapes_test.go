@@ -3,13 +3,16 @@
 package cuda
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"glossa/whisper/tensor"
+	"glossa/whisper/tensor/cuda/internal/fake"
 	"glossa/whisper/tensor/ref"
 )
 
@@ -106,24 +109,53 @@ func testAttention(t *testing.T, b *Backend, shape [][2]int, nHead, size int, ca
 // TestAttentionShapes tries the lengths of an encoder, a prompt and a decoder.
 func TestAttentionShapes(t *testing.T) {
 	b := open(t)
-	bf16, f32 := tensor.BF16, tensor.F32
+	bf16, f16, f32 := tensor.BF16, tensor.F16, tensor.F32
 	testAttention(t, b, [][2]int{{1, 447}, {1, 1}, {4, 448}, {5, 447}, {70, 70}}, 2, 64, true, nil, 1e-5)
 	testAttention(t, b, [][2]int{{130, 1500}}, 1, 64, false, nil, 1e-5)
 	testAttention(t, b, [][2]int{{2, 300}}, 1, 200, false, nil, 1e-5)
 	testAttention(t, b, [][2]int{{1, 1500}, {5, 1499}, {17, 33}, {1, 8}}, 3, 64, false, &bf16, 0.02)
 	testAttention(t, b, [][2]int{{200, 1500}, {64, 65}, {129, 100}}, 2, 64, false, &bf16, 0.02)
+	testAttention(t, b, [][2]int{{1, 700}, {5, 699}, {17, 33}, {1, 8}, {64, 65}, {129, 100}}, 2, 64, false, &f16, 0.0025)
+	testAttention(t, b, [][2]int{{3, 150}, {65, 150}}, 2, 24, false, &f16, 0.0025)
 	testAttention(t, b, [][2]int{{3, 150}, {65, 150}}, 2, 64, false, &f32, 1e-5)
 	testAttention(t, b, [][2]int{{3, 150}, {65, 150}}, 2, 24, false, &bf16, 0.02)
 }
 
-// TestOlderDevice runs attention to packed keys without tensor cores.
-func TestOlderDevice(t *testing.T) {
-	b := open(t)
-	b.mma = false
-	bf16 := tensor.BF16
-	testAttention(t, b, [][2]int{{3, 150}, {65, 40}}, 2, 64, false, &bf16, 0.02)
-	if b.Rounded(tensor.BF16) != nil || b.Native(tensor.BF16) {
-		t.Error("bfloat16 is multiplied without tensor cores")
+// TestOlderDevices runs attention to packed keys on devices whose tensor cores lack bfloat16, or all that attention needs.
+func TestOlderDevices(t *testing.T) {
+	for _, capability := range []string{"7.5", "7.0"} {
+		t.Run(capability, func(t *testing.T) {
+			if !fake.Used() {
+				t.Skip("SKIP: the device has the compute capability that it has")
+			}
+			t.Setenv("FAKECUDA_CAPABILITY", capability)
+			b := open(t)
+			if b.Name() != "cuda/"+capability {
+				t.Fatalf("the device is %s", b.Name())
+			}
+			bf16, f16 := tensor.BF16, tensor.F16
+			for dtype, allowed := range map[*tensor.DType]float64{&bf16: 0.02, &f16: 0.0025} {
+				testAttention(t, b, [][2]int{{1, 150}, {3, 150}, {65, 40}, {130, 70}}, 2, 64, false, dtype, allowed)
+			}
+			if b.Rounded(bf16) != nil || b.Native(bf16) || !b.Native(f16) {
+				t.Error("bfloat16 is multiplied, or float16 is not")
+			}
+			if (b.productsOf(f16) != nil) != (capability == "7.5") {
+				t.Error("tensor cores are not those of the device")
+			}
+		})
+	}
+}
+
+// TestTooOld checks the error of a device that no kernel runs on.
+func TestTooOld(t *testing.T) {
+	if !fake.Used() {
+		t.Skip("SKIP: the device has the compute capability that it has")
+	}
+	t.Setenv("FAKECUDA_CAPABILITY", "6.1")
+	_, err := New(0)
+	if want := "compute capability 6.1, and 7.0 is needed"; !errors.Is(err, ErrUnavailable) || !strings.Contains(fmt.Sprint(err), want) {
+		t.Errorf("error %v, want %q", err, want)
 	}
 }
 
@@ -145,7 +177,7 @@ func TestSharedPackedKeys(t *testing.T) {
 	}
 	kv := slices.Repeat([]tensor.KeyValue{{Packed: p}}, hypotheses)
 	b.Attention(y, q, seg, kv, nHead, false)
-	if n := len(b.work.few); n != 2 {
+	if n := len(b.work.products[formatOf(p.DType)].few); n != 2 {
 		t.Errorf("%d tiles for %d queries of the same keys, want 2", n, hypotheses)
 	}
 	for i := range hypotheses {
@@ -175,7 +207,7 @@ func TestHostOperandPanics(t *testing.T) {
 // TestPackRefuses checks the error of a format without products.
 func TestPackRefuses(t *testing.T) {
 	_, err := open(t).Pack(tensor.Zeros(2, 3), tensor.I8)
-	if got, want := fmt.Sprint(err), "cuda: no kernel for the number format: pack (2, 3) as int8: this device has products of f32 and bf16"; got != want {
+	if got, want := fmt.Sprint(err), "cuda: no kernel for the number format: pack (2, 3) as int8: this device has products of f32, bf16 and f16"; got != want {
 		t.Errorf("error %q, want %q", got, want)
 	}
 }

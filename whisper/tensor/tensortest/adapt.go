@@ -98,9 +98,12 @@ func (s *suite) lowRankLinear(t *testing.T, b tensor.LowRankLinear, dtype tensor
 // than 32.
 func compareLowRank(t *testing.T, what string, y, base, x []float32, u, v, d tensor.Mat, dtype tensor.DType) {
 	t.Helper()
-	rounding := 2e-6
-	if dtype != tensor.F32 {
-		rounding = 0x1p-7
+	rounding := 0x1p-7
+	switch dtype {
+	case tensor.F32:
+		rounding = 2e-6
+	case tensor.F16:
+		rounding = 0x1p-10
 	}
 	for j := range y {
 		want, size := float64(base[j]), math.Abs(float64(base[j]))
@@ -224,6 +227,8 @@ func compareMixed(t *testing.T, what string, got, want tensor.Mat, dtype tensor.
 			switch {
 			case dtype == tensor.BF16:
 				allowed += 0x1p-8 * math.Abs(float64(v))
+			case dtype == tensor.F16:
+				allowed += 0x1p-11 * math.Abs(float64(v))
 			case dtype == tensor.I8 && balanced: // columns differ in what they round to
 				allowed += greatest / 10
 			case dtype == tensor.I8:

@@ -30,7 +30,11 @@ func (s *suite) testPackedAttention(t *testing.T) {
 	if !ok {
 		t.Skipf("SKIP: packed keys and values of backend %s absent", s.backend.Name())
 	}
-	for dtype, tol := range map[tensor.DType]Tolerance{tensor.F32: s.tol.Attention, tensor.BF16: s.tol.PackedAttention, tensor.I8: s.tol.PackedAttention} {
+	formats := map[tensor.DType]Tolerance{tensor.F32: s.tol.Attention, tensor.BF16: s.tol.PackedAttention, tensor.I8: s.tol.PackedAttention}
+	if _, ok := s.tol.Linear[tensor.F16]; ok { // it has three bits more than bfloat16
+		formats[tensor.F16] = Tolerance{s.tol.PackedAttention.Abs / 8, s.tol.PackedAttention.Rel / 8}
+	}
+	for dtype, tol := range formats {
 		t.Run(dtype.String(), func(t *testing.T) {
 			for _, shape := range append(queryKeys[2:], deterministicShape, [][2]int{{150, 301}}) {
 				for _, h := range heads {
@@ -62,7 +66,7 @@ func (s *suite) packedAttention(t *testing.T, p tensor.KeyValuePacker, shape [][
 			}
 			for j := range k.Rows {
 				got, want := float64(k.Row(j)[c]), float64(a.kv[i].K.Row(j)[c])
-				rounding := map[tensor.DType]float64{tensor.BF16: 0x1p-8 * math.Abs(want), tensor.I8: greatest / 253}[dtype]
+				rounding := map[tensor.DType]float64{tensor.BF16: 0x1p-8 * math.Abs(want), tensor.F16: 0x1p-11*math.Abs(want) + 0x1p-25, tensor.I8: greatest / 253}[dtype]
 				if d := math.Abs(got - want); !(d <= rounding) {
 					t.Fatalf("%v: key %d of sequence %d has %v in column %d, unpacked %v", a, j, i, want, c, got)
 				}

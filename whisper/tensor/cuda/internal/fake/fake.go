@@ -7,6 +7,7 @@
 //
 //	FAKECUDA_MEMORY          bytes of device memory, with k, m or g; 1g if unset
 //	FAKECUDA_DEVICES         how many devices there are; 0 is a driver without a GPU
+//	FAKECUDA_CAPABILITY      the compute capability of devices; 9.0 if unset. All that is compiled runs on any
 //	FAKECUDA_MODE            late: work runs when it is waited for, the default; thread: it runs meanwhile
 //	FAKECUDA_SEED            the order of warps and threads; another each time if unset or 0
 //	FAKECUDA_LOSE_AT         the launch, counted from 1, at which the device is lost

@@ -1,16 +1,13 @@
 /* attention.cu - softmax(q kᵀ / sqrt(size)) v in float32, over keys and values that lie in rows (n_key, cols) or in pages, by online softmax
  * (Milakov & Gimelshein 2018): attention_any for heads of any size, attention_one for few queries and attention_tiled for many,
  * both for heads of 64. scale is log2(e)/sqrt(size).
- * Each leaves its result in bfloat16 too, where there is a copy. */
+ * Each leaves its result in a format of 16 bits too, where there is a copy. */
 #include "attention.h"
-
-KP_DEV float at(const float *x, long long i) { return x[i]; }
-KP_DEV float at(const kp_bf16 *x, long long i) { return kp_from_bf16(x[i]); }
 
 /* A warp has a query and a head. It takes 32 keys at a time, one a lane, then 128 columns of the values, 4 a lane; where a head
  * has more, it goes over the keys once for each 128. */
 template <class T>
-KP_DEV void any_head(float *y, kp_bf16 *copy, const float *q, const attention_tile &t, int query, int cols, int size, int head, float scale) {
+KP_DEV void any_head(float *y, void *copy, int copy_format, const float *q, const attention_tile &t, int query, int cols, int size, int head, float scale) {
   int lane = kp_tid() & 31, n = t.see + query * t.step;
   long long row = (long long)(t.row + query) * cols + head * size;
   for (int first = 0; first < size; first += 128) {
@@ -20,7 +17,7 @@ KP_DEV void any_head(float *y, kp_bf16 *copy, const float *q, const attention_ti
       if (from + lane < n) {
         const T *k = (const T *)row_of(t, t.k, from + lane, cols * sizeof(T)) + head * size;
         s = 0;
-        for (int d = 0; d < size; d++) s = kp_fma(q[row + d], at(k, d), s);
+        for (int d = 0; d < size; d++) s = kp_fma(q[row + d], kp_wide(k[d]), s);
         s *= scale;
       }
       float m = kp_max(most, kp_warp_max(s)), w = weight_of(most, m);
@@ -34,24 +31,26 @@ KP_DEV void any_head(float *y, kp_bf16 *copy, const float *q, const attention_ti
         const T *v = (const T *)row_of(t, t.v, from + j, cols * sizeof(T)) + head * size;
         KP_UNROLL
         for (int i = 0; i < 4; i++)
-          if (int d = first + lane + 32 * i; d < size) sum[i] = kp_fma(pj, at(v, d), sum[i]);
+          if (int d = first + lane + 32 * i; d < size) sum[i] = kp_fma(pj, kp_wide(v[d]), sum[i]);
       }
     }
     KP_UNROLL
     for (int i = 0; i < 4; i++)
-      if (int d = first + lane + 32 * i; d < size) put(y, copy, row + d, sum[i] / total);
+      if (int d = first + lane + 32 * i; d < size) put(y, copy, copy_format, row + d, sum[i] / total);
   }
 }
 
-/* Blocks of 4 warps (tiles, heads / 4, the most queries of a tile) */
-KP_KERNEL(attention_any)(float *y, kp_bf16 *copy, const float *q, const attention_tile *tiles, int cols, int size, int n_head, float scale, int bf16) {
+/* Blocks of 4 warps (tiles, heads / 4, the most queries of a tile); keys and values are of a format. */
+KP_KERNEL(attention_any)(float *y, void *copy, int copy_format, const float *q, const attention_tile *tiles, int cols, int size, int n_head, float scale, int format) {
   attention_tile t = tiles[kp_bid_x()];
   int head = kp_bid_y() * 4 + (kp_tid() >> 5), query = kp_bid_z();
   if (head >= n_head || query >= t.n_query) return;
-  if (bf16)
-    any_head<kp_bf16>(y, copy, q, t, query, cols, size, head, scale);
+  if (format == kp_is_bf16)
+    any_head<kp_bf16>(y, copy, copy_format, q, t, query, cols, size, head, scale);
+  else if (format == kp_is_f16)
+    any_head<kp_half>(y, copy, copy_format, q, t, query, cols, size, head, scale);
   else
-    any_head<float>(y, copy, q, t, query, cols, size, head, scale);
+    any_head<float>(y, copy, copy_format, q, t, query, cols, size, head, scale);
 }
 
 /* 8 numbers of a row */
@@ -64,7 +63,7 @@ KP_DEV void load8(float x[8], const float *p) {
  * key; in the end the 32 sums are brought together in their order. */
 struct one_scratch { float sums[8][head_size], totals[8], mosts[8]; };
 
-KP_DEV void one_query(float *y, kp_bf16 *copy, one_scratch &m, const float *q, const attention_tile &t, int query, int cols, int head, float scale) {
+KP_DEV void one_query(float *y, void *copy, int copy_format, one_scratch &m, const float *q, const attention_tile &t, int query, int cols, int head, float scale) {
   int lane = kp_tid() & 31, warp = kp_tid() >> 5, column = head * head_size + (lane & 7) * 8, n = t.see + query * t.step;
   float x[8], sum[8] = {}, most = -KP_INFINITY, total = 0;
   load8(x, q + (long long)(t.row + query) * cols + column);
@@ -108,15 +107,15 @@ KP_DEV void one_query(float *y, kp_bf16 *copy, one_scratch &m, const float *q, c
     all = kp_fma(m.totals[i], w, all);
     value = kp_fma(m.sums[i][kp_tid()], w, value);
   }
-  put(y, copy, (long long)(t.row + query) * cols + head * head_size + kp_tid(), value / all);
+  put(y, copy, copy_format, (long long)(t.row + query) * cols + head * head_size + kp_tid(), value / all);
 }
 
 /* Blocks (tiles, heads, the most queries of a tile) */
-KP_KERNEL(attention_one)(float *y, kp_bf16 *copy, const float *q, const attention_tile *tiles, int cols, float scale) {
+KP_KERNEL(attention_one)(float *y, void *copy, int copy_format, const float *q, const attention_tile *tiles, int cols, float scale) {
   KP_SHARED one_scratch m;
   attention_tile t = tiles[kp_bid_x()];
   if (kp_bid_z() >= t.n_query) return;
-  one_query(y, copy, m, q, t, kp_bid_z(), cols, kp_bid_y(), scale);
+  one_query(y, copy, copy_format, m, q, t, kp_bid_z(), cols, kp_bid_y(), scale);
 }
 
 /* A block of 256 threads has up to 64 queries of a sequence and a head, and takes 32 keys at a time through shared memory. The 16
@@ -124,12 +123,17 @@ KP_KERNEL(attention_one)(float *y, kp_bf16 *copy, const float *q, const attentio
 enum { tiled_queries = 64, tiled_keys = 32, tiled_stride = head_size + 4, score_stride = tiled_keys + 4 };
 
 KP_DEV kp_float4 quad(const float *p) { return *(const kp_float4 *)p; }
-/* 32 rows of keys or values from row `from` on, zeros from n on. */
-KP_DEV void load_keys(float *to, int stride, const attention_tile &t, kp_u64 base, int from, int n, int cols, int column) {
+/* 4 neighbouring numbers of a row */
+KP_DEV kp_float4 quad(const void *row, int format, int column) {
+  if (format == kp_is_f32) return quad((const float *)row + column);
+  return {kp_get(row, format, column), kp_get(row, format, column + 1), kp_get(row, format, column + 2), kp_get(row, format, column + 3)};
+}
+/* 32 rows of keys or values of a format from row `from` on, zeros from n on. */
+KP_DEV void load_keys(float *to, int stride, const attention_tile &t, kp_u64 base, int format, int from, int n, int cols, int column) {
   for (int i = kp_tid(); i < tiled_keys * head_size / 4; i += 256) {
     int r = i / (head_size / 4), c = i % (head_size / 4) * 4;
     kp_float4 x = {0, 0, 0, 0};
-    if (from + r < n) x = quad((const float *)row_of(t, base, from + r, cols * 4) + column + c);
+    if (from + r < n) x = quad((const void *)row_of(t, base, from + r, cols * (format == kp_is_f32 ? 4 : 2)), format, column + c);
     *(kp_float4 *)(to + r * stride + c) = x;
   }
 }
@@ -138,7 +142,8 @@ KP_DEV void add4(float sum[4], float p, kp_float4 v) {
   sum[0] = kp_fma(p, v.x, sum[0]), sum[1] = kp_fma(p, v.y, sum[1]), sum[2] = kp_fma(p, v.z, sum[2]), sum[3] = kp_fma(p, v.w, sum[3]);
 }
 
-KP_KERNEL(attention_tiled)(float *y, kp_bf16 *copy, const float *q, const attention_tile *tiles, int cols, float scale) {
+KP_KERNEL(attention_tiled)(float *y, void *copy, int copy_format, const float *q, const attention_tile *tiles, int cols, float scale,
+                           int format) {
   alignas(16) KP_SHARED float qs[tiled_queries * tiled_stride], ks[tiled_keys * tiled_stride], vs[tiled_keys * head_size],
       ps[tiled_queries * score_stride];
   attention_tile t = tiles[kp_bid_x()];
@@ -153,8 +158,8 @@ KP_KERNEL(attention_tiled)(float *y, kp_bf16 *copy, const float *q, const attent
   for (int from = 0; from < n; from += tiled_keys) {
     int rows = kp_least(n - from, tiled_keys);
     kp_sync(); /* the last round has read the tiles */
-    load_keys(ks, tiled_stride, t, t.k, from, n, cols, column);
-    load_keys(vs, head_size, t, t.v, from, n, cols, column);
+    load_keys(ks, tiled_stride, t, t.k, format, from, n, cols, column);
+    load_keys(vs, head_size, t, t.v, format, from, n, cols, column);
     kp_sync();
     float s[4][2] = {};
     for (int d = 0; d < head_size; d += 4) {
@@ -202,5 +207,22 @@ KP_KERNEL(attention_tiled)(float *y, kp_bf16 *copy, const float *q, const attent
   for (int i = 0; i < 4; i++)
     if (line * 4 + i < t.n_query)
       for (int d = 0; d < 4; d++)
-        put(y, copy, (long long)(t.row + line * 4 + i) * cols + column + part * 4 + d, sum[i][d] / total[i]);
+        put(y, copy, copy_format, (long long)(t.row + line * 4 + i) * cols + column + part * 4 + d, sum[i][d] / total[i]);
+}
+
+/* y of the parts that attention_few of attention_mma.h left, taken in their order. Blocks of 128 threads (tiles, heads). */
+KP_KERNEL(attention_merge)(float *y, void *copy, int format, const float *part, const float *stats, const int *rows, int cols, int parts) {
+  int r = kp_tid() >> 3, d = kp_tid() & 7, row = rows[kp_bid_x() * 16 + r];
+  if (row < 0) return;
+  long long at = ((long long)kp_bid_x() * kp_gdim_y() + kp_bid_y()) * parts * 16 + r;
+  float most = -KP_INFINITY, total = 0, sum[8] = {};
+  for (int p = 0; p < parts; p++) most = kp_max(most, stats[2 * (at + p * 16)]);
+  for (int p = 0; p < parts; p++) {
+    float weight = weight_of(stats[2 * (at + p * 16)], most);
+    total = kp_fma(stats[2 * (at + p * 16) + 1], weight, total);
+    KP_UNROLL
+    for (int i = 0; i < 8; i++) sum[i] = kp_fma(part[(at + p * 16) * head_size + d + 8 * i], weight, sum[i]);
+  }
+  KP_UNROLL
+  for (int i = 0; i < 8; i++) put(y, copy, format, (long long)row * cols + kp_bid_y() * head_size + d + 8 * i, sum[i] / total);
 }

@@ -22,10 +22,10 @@ KP_DEV kp_u64 row_of(const attention_tile &t, kp_u64 base, int j, int row) {
 /* The factor of a sum over keys whose greatest score is m, in one whose greatest is most: none where there was no key. */
 KP_DEV float weight_of(float m, float most) { return m == -KP_INFINITY ? 0.0f : kp_exp2(m - most); }
 
-/* y[i] = v, and copy[i] where there is a copy in bfloat16. */
-KP_DEV void put(float *y, kp_bf16 *copy, long long i, float v) {
+/* y[i] = v, and copy[i] where there is a copy in a format of 16 bits. */
+KP_DEV void put(float *y, void *copy, int format, long long i, float v) {
   y[i] = v;
-  if (copy) copy[i] = kp_to_bf16(v);
+  if (copy) kp_put(copy, format, i, v);
 }
 
 enum { head_size = 64 }; /* of the kernels that are not for any */

@@ -26,13 +26,12 @@ template <int W> KP_DEV void store(float *y, numbers<W> n, long long i) {
     y[i] = n.v[0];
   }
 }
-template <int W> KP_DEV void store(kp_bf16 *y, numbers<W> n, long long i) {
+template <int W> KP_DEV void store(void *y, int format, numbers<W> n, long long i) { /* in a format of 16 bits */
   if constexpr (W == 4) {
-    kp_u64 low = kp_to_bf16(n.v[0]) | (unsigned)kp_to_bf16(n.v[1]) << 16;
-    kp_u64 high = kp_to_bf16(n.v[2]) | (unsigned)kp_to_bf16(n.v[3]) << 16;
+    kp_u64 low = kp_narrow_pair(format, n.v[0], n.v[1]), high = kp_narrow_pair(format, n.v[2], n.v[3]);
     ((kp_u64 *)y)[i] = low | high << 32;
   } else {
-    y[i] = kp_to_bf16(n.v[0]);
+    kp_put(y, format, i, n.v[0]);
   }
 }
 
@@ -55,8 +54,8 @@ KP_KERNEL(add)(float *y, const float *a, const float *b, long long n, int width)
 
 /* r is the row, and c the group of W within it, of groups. */
 template <int W>
-KP_DEV void finish(float *y, kp_bf16 *copy, const float *x, const float *scale, const int *row, const float *bias, long long i, int groups,
-                   int gelu) {
+KP_DEV void finish(float *y, void *copy, int format, const float *x, const float *scale, const int *row, const float *bias, long long i,
+                   int groups, int gelu) {
   int r = (int)(i / groups);
   int c = (int)(i - (long long)r * groups);
   numbers<W> v = load<W>(x, i);
@@ -75,26 +74,26 @@ KP_DEV void finish(float *y, kp_bf16 *copy, const float *x, const float *scale, 
     for (int k = 0; k < W; k++) v.v[k] = kp_gelu(v.v[k]);
   }
   if (y) store(y, v, i);
-  if (copy) store(copy, v, i);
+  if (copy) store(copy, format, v, i);
 }
 
 /* y[i] = gelu(x[i] ∘ scale[row[i]] + bias), of which every part may be absent: a null scale, a null row (scale has one row),
- * a null bias, no gelu. copy, where there is one, is y in bfloat16; where y is null there is only that. groups is the number
+ * a null bias, no gelu. copy, where there is one, is y in a format of 16 bits; where y is null there is only that. groups is the number
  * of threads of a row. */
-KP_KERNEL(epilogue)(float *y, kp_bf16 *copy, const float *x, const float *scale, const int *row, const float *bias, long long n,
-                    int groups, int width, int gelu) {
+KP_KERNEL(epilogue)(float *y, void *copy, int format, const float *x, const float *scale, const int *row, const float *bias,
+                    long long n, int groups, int width, int gelu) {
   long long i = index_of_thread();
   if (i >= n) return;
   if (width == 4)
-    finish<4>(y, copy, x, scale, row, bias, i, groups, gelu);
+    finish<4>(y, copy, format, x, scale, row, bias, i, groups, gelu);
   else
-    finish<1>(y, copy, x, scale, row, bias, i, groups, gelu);
+    finish<1>(y, copy, format, x, scale, row, bias, i, groups, gelu);
 }
 
-/* y = x, from bfloat16 */
-KP_KERNEL(widen)(float *y, const kp_bf16 *x, long long n) {
+/* y = x, from a format of 16 bits */
+KP_KERNEL(widen)(float *y, const void *x, int format, long long n) {
   long long i = index_of_thread();
-  if (i < n) y[i] = kp_from_bf16(x[i]);
+  if (i < n) y[i] = kp_get(x, format, i);
 }
 
 /* dx += dy ∘ GELU'(x), GELU' = Φ(x) + x φ(x) */

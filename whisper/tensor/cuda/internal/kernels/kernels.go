@@ -17,26 +17,30 @@ var files embed.FS
 type Module struct {
 	Name         string // of the source, without .cu
 	Major, Minor int    // the least compute capability that it runs on
+	below        int    // major number from which on another takes its place, 0: none does
 }
 
-// modules are all sources. Tensor cores multiply bfloat16 from 8.0 on; all else runs on what CUDA 13 knows.
+// modules are all sources. Tensor cores multiply bfloat16 from 8.0 on, and float16 from 7.5 on as attention needs it, from 8.0 on in pieces
+// twice as large; all else runs on any that has them.
 var modules = []Module{
-	{"attention", 7, 5},
-	{"attention_mma", 8, 0},
-	{"elementwise", 7, 5},
-	{"gradients", 7, 5},
-	{"lowrank", 7, 5},
-	{"mix", 7, 5},
-	{"norm", 7, 5},
-	{"pick", 7, 5},
-	{"rows", 7, 5},
+	{Name: "attention", Major: 7},
+	{Name: "attention_bf16", Major: 8},
+	{Name: "attention_f16", Major: 8},
+	{Name: "attention_f16_sm75", Major: 7, Minor: 5, below: 8},
+	{Name: "elementwise", Major: 7},
+	{Name: "gradients", Major: 7},
+	{Name: "lowrank", Major: 7},
+	{Name: "mix", Major: 7},
+	{Name: "norm", Major: 7},
+	{Name: "pick", Major: 7},
+	{Name: "rows", Major: 7},
 }
 
 // Modules returns the modules that run on devices of a compute capability.
 func Modules(major, minor int) []Module {
 	var fit []Module
 	for _, m := range modules {
-		if major > m.Major || major == m.Major && minor >= m.Minor {
+		if (major > m.Major || major == m.Major && minor >= m.Minor) && (m.below == 0 || major < m.below) {
 			fit = append(fit, m)
 		}
 	}

@@ -15,15 +15,19 @@
  *   kp_sync                   the barrier of the block
  *   kp_fma kp_max kp_exp2 kp_log2   kp_max is the other number where one is NaN
  *   kp_shfl kp_shfl_xor kp_any   of all threads of a warp
- *   kp_pack_bf16              two numbers rounded to bfloat16, the first in the low half (from sm_80)
- *   kp_mma                    d += a b: mma.sync.m16n8k16 of bfloat16, of all threads of a warp (from sm_80)
- *   kp_copy16 kp_copy_commit kp_copy_wait<n>   asynchronous copies of 16 bytes to shared memory (from sm_80)
+ *   kp_round kp_wide          to and from the formats of 16 bits: kp_bf16 (bfloat16), kp_half (IEEE 754 binary16)
+ *   kp_put kp_get             the same where the format is told when the kernel runs
+ *   kp_pack                   two numbers rounded to a format of 16 bits, the first in the low half
+ *   kp_mma                    d += a b: mma.sync.m16n8k16 of bfloat16 (from sm_80) or binary16, of all threads of a warp
+ *   kp_copy16 kp_copy_commit kp_copy_wait<n>   copies of 16 bytes to shared memory, which from sm_80 on arrive later
+ *
+ * KPORT_SM80 is set for what runs on sm_80 and later alone.
  */
 #ifndef KPORT_H
 #define KPORT_H
 
-typedef unsigned short kp_half; /* the bits of a binary16 */
-typedef unsigned short kp_bf16; /* the bits of a bfloat16 */
+struct kp_half { unsigned short bits; }; /* a binary16 */
+struct kp_bf16 { unsigned short bits; }; /* a bfloat16 */
 typedef unsigned long long kp_u64;
 struct alignas(16) kp_uint4 { unsigned x, y, z, w; };
 struct alignas(16) kp_float4 { float x, y, z, w; };
@@ -71,14 +75,34 @@ KP_DEV bool kp_any(bool p) {
   return r != 0;
 }
 
+KP_DEV unsigned kp_half_bits(float x) {
+  unsigned short h;
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(h) : "f"(x));
+  return h;
+}
+KP_DEV float kp_half_value(unsigned bits) {
+  float x;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"((unsigned short)bits));
+  return x;
+}
 #if defined(KPORT_SM80)
-KP_DEV unsigned kp_pack_bf16(float low, float high) {
+KP_DEV unsigned kp_pack(kp_bf16, float low, float high) {
   unsigned r;
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
   return r;
 }
-KP_DEV void kp_mma(float d[4], const unsigned a[4], unsigned b0, unsigned b1) {
+KP_DEV unsigned kp_pack(kp_half, float low, float high) {
+  unsigned r;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
+  return r;
+}
+KP_DEV void kp_mma(kp_bf16, float d[4], const unsigned a[4], unsigned b0, unsigned b1) {
   asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+KP_DEV void kp_mma(kp_half, float d[4], const unsigned a[4], unsigned b0, unsigned b1) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
@@ -88,20 +112,77 @@ KP_DEV void kp_copy16(void *shared, const void *global) {
 }
 KP_DEV void kp_copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int left> KP_DEV void kp_copy_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(left) : "memory"); }
+#else
+KP_DEV void kp_mma8(float d[4], unsigned a0, unsigned a1, unsigned b) { /* a half of the products of kp_mma, from sm_75 */
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a0), "r"(a1), "r"(b));
+}
 #endif
+#endif
+
+#if !defined(KPORT_SM80)
+KP_DEV unsigned kp_pack(kp_half, float low, float high) { return kp_half_bits(low) | kp_half_bits(high) << 16; }
+KP_DEV void kp_mma(kp_half, float d[4], const unsigned a[4], unsigned b0, unsigned b1) {
+  kp_mma8(d, a[0], a[1], b0); /* a[0] and a[1] have columns 0-7 of a, a[2] and a[3] 8-15; b0 and b1 the rows of b */
+  kp_mma8(d, a[2], a[3], b1);
+}
+KP_DEV void kp_copy16(void *shared, const void *global) { *(kp_uint4 *)shared = *(const kp_uint4 *)global; }
+KP_DEV void kp_copy_commit() {}
+template <int left> KP_DEV void kp_copy_wait() {}
 #endif
 
 /* What follows is the same on both. */
 
-KP_DEV float kp_from_bf16(kp_bf16 b) { return kp_float((unsigned)b << 16); }
-KP_DEV kp_bf16 kp_to_bf16(float x) { /* to nearest even; NaN stays NaN */
+#define KP_INFINITY kp_float(0x7f800000u)
+
+/* x, of which finite numbers beyond what a format of 16 bits has become its greatest, where rounding would make them infinite. Those of
+ * bfloat16 are as large as those of float32. */
+KP_DEV float kp_within(kp_bf16, float x) { return x; }
+KP_DEV float kp_within(kp_half, float x) {
+  const float most = 65504.0f;
+  return x > most && x < KP_INFINITY ? most : x < -most && x > -KP_INFINITY ? -most : x;
+}
+
+/* x rounded to nearest even, and within the format; NaN stays NaN, and infinity infinity */
+KP_DEV kp_bf16 kp_round(kp_bf16, float x) {
   unsigned u = kp_bits(x);
   unsigned rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
-  return (kp_bf16)((u & 0x7fffffffu) > 0x7f800000u ? 0x7fffu : rounded);
+  return {(unsigned short)((u & 0x7fffffffu) > 0x7f800000u ? 0x7fffu : rounded)};
 }
+KP_DEV kp_half kp_round(kp_half, float x) { return {(unsigned short)kp_half_bits(kp_within(kp_half(), x))}; }
+KP_DEV float kp_round(float, float x) { return x; }
+
+KP_DEV float kp_wide(float x) { return x; }
+KP_DEV float kp_wide(kp_bf16 x) { return kp_float((unsigned)x.bits << 16); }
+KP_DEV float kp_wide(kp_half x) { return kp_half_value(x.bits); }
+/* Both halves of a word */
+template <class T> KP_DEV float kp_low(T, unsigned word) { return kp_wide(T{(unsigned short)word}); }
+template <class T> KP_DEV float kp_high(T, unsigned word) { return kp_wide(T{(unsigned short)(word >> 16)}); }
+
+/* Formats as kernels are told them: their numbers are those of the backend. */
+enum { kp_is_f32, kp_is_bf16, kp_is_f16 };
+
+/* The bits of x in a format of 16 bits */
+KP_DEV unsigned kp_narrow(int format, float x) { return format == kp_is_f16 ? kp_round(kp_half(), x).bits : kp_round(kp_bf16(), x).bits; }
+/* Those of two numbers, the first in the low half */
+KP_DEV unsigned kp_narrow_pair(int format, float low, float high) {
+#if defined(KPORT_SM80)
+  return format == kp_is_f16 ? kp_pack(kp_half(), kp_within(kp_half(), low), kp_within(kp_half(), high)) : kp_pack(kp_bf16(), low, high);
+#else
+  return kp_narrow(format, low) | kp_narrow(format, high) << 16;
+#endif
+}
+/* to[i] = x, in a format of 16 bits */
+KP_DEV void kp_put(void *to, int format, long long i, float x) { ((unsigned short *)to)[i] = (unsigned short)kp_narrow(format, x); }
+/* x[i], in a format of 16 bits */
+KP_DEV float kp_get(const void *x, int format, long long i) {
+  unsigned short bits = ((const unsigned short *)x)[i];
+  return format == kp_is_f16 ? kp_wide(kp_half{bits}) : kp_wide(kp_bf16{bits});
+}
+
 KP_DEV int kp_least(int a, int b) { return a < b ? a : b; }
 
-#define KP_INFINITY kp_float(0x7f800000u)
 #define KP_LOG2E 1.44269504088896340736f
 #define KP_LN2 0.693147180559945309417f
 

@@ -19,33 +19,40 @@ KP_DEV void kp_sync() { __syncthreads(); }
 KP_DEV float kp_log2(float x) { return log2f(x); }
 KP_DEV float kp_float(unsigned bits) { float f; memcpy(&f, &bits, 4); return f; }
 KP_DEV unsigned kp_bits(float x) { unsigned u; memcpy(&u, &x, 4); return u; }
-KP_DEV unsigned kp_pack_bf16(float low, float high) { return kp_f2b(low) | (unsigned)kp_f2b(high) << 16; }
+KP_DEV unsigned kp_half_bits(float x) { return kp_f2h(x); }
+KP_DEV float kp_half_value(unsigned bits) { return kp_h2f((unsigned short)bits); }
 
 struct kp_fragments { unsigned a[4], b[2]; float *d; };
-static inline float kp_half_of(unsigned word, int high) { return kp_float(high ? word & 0xffff0000u : word << 16); }
+/* A number of a word of fragments */
+static inline float kp_part(kp_bf16, unsigned word, int high) { return kp_b2f((unsigned short)(word >> 16 * high)); }
+static inline float kp_part(kp_half, unsigned word, int high) { return kp_h2f((unsigned short)(word >> 16 * high)); }
 
-/* The fragments are those of the PTX manual, "Matrix Fragments for mma.m16n8k16 with floating point type". */
-static inline void kp_multiply(void *const *lanes, unsigned n) {
+/* The fragments are those of the PTX manual, "Matrix Fragments for mma.m16n8k16 with floating point type", and "for mma.m16n8k8": the first
+ * depth columns of a and rows of b. */
+template <class T, int depth> static inline void kp_multiply(void *const *lanes, unsigned n) {
   (void)n;
   float a[16][16], b[16][8];
   for (int lane = 0; lane < 32; lane++) {
     const kp_fragments *f = (const kp_fragments *)lanes[lane];
     int g = lane / 4, c = lane % 4 * 2;
-    for (int i = 0; i < 8; i++) a[g + i / 2 % 2 * 8][c + i % 2 + i / 4 * 8] = kp_half_of(f->a[i / 2], i % 2);
-    for (int i = 0; i < 4; i++) b[c + i % 2 + i / 2 * 8][g] = kp_half_of(f->b[i / 2], i % 2);
+    for (int i = 0; i < depth / 2; i++) a[g + i / 2 % 2 * 8][c + i % 2 + i / 4 * 8] = kp_part(T(), f->a[i / 2], i % 2);
+    for (int i = 0; i < depth / 4; i++) b[c + i % 2 + i / 2 * 8][g] = kp_part(T(), f->b[i / 2], i % 2);
   }
   for (int lane = 0; lane < 32; lane++) {
     float *d = ((const kp_fragments *)lanes[lane])->d;
     for (int i = 0; i < 4; i++) {
       float sum = 0;
-      for (int k = 0; k < 16; k++) sum += a[lane / 4 + i / 2 * 8][k] * b[k][lane % 4 * 2 + i % 2];
+      for (int k = 0; k < depth; k++) sum += a[lane / 4 + i / 2 * 8][k] * b[k][lane % 4 * 2 + i % 2];
       d[i] += sum;
     }
   }
 }
-KP_DEV void kp_mma(float d[4], const unsigned a[4], unsigned b0, unsigned b1) {
+#if defined(KPORT_SM80)
+KP_DEV unsigned kp_pack(kp_bf16, float low, float high) { return kp_f2b(low) | (unsigned)kp_f2b(high) << 16; }
+KP_DEV unsigned kp_pack(kp_half, float low, float high) { return kp_f2h(low) | (unsigned)kp_f2h(high) << 16; }
+template <class T> KP_DEV void kp_mma(T, float d[4], const unsigned a[4], unsigned b0, unsigned b1) {
   kp_fragments mine = {{a[0], a[1], a[2], a[3]}, {b0, b1}, d};
-  kp_warp(kp_multiply, &mine);
+  kp_warp(kp_multiply<T, 16>, &mine);
 }
 
 /* In every other block copies arrive when they are waited for and not before, so that a wait that lacks shows; in the others at once, so
@@ -74,4 +81,10 @@ template <int left> KP_DEV void kp_copy_wait() {
       c->to[kept] = c->to[i], c->from[kept] = c->from[i], c->group[kept++] = c->group[i];
   c->n = kept;
 }
+#else
+KP_DEV void kp_mma8(float d[4], unsigned a0, unsigned a1, unsigned b) {
+  kp_fragments mine = {{a0, a1, 0, 0}, {b, 0}, d};
+  kp_warp(kp_multiply<kp_half, 8>, &mine);
+}
+#endif
 #endif

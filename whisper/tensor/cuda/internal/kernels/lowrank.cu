@@ -2,13 +2,10 @@
  * y += z uᵀ + d. Rows that have none (index -1) are not read. */
 #include "normal.h"
 
-/* The factors of an adapter: u (n_out, rank), v (rank, n_in), d (n_out), addresses that may be 0; bf16 says that u and v are. */
-struct low_rank { kp_u64 u, v, d; int rank, bf16; };
+/* The factors of an adapter: u (n_out, rank), v (rank, n_in), d (n_out), addresses that may be 0; u and v are of a format. */
+struct low_rank { kp_u64 u, v, d; int rank, format; };
 
 enum { shrink_rows = 4, shrink_ranks = 8 };
-
-KP_DEV float factor(const float *x, long long i) { return x[i]; }
-KP_DEV float factor(const kp_bf16 *x, long long i) { return kp_from_bf16(x[i]); }
 
 /* sum[k] += x v[k] over the part of a warp, for n rows of v. */
 template <class T> KP_DEV void shrink_part(float sum[shrink_ranks], const float *x, const T *v, int n, int cols, int from) {
@@ -16,7 +13,7 @@ template <class T> KP_DEV void shrink_part(float sum[shrink_ranks], const float 
     float f = x[c];
     KP_UNROLL
     for (int k = 0; k < shrink_ranks; k++)
-      if (k < n) sum[k] = kp_fma(f, factor(v, (long long)k * cols + c), sum[k]);
+      if (k < n) sum[k] = kp_fma(f, kp_wide(v[(long long)k * cols + c]), sum[k]);
   }
 }
 
@@ -31,11 +28,13 @@ KP_KERNEL(shrink)(float *z, const float *x, const low_rank *low, const int *inde
     if (n > 0) {
       float sum[shrink_ranks] = {};
       const float *xs = x + (long long)row * cols;
-      if (l.bf16)
+      if (l.format == kp_is_bf16)
         shrink_part(sum, xs, (const kp_bf16 *)l.v + (long long)first * cols, n, cols, kp_tid() % 128);
+      else if (l.format == kp_is_f16)
+        shrink_part(sum, xs, (const kp_half *)l.v + (long long)first * cols, n, cols, kp_tid() % 128);
       else
         shrink_part(sum, xs, (const float *)l.v + (long long)first * cols, n, cols, kp_tid() % 128);
-    KP_UNROLL
+      KP_UNROLL
       for (int k = 0; k < shrink_ranks; k++) {
         float s = kp_warp_sum(sum[k]);
         if (kp_tid() % 32 == 0) sums[line][warp][k] = s;
@@ -49,13 +48,13 @@ KP_KERNEL(shrink)(float *z, const float *x, const low_rank *low, const int *inde
 
 template <class T> KP_DEV float expand(const float *z, const T *u, int rank) {
   float sum = 0;
-  for (int k = 0; k < rank; k++) sum = kp_fma(z[k], factor(u, k), sum);
+  for (int k = 0; k < rank; k++) sum = kp_fma(z[k], kp_wide(u[k]), sum);
   return sum;
 }
 
 /* y[i] = gelu(x[i] ∘ scale[row[i]] + bias + z[i] uᵀ + d) with what epilogue of elementwise.cu may leave out. A block of 256 threads
  * has 4 rows and 256 columns: blocks (rows, columns). */
-KP_KERNEL(expand_epilogue)(float *y, kp_bf16 *copy, const float *x, const float *scale, const int *row, const float *bias,
+KP_KERNEL(expand_epilogue)(float *y, void *copy, int format, const float *x, const float *scale, const int *row, const float *bias,
                            const float *z, const low_rank *low, const int *index, int rows, int cols, int most, int gelu) {
   int c = kp_bid_y() * 256 + kp_tid();
   if (c >= cols) return;
@@ -66,12 +65,15 @@ KP_KERNEL(expand_epilogue)(float *y, kp_bf16 *copy, const float *x, const float 
     if (bias) v += bias[c];
     if (index[r] >= 0) {
       low_rank l = low[index[r]];
-      if (l.u && l.bf16) v += expand(z + (long long)r * most, (const kp_bf16 *)l.u + (long long)c * l.rank, l.rank);
-      if (l.u && !l.bf16) v += expand(z + (long long)r * most, (const float *)l.u + (long long)c * l.rank, l.rank);
+      const float *zs = z + (long long)r * most;
+      long long at_u = (long long)c * l.rank;
+      if (l.u && l.format == kp_is_bf16) v += expand(zs, (const kp_bf16 *)l.u + at_u, l.rank);
+      if (l.u && l.format == kp_is_f16) v += expand(zs, (const kp_half *)l.u + at_u, l.rank);
+      if (l.u && l.format == kp_is_f32) v += expand(zs, (const float *)l.u + at_u, l.rank);
       if (l.d) v += ((const float *)l.d)[c];
     }
     if (gelu) v = kp_gelu(v);
     y[at] = v;
-    if (copy) copy[at] = kp_to_bf16(v);
+    if (copy) kp_put(copy, format, at, v);
   }
 }

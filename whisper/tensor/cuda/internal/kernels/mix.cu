@@ -1,11 +1,6 @@
 /* mix.cu - updates of weights as they lie packed: w' = h w + Σ_k diag(a_k) w diag(b_k) + u v. */
 #include "kport.h"
 
-KP_DEV float number(const float *x, long long i) { return x[i]; }
-KP_DEV float number(const kp_bf16 *x, long long i) { return kp_from_bf16(x[i]); }
-KP_DEV void put(float *y, long long i, float v) { y[i] = v; }
-KP_DEV void put(kp_bf16 *y, long long i, float v) { y[i] = kp_to_bf16(v); }
-
 enum { mix_rows = 4 };
 
 /* w (rows, cols), a (terms, rows), b (terms, cols), u (rows, rank), v (rank, cols); a null a or b stands for ones, base is h.
@@ -30,7 +25,7 @@ KP_DEV void mix_tile(T *y, const T *w, const float *a, const float *b, const flo
   for (int i = 0; i < mix_rows; i++)
     if (first + i < rows) {
       long long at = (long long)(first + i) * cols + c;
-      put(y, at, kp_fma(number(w, at), factor[i], sum[i]));
+      y[at] = kp_round(T(), kp_fma(kp_wide(w[at]), factor[i], sum[i]));
     }
 }
 
@@ -41,5 +36,10 @@ KP_KERNEL(mix_f32)(float *y, const float *w, const float *a, const float *b, con
 
 KP_KERNEL(mix_bf16)(kp_bf16 *y, const kp_bf16 *w, const float *a, const float *b, const float *u, const float *v, int rows, int cols,
                     int terms, int rank, int base) {
+  mix_tile(y, w, a, b, u, v, rows, cols, terms, rank, base);
+}
+
+KP_KERNEL(mix_f16)(kp_half *y, const kp_half *w, const float *a, const float *b, const float *u, const float *v, int rows, int cols,
+                   int terms, int rank, int base) {
   mix_tile(y, w, a, b, u, v, rows, cols, terms, rank, base);
 }

@@ -7,10 +7,10 @@ KP_KERNEL(gather)(float *y, const float *table, const int *id, int cols) {
   for (int c = kp_tid(); c < cols; c += kp_bdim()) y[to + c] = table[from + c];
 }
 
-/* y[i] = table[id[i]], from bfloat16 */
-KP_KERNEL(gather_bf16)(float *y, const kp_bf16 *table, const int *id, int cols) {
+/* y[i] = table[id[i]], from a format of 16 bits */
+KP_KERNEL(gather_narrow)(float *y, const void *table, int format, const int *id, int cols) {
   long long to = (long long)kp_bid_x() * cols, from = (long long)id[kp_bid_x()] * cols;
-  for (int c = kp_tid(); c < cols; c += kp_bdim()) y[to + c] = kp_from_bf16(table[from + c]);
+  for (int c = kp_tid(); c < cols; c += kp_bdim()) y[to + c] = kp_get(table, format, from + c);
 }
 
 /* *to[i] = x[i] */

@@ -21,6 +21,12 @@ static int devices() {
   const char *n = getenv("FAKECUDA_DEVICES");
   return n ? std::min(atoi(n), MAX_DEVICES) : 1;
 }
+/* Ten times the compute capability */
+static int capability() {
+  int major = 9, minor = 0;
+  if (const char *c = getenv("FAKECUDA_CAPABILITY")) sscanf(c, "%d.%d", &major, &minor);
+  return 10 * major + minor;
+}
 API CUresult cuInit(unsigned) { return devices() ? CUDA_SUCCESS : CUDA_ERROR_NO_DEVICE; }
 API CUresult cuDriverGetVersion(int *v) { *v = 13000; return CUDA_SUCCESS; }
 API CUresult cuDeviceGetCount(int *n) { *n = devices(); return CUDA_SUCCESS; }
@@ -33,8 +39,8 @@ API CUresult cuDeviceGetName(char *name, int n, CUdevice d) { snprintf(name, (si
 API CUresult cuDeviceTotalMem_v2(size_t *n, CUdevice) { LOCK; *n = (size_t)settings[SET_MEMORY]; return CUDA_SUCCESS; }
 API CUresult cuDeviceGetAttribute(int *v, CUdevice_attribute a, CUdevice) {
   switch (a) {
-  case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR: *v = 9; break;
-  case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR: *v = 0; break;
+  case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR: *v = capability() / 10; break;
+  case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR: *v = capability() % 10; break;
   case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT: *v = 132; break;
   case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN: *v = 227 << 10; break;
   case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK: *v = 48 << 10; break;

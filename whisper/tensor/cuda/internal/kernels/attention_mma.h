@@ -1,9 +1,12 @@
-/* attention_mma.cu - attention to keys and values of bfloat16 by tensor cores, for heads of 64 (after FlashAttention-2, Dao 2023).
+/* attention_mma.h - attention to keys and values of 16 bits by tensor cores, for heads of 64 (after FlashAttention-2, Dao 2023). T is their
+ * format. What the kernels of all formats are made of; attention_bf16.cu and others name them.
  *
  * Packed keys and values lie in the order in which mma.sync.m16n8k16 takes its operand b. The keys of a head are blocks of 16,
  * padded with zeros, of 128 words of 16 bytes: word i*32 + lane holds for the keys, with g = lane/4 and c = lane%4, of key
  * 8(i/2) + g the columns 32(i%2) + 2c +{0,1}, +{8,9}, +{16,17}, +{24,25}; and for the values, of column 16i + g the keys
  * 2c + {0,1}, +{8,9}, and of column 16i + 8 + g the same. Heads follow one another. So a warp loads what it multiplies by in whole lines. */
+#ifndef ATTENTION_MMA_H
+#define ATTENTION_MMA_H
 #include "attention.h"
 
 enum { block_keys = 16, block_words = 128 };
@@ -13,12 +16,13 @@ KP_DEV int key_blocks(int n_key) { return (n_key + block_keys - 1) / block_keys;
 /* The packing of a sequence: k and v (n_key, cols), to_k and to_v as above. */
 struct packing { kp_u64 k, v, to_k, to_v; int n_key, unused; };
 
-KP_DEV unsigned pair(const float *x, int n_key, int cols, int key0, int col0, int key1, int col1) {
-  return kp_pack_bf16(key0 < n_key ? x[(long long)key0 * cols + col0] : 0.0f, key1 < n_key ? x[(long long)key1 * cols + col1] : 0.0f);
+template <class T> KP_DEV unsigned pair(const float *x, int n_key, int cols, int key0, int col0, int key1, int col1) {
+  return kp_pack(T(), key0 < n_key ? kp_within(T(), x[(long long)key0 * cols + col0]) : 0.0f,
+                 key1 < n_key ? kp_within(T(), x[(long long)key1 * cols + col1]) : 0.0f);
 }
 
-/* A block of 256 threads packs a block of keys of a head: blocks (key blocks of the longest, heads, sequences). */
-KP_KERNEL(pack_key_value)(const packing *list, int cols) {
+/* pack_key_value: a block of 256 threads packs a block of keys of a head: blocks (key blocks of the longest, heads, sequences). */
+template <class T> KP_DEV void pack_block(const packing *list, int cols) {
   packing p = list[kp_bid_z()];
   if (kp_bid_x() >= key_blocks(p.n_key)) return;
   int word = kp_tid() % block_words, i = word / 32, g = word % 32 / 4, c = word % 4 * 2;
@@ -28,68 +32,72 @@ KP_KERNEL(pack_key_value)(const packing *list, int cols) {
   if (kp_tid() < block_words) {
     const float *x = (const float *)p.k;
     key += i / 2 * 8 + g, column += i % 2 * 32 + c;
-    w.x = pair(x, n, cols, key, column, key, column + 1);
-    w.y = pair(x, n, cols, key, column + 8, key, column + 9);
-    w.z = pair(x, n, cols, key, column + 16, key, column + 17);
-    w.w = pair(x, n, cols, key, column + 24, key, column + 25);
+    w.x = pair<T>(x, n, cols, key, column, key, column + 1);
+    w.y = pair<T>(x, n, cols, key, column + 8, key, column + 9);
+    w.z = pair<T>(x, n, cols, key, column + 16, key, column + 17);
+    w.w = pair<T>(x, n, cols, key, column + 24, key, column + 25);
     ((kp_uint4 *)p.to_k)[to] = w;
     return;
   }
   const float *x = (const float *)p.v;
   key += c, column += i * 16 + g;
-  w.x = pair(x, n, cols, key, column, key + 1, column);
-  w.y = pair(x, n, cols, key + 8, column, key + 9, column);
-  w.z = pair(x, n, cols, key, column + 8, key + 1, column + 8);
-  w.w = pair(x, n, cols, key + 8, column + 8, key + 9, column + 8);
+  w.x = pair<T>(x, n, cols, key, column, key + 1, column);
+  w.y = pair<T>(x, n, cols, key + 8, column, key + 9, column);
+  w.z = pair<T>(x, n, cols, key, column + 8, key + 1, column + 8);
+  w.w = pair<T>(x, n, cols, key + 8, column + 8, key + 9, column + 8);
   ((kp_uint4 *)p.to_v)[to] = w;
 }
 
-/* k (n_key, cols) of packed keys. A block of 128 threads has a block of keys of a head: blocks (key blocks, heads). */
-KP_KERNEL(unpack_keys)(float *k, const kp_uint4 *packed, int n_key, int cols) {
+/* unpack_keys: k (n_key, cols) of packed keys. A block of 128 threads has a block of keys of a head: blocks (key blocks, heads). */
+template <class T> KP_DEV void unpack_block(float *k, const kp_uint4 *packed, int n_key, int cols) {
   int word = kp_tid(), i = word / 32, g = word % 32 / 4, c = word % 4 * 2;
   int key = kp_bid_x() * block_keys + i / 2 * 8 + g;
   if (key >= n_key) return;
   kp_uint4 w = packed[((long long)kp_bid_y() * key_blocks(n_key) + kp_bid_x()) * block_words + word];
   float *to = k + (long long)key * cols + kp_bid_y() * head_size + i % 2 * 32 + c;
-  to[0] = kp_float(w.x << 16), to[1] = kp_float(w.x & 0xffff0000u);
-  to[8] = kp_float(w.y << 16), to[9] = kp_float(w.y & 0xffff0000u);
-  to[16] = kp_float(w.z << 16), to[17] = kp_float(w.z & 0xffff0000u);
-  to[24] = kp_float(w.w << 16), to[25] = kp_float(w.w & 0xffff0000u);
+  to[0] = kp_low(T(), w.x), to[1] = kp_high(T(), w.x);
+  to[8] = kp_low(T(), w.y), to[9] = kp_high(T(), w.y);
+  to[16] = kp_low(T(), w.z), to[17] = kp_high(T(), w.z);
+  to[24] = kp_low(T(), w.w), to[25] = kp_high(T(), w.w);
 }
 
+template <class T> KP_DEV unsigned query_pair(const float *x, float scale) {
+  return kp_pack(T(), kp_within(T(), x[0] * scale), kp_within(T(), x[1] * scale));
+}
 /* a: the queries of rows g and g+8 of 16, scaled and rounded; a row of -1 is zeros. */
+template <class T>
 KP_DEV void load_queries(unsigned a[4][4], const float *q, long long row0, long long row1, int cols, int column, float scale) {
   const float *x0 = q + row0 * cols + column, *x1 = q + row1 * cols + column;
   int c = (kp_tid() & 3) * 2;
   KP_UNROLL
   for (int k = 0; k < 4; k++) {
     int d = k * 16 + c;
-    a[k][0] = row0 < 0 ? 0 : kp_pack_bf16(x0[d] * scale, x0[d + 1] * scale);
-    a[k][1] = row1 < 0 ? 0 : kp_pack_bf16(x1[d] * scale, x1[d + 1] * scale);
-    a[k][2] = row0 < 0 ? 0 : kp_pack_bf16(x0[d + 8] * scale, x0[d + 9] * scale);
-    a[k][3] = row1 < 0 ? 0 : kp_pack_bf16(x1[d + 8] * scale, x1[d + 9] * scale);
+    a[k][0] = row0 < 0 ? 0 : query_pair<T>(x0 + d, scale);
+    a[k][1] = row1 < 0 ? 0 : query_pair<T>(x1 + d, scale);
+    a[k][2] = row0 < 0 ? 0 : query_pair<T>(x0 + d + 8, scale);
+    a[k][3] = row1 < 0 ? 0 : query_pair<T>(x1 + d + 8, scale);
   }
 }
 
 /* The scores of 16 queries and the 16 keys of a block are added to s0 (keys 0-7) and s1 (keys 8-15). */
-KP_DEV void score_block(float s0[4], float s1[4], const unsigned q[4][4], const kp_uint4 k[4]) {
-  kp_mma(s0, q[0], k[0].x, k[0].y);
-  kp_mma(s1, q[0], k[2].x, k[2].y);
-  kp_mma(s0, q[1], k[0].z, k[0].w);
-  kp_mma(s1, q[1], k[2].z, k[2].w);
-  kp_mma(s0, q[2], k[1].x, k[1].y);
-  kp_mma(s1, q[2], k[3].x, k[3].y);
-  kp_mma(s0, q[3], k[1].z, k[1].w);
-  kp_mma(s1, q[3], k[3].z, k[3].w);
+template <class T> KP_DEV void score_block(float s0[4], float s1[4], const unsigned q[4][4], const kp_uint4 k[4]) {
+  kp_mma(T(), s0, q[0], k[0].x, k[0].y);
+  kp_mma(T(), s1, q[0], k[2].x, k[2].y);
+  kp_mma(T(), s0, q[1], k[0].z, k[0].w);
+  kp_mma(T(), s1, q[1], k[2].z, k[2].w);
+  kp_mma(T(), s0, q[2], k[1].x, k[1].y);
+  kp_mma(T(), s1, q[2], k[3].x, k[3].y);
+  kp_mma(T(), s0, q[3], k[1].z, k[1].w);
+  kp_mma(T(), s1, q[3], k[3].z, k[3].w);
 }
 
 /* The values of a block, by probabilities p0 and p1 laid out as scores are, are added to o. */
-KP_DEV void add_values(float o[8][4], const float p0[4], const float p1[4], const kp_uint4 v[4]) {
-  unsigned a[4] = {kp_pack_bf16(p0[0], p0[1]), kp_pack_bf16(p0[2], p0[3]), kp_pack_bf16(p1[0], p1[1]), kp_pack_bf16(p1[2], p1[3])};
+template <class T> KP_DEV void add_values(float o[8][4], const float p0[4], const float p1[4], const kp_uint4 v[4]) {
+  unsigned a[4] = {kp_pack(T(), p0[0], p0[1]), kp_pack(T(), p0[2], p0[3]), kp_pack(T(), p1[0], p1[1]), kp_pack(T(), p1[2], p1[3])};
   KP_UNROLL
   for (int i = 0; i < 4; i++) {
-    kp_mma(o[2 * i], a, v[i].x, v[i].y);
-    kp_mma(o[2 * i + 1], a, v[i].z, v[i].w);
+    kp_mma(T(), o[2 * i], a, v[i].x, v[i].y);
+    kp_mma(T(), o[2 * i + 1], a, v[i].z, v[i].w);
   }
 }
 
@@ -136,8 +144,10 @@ KP_DEV void begin_stage(kp_uint4 *to, const kp_uint4 *from, int blocks) {
   for (int i = kp_tid(); i < kp_least(blocks, stage_blocks) * block_words; i += 128) kp_copy16(to + i, from + i);
 }
 
-KP_KERNEL(attention_flash)(float *y, kp_bf16 *copy, const float *q, const attention_tile *tiles, int cols, float scale) {
-  alignas(16) KP_SHARED kp_uint4 ks[2][stage_words], vs[2][stage_words];
+struct flash_scratch { kp_uint4 ks[2][stage_words], vs[2][stage_words]; };
+
+template <class T>
+KP_DEV void flash(float *y, void *copy, int format, flash_scratch &m, const float *q, const attention_tile *tiles, int cols, float scale) {
   attention_tile t = tiles[kp_bid_x()];
   int lane = kp_tid() & 31, g = lane >> 2, c = (lane & 3) * 2, column = kp_bid_y() * head_size;
   int first = (kp_tid() >> 5) * 32 + g; /* of the queries of the tile: this lane has first + 0, 8, 16, 24 */
@@ -147,20 +157,20 @@ KP_KERNEL(attention_flash)(float *y, kp_bf16 *copy, const float *q, const attent
   unsigned a[2][4][4];
   float o[2][8][4] = {};
   softmax f[2];
-  begin_stage(ks[0], k, blocks);
-  begin_stage(vs[0], v, blocks);
+  begin_stage(m.ks[0], k, blocks);
+  begin_stage(m.vs[0], v, blocks);
   kp_copy_commit();
   KP_UNROLL
   for (int h = 0; h < 2; h++) {
     int r0 = first + h * 16, r1 = r0 + 8;
-    load_queries(a[h], q, r0 < t.n_query ? t.row + r0 : -1, r1 < t.n_query ? t.row + r1 : -1, cols, column, scale);
+    load_queries<T>(a[h], q, r0 < t.n_query ? t.row + r0 : -1, r1 < t.n_query ? t.row + r1 : -1, cols, column, scale);
     f[h] = {{-KP_INFINITY, -KP_INFINITY}, {0, 0}};
   }
   for (int from = 0, stage = 0; from < blocks; from += stage_blocks, stage ^= 1) {
     int next = from + stage_blocks;
     if (next < blocks) {
-      begin_stage(ks[stage ^ 1], k + next * block_words, blocks - next);
-      begin_stage(vs[stage ^ 1], v + next * block_words, blocks - next);
+      begin_stage(m.ks[stage ^ 1], k + next * block_words, blocks - next);
+      begin_stage(m.vs[stage ^ 1], v + next * block_words, blocks - next);
     }
     kp_copy_commit();
     kp_copy_wait<1>();
@@ -171,9 +181,9 @@ KP_KERNEL(attention_flash)(float *y, kp_bf16 *copy, const float *q, const attent
       if (from + b >= blocks) break;
       kp_uint4 w[4];
       KP_UNROLL
-      for (int i = 0; i < 4; i++) w[i] = ks[stage][b * block_words + i * 32 + lane];
+      for (int i = 0; i < 4; i++) w[i] = m.ks[stage][b * block_words + i * 32 + lane];
       KP_UNROLL
-      for (int h = 0; h < 2; h++) score_block(s[h][2 * b], s[h][2 * b + 1], a[h], w);
+      for (int h = 0; h < 2; h++) score_block<T>(s[h][2 * b], s[h][2 * b + 1], a[h], w);
     }
     if (t.step || next * block_keys > n) { /* some of these keys are not there, or not seen */
       KP_UNROLL
@@ -193,9 +203,9 @@ KP_KERNEL(attention_flash)(float *y, kp_bf16 *copy, const float *q, const attent
       if (from + b >= blocks) break;
       kp_uint4 w[4];
       KP_UNROLL
-      for (int i = 0; i < 4; i++) w[i] = vs[stage][b * block_words + i * 32 + lane];
+      for (int i = 0; i < 4; i++) w[i] = m.vs[stage][b * block_words + i * 32 + lane];
       KP_UNROLL
-      for (int h = 0; h < 2; h++) add_values(o[h], s[h][2 * b], s[h][2 * b + 1], w);
+      for (int h = 0; h < 2; h++) add_values<T>(o[h], s[h][2 * b], s[h][2 * b + 1], w);
     }
     kp_sync(); /* all have read the stage */
   }
@@ -211,7 +221,7 @@ KP_KERNEL(attention_flash)(float *y, kp_bf16 *copy, const float *q, const attent
       for (int d = 0; d < 8; d++) {
         float v0 = o[h][d][2 * e] * inverse, v1 = o[h][d][2 * e + 1] * inverse;
         y[to + d * 8] = v0, y[to + d * 8 + 1] = v1;
-        if (copy) *(unsigned *)(copy + to + d * 8) = kp_pack_bf16(v0, v1);
+        if (copy) ((unsigned *)copy)[(to + d * 8) / 2] = kp_narrow_pair(format, v0, v1);
       }
     }
 }
@@ -239,9 +249,9 @@ KP_DEV void leave(few_scratch &m, const softmax &f, const float o[8][4]) {
   }
 }
 
-KP_KERNEL(attention_few)(float *y, kp_bf16 *copy, float *part, float *stats, const float *q, const attention_tile *tiles, const int *rows, int cols,
-                         float scale) {
-  KP_SHARED few_scratch m;
+template <class T>
+KP_DEV void few(float *y, void *copy, int format, few_scratch &m, float *part, float *stats, const float *q, const attention_tile *tiles,
+                const int *rows, int cols, float scale) {
   attention_tile t = tiles[kp_bid_x()];
   int lane = kp_tid() & 31, warp = kp_tid() >> 5, c = (lane & 3) * 2, column = kp_bid_y() * head_size;
   int blocks = key_blocks(t.n_key), each = (blocks + kp_gdim_z() - 1) / kp_gdim_z();
@@ -254,18 +264,18 @@ KP_KERNEL(attention_few)(float *y, kp_bf16 *copy, float *part, float *stats, con
   softmax f = {{-KP_INFINITY, -KP_INFINITY}, {0, 0}};
   kp_uint4 kw[4], vw[4], kn[4], vn[4];
   if (from < to) load_block(kw, k + from * block_words), load_block(vw, v + from * block_words);
-  load_queries(a, q, row[lane >> 2], row[(lane >> 2) + 8], cols, column, scale);
+  load_queries<T>(a, q, row[lane >> 2], row[(lane >> 2) + 8], cols, column, scale);
   for (int b = from; b < to; b += 4) {
     if (b + 4 < to) load_block(kn, k + (b + 4) * block_words), load_block(vn, v + (b + 4) * block_words);
     float s[2][4] = {};
-    score_block(s[0], s[1], a, kw);
+    score_block<T>(s[0], s[1], a, kw);
     if ((b + 1) * block_keys > t.n_key) {
       KP_UNROLL
       for (int e = 0; e < 8; e++)
         if (b * block_keys + e / 4 * 8 + c + (e & 1) >= t.n_key) s[e / 4][e % 4] = -KP_INFINITY;
     }
     take_scores<2>(f, o, s);
-    add_values(o, s[0], s[1], vw);
+    add_values<T>(o, s[0], s[1], vw);
     KP_UNROLL
     for (int i = 0; i < 4; i++) kw[i] = kn[i], vw[i] = vn[i];
   }
@@ -283,7 +293,7 @@ KP_KERNEL(attention_few)(float *y, kp_bf16 *copy, float *part, float *stats, con
   }
   if (kp_gdim_z() == 1) {
     KP_UNROLL
-    for (int i = 0; i < 8; i++) put(y, copy, (long long)row[r] * cols + column + d + 8 * i, sum[i] / total);
+    for (int i = 0; i < 8; i++) put(y, copy, format, (long long)row[r] * cols + column + d + 8 * i, sum[i] / total);
     return;
   }
   long long at = (((long long)kp_bid_x() * kp_gdim_y() + kp_bid_y()) * kp_gdim_z() + kp_bid_z()) * 16 + r;
@@ -292,19 +302,17 @@ KP_KERNEL(attention_few)(float *y, kp_bf16 *copy, float *part, float *stats, con
   if (d == 0) stats[2 * at] = most, stats[2 * at + 1] = total;
 }
 
-/* y of the parts that attention_few left, taken in their order. Blocks of 128 threads (tiles, heads). */
-KP_KERNEL(attention_merge)(float *y, kp_bf16 *copy, const float *part, const float *stats, const int *rows, int cols, int parts) {
-  int r = kp_tid() >> 3, d = kp_tid() & 7, row = rows[kp_bid_x() * 16 + r];
-  if (row < 0) return;
-  long long at = ((long long)kp_bid_x() * kp_gdim_y() + kp_bid_y()) * parts * 16 + r;
-  float most = -KP_INFINITY, total = 0, sum[8] = {};
-  for (int p = 0; p < parts; p++) most = kp_max(most, stats[2 * (at + p * 16)]);
-  for (int p = 0; p < parts; p++) {
-    float weight = weight_of(stats[2 * (at + p * 16)], most);
-    total = kp_fma(stats[2 * (at + p * 16) + 1], weight, total);
-    KP_UNROLL
-    for (int i = 0; i < 8; i++) sum[i] = kp_fma(part[(at + p * 16) * head_size + d + 8 * i], weight, sum[i]);
+/* The kernels of a format T, which end in its name. */
+#define ATTENTION_KERNELS(name, T) \
+  KP_KERNEL(pack_key_value_##name)(const packing *list, int cols) { pack_block<T>(list, cols); } \
+  KP_KERNEL(unpack_keys_##name)(float *k, const kp_uint4 *packed, int n_key, int cols) { unpack_block<T>(k, packed, n_key, cols); } \
+  KP_KERNEL(attention_flash_##name)(float *y, void *copy, int format, const float *q, const attention_tile *tiles, int cols, float scale) { \
+    KP_SHARED flash_scratch m; \
+    flash<T>(y, copy, format, m, q, tiles, cols, scale); \
+  } \
+  KP_KERNEL(attention_few_##name)(float *y, void *copy, int format, float *part, float *stats, const float *q, const attention_tile *tiles, \
+                                  const int *rows, int cols, float scale) { \
+    KP_SHARED few_scratch m; \
+    few<T>(y, copy, format, m, part, stats, q, tiles, rows, cols, scale); \
   }
-  KP_UNROLL
-  for (int i = 0; i < 8; i++) put(y, copy, (long long)row * cols + kp_bid_y() * head_size + d + 8 * i, sum[i] / total);
-}
+#endif

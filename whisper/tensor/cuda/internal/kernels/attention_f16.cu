@@ -1,0 +1,4 @@
+/* attention_f16.cu - attention to keys and values of binary16 by tensor cores, from sm_80. */
+#include "attention_mma.h"
+
+ATTENTION_KERNELS(f16, kp_half)
