@@ -41,6 +41,8 @@ type Backend struct {
 	index   index
 	work    attentionWork
 	picking picking
+
+	mel spectrograph // has a lock of its own
 }
 
 var (
@@ -70,6 +72,7 @@ func New(ordinal int) (tensor.Backend, error) {
 		return nil, err
 	}
 	b.mma = b.k.flash != nil
+	b.mel.ordinal = ordinal
 	return b, nil
 }
 
@@ -77,7 +80,7 @@ func New(ordinal int) (tensor.Backend, error) {
 func (b *Backend) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.device.Close()
+	return errors.Join(b.mel.close(), b.device.Close())
 }
 
 // Name returns "cuda/" and the compute capability, such as "cuda/9.0".
@@ -129,6 +132,9 @@ func (k *kernelSet) names() map[string]**driver.Kernel {
 func loadKernels(d *driver.Device, info driver.Info) (k kernelSet, err error) {
 	to := k.names()
 	for _, m := range kernels.Modules(info.Major, info.Minor) {
+		if m.Name == kernels.Spectrum { // see spectrograph
+			continue
+		}
 		loaded, err := d.LoadModule(m.PTX(), m.Kernels()...)
 		if err != nil {
 			return kernelSet{}, fmt.Errorf("load module %s: %w", m.Name, err)

@@ -30,7 +30,11 @@ var modules = []Module{
 	{"norm", 7, 5},
 	{"pick", 7, 5},
 	{"rows", 7, 5},
+	{Spectrum, 7, 5},
 }
+
+// Spectrum is the module of log-mels, which has a stream of its own.
+const Spectrum = "spectrum"
 
 // Modules returns the modules that run on devices of a compute capability.
 func Modules(major, minor int) []Module {
