@@ -75,3 +75,24 @@ func TestLogMelByErrors(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkLogMelBy measures what is left to do here of the log-mel of 30 s.
+func BenchmarkLogMelBy(b *testing.B) {
+	pcm := noise(ChunkSamples, 0.3, 9)
+	for name, nMels := range map[string]int{"80": 80, "128": 128} {
+		b.Run(name, func(b *testing.B) {
+			e, err := NewExtractor(nMels)
+			if err != nil {
+				b.Fatal(err)
+			}
+			var m Mel
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := e.LogMelBy(&m, pcm, 0, func(_, _, _ []float32) error { return nil }); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(1000*b.Elapsed().Seconds()/float64(b.N), "ms/30s")
+		})
+	}
+}
