@@ -25,6 +25,7 @@ func TestEngineOnDevice(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		e.spectra.remove(0) // whose log-mels are rounded otherwise
 		return transcribe(t, e,
 			chirp(300, 5, Request{Language: "cs", Words: new(WordOptions)}), chirp(400, 3, Request{Language: "de"}), chirp(500, 2, Request{}),
 			chirp(200, 4, Request{Language: "en", Words: new(WordOptions)}), chirp(350, 7, Request{Language: "cs", Adapter: None}))

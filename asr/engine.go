@@ -56,7 +56,8 @@ type Options struct {
 // Engine transcribes with one model and its adapters, on one device or several. Any number of goroutines may
 // use it at once: the windows of all requests share batches, in the order of a [Scheduler], and none changes
 // another's result by a bit. One goroutine decides while there is something to do, beside those that
-// load recordings; it computes too where there is one device, and each of several has a goroutine for what it is at.
+// load recordings; it computes too where there is one device, and each of several has a goroutine for what it is at. The log-mels of
+// recordings of more than one window are computed by devices that can.
 //
 // A device that fails is taken out of service: its windows go on from their beginnings on others, or on Options.Fallback.
 // One that has too little memory gives windows back, until it has enough. Observer.Device is told of both.
@@ -70,6 +71,7 @@ type Engine struct {
 	fingerprint func() string // of the model
 
 	speakers *speakers
+	spectra  *spectra         // of recordings
 	tables   *audio.Extractor // of the model's log-mel, for live sessions
 
 	// Of the goroutine that decides.
@@ -115,6 +117,7 @@ func NewOn(devices []Device, adapters []*flora.Adapter, byLanguage map[string]st
 		}
 		e.scheduler.SetMemory(i, windowMemory(d.Backend, e.scheduler.Options().Memory))
 		e.stations = append(e.stations, newStation(d, i, e.bank.BatchAt(i)))
+		e.spectra.add(i, d)
 	}
 	for _, code := range slices.Concat(o.Languages, o.Written) {
 		if _, ok := m.Tokenizer.LanguageToken(code); !ok {
@@ -154,9 +157,13 @@ func newEngineOn(m *whisper.Model, b tensor.Backend, o Options) (*Engine, error)
 	e.fingerprint = sync.OnceValue(func() string { return modelFingerprint(m) })
 	limits := Limits{Speakers: o.Speakers}.WithDefaults()
 	e.speakers = newSpeakers(limits.Speakers)
-	if e.tables, err = audio.NewExtractor(m.Dims.NMels); err != nil {
+	e.spectra, err = newSpectra(m, func(device string, err error) {
+		e.send(func() { e.observeDevice(DeviceEvent{Kind: DeviceLogMel, Device: device, Err: err}) })
+	})
+	if err != nil {
 		return nil, err
 	}
+	e.tables = e.spectra.tables
 	e.bank, err = flora.NewBank(m, b, flora.BankOptions{
 		MaxBytes: o.AdapterMemory, Keep: o.KeepAdapters, Reserved: []string{Auto, None}, Strategies: o.Strategies,
 		Wake: func() { e.send(e.sweep) },
@@ -211,7 +218,7 @@ func (e *Engine) begin(q Request) (*job, error) {
 		return nil, err
 	}
 	j := &job{checked: r}
-	r.job = j
+	r.job, r.spectra = j, e.spectra
 	if err := e.keep(j, r); err != nil {
 		return nil, err
 	}

@@ -20,6 +20,9 @@ const (
 	DeviceLost   DeviceEventKind = "lost"   // it failed, and is out of service
 	DeviceShort  DeviceEventKind = "short"  // it had too little memory for what it had to do
 	DeviceJoined DeviceEventKind = "joined" // it takes the place of those that were lost
+
+	// It could not compute a log-mel, and the processor did. A device is told of once.
+	DeviceLogMel DeviceEventKind = "log_mel"
 )
 
 // DeviceEvent is what befalls a device.
@@ -38,6 +41,8 @@ func (d DeviceEvent) String() string {
 		return fmt.Sprintf("device %s is out of service, %d windows are begun anew elsewhere, %d devices are left: %v", d.Device, d.Windows, d.Left, d.Err)
 	case DeviceShort:
 		return fmt.Sprintf("device %s has too little memory, %d windows wait until there is more: %v", d.Device, d.Windows, d.Err)
+	case DeviceLogMel:
+		return fmt.Sprintf("device %s could not compute a log-mel, the processor does: %v", d.Device, d.Err)
 	}
 	return fmt.Sprintf("device %s takes the place of those that were lost", d.Device)
 }
@@ -159,6 +164,7 @@ func (e *Engine) lose(s *station, err error) {
 	back := e.scheduler.Retire(s.number)
 	clear(s.tickets)
 	e.bank.Retire(s.number)
+	e.spectra.remove(s.number)
 	e.observeDevice(DeviceEvent{Kind: DeviceLost, Device: s.name, Windows: len(back), Err: err})
 	if e.scheduler.InService() == 0 && (e.options.Fallback == nil || e.fellBack) {
 		e.stop(fmt.Errorf("%w: device %s: %w", ErrInternal, s.name, err))
@@ -212,6 +218,7 @@ func (e *Engine) join(d Device) error {
 	}
 	e.scheduler.AddDevice(windowMemory(d.Backend, e.scheduler.Options().Memory))
 	e.stations = append(e.stations, newStation(d, number, e.bank.BatchAt(number)))
+	e.spectra.add(number, d)
 	e.setMissing(nil)
 	e.observeDevice(DeviceEvent{Kind: DeviceJoined, Device: d.Name})
 	return nil

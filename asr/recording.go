@@ -16,6 +16,7 @@ type recording struct {
 	request  Request
 	decoding Decoding // with defaults
 	model    *whisper.Model
+	spectra  *spectra // nil where log-mels are computed without
 	mel      audio.Mel
 	content  int      // frames of audio in mel, without padding
 	clips    [][2]int // frames from and to
@@ -133,11 +134,23 @@ func validClips(times []float64) bool {
 // was trained on padded windows, as upstream's transcribe does; and begins. The error is ErrInvalid.
 func (r *recording) load(pcm []float32) error {
 	r.result.Duration = float64(len(pcm)) / audio.SampleRate
-	mel, err := audio.LogMelPadded(pcm, r.model.Dims.NMels, melPadding(r.model))
+	mel, err := r.logMel(pcm)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	return r.begin(mel)
+}
+
+// logMel returns the log-mel of samples that are the recording, or a window of one.
+func (r *recording) logMel(pcm []float32) (audio.Mel, error) {
+	if r.spectra == nil {
+		return audio.LogMelPadded(pcm, r.model.Dims.NMels, melPadding(r.model))
+	}
+	all := len(pcm)
+	if r.whole != nil {
+		all = len(r.whole.samples)
+	}
+	return r.spectra.logMel(pcm, melPadding(r.model), all)
 }
 
 // melPadding returns the samples of silence behind a recording's log-mel.

@@ -16,8 +16,8 @@ const (
 	ChunkSamples  = ChunkLength * SampleRate // 480000
 	ChunkFrames   = ChunkSamples / HopLength // 3000
 	maxMels       = NFFT / 2                 // more filters than bins would be empty ones
-	powerFloor    = 1e-10                    // below it, power counts as silence
-	silenceLog    = -10                      // log10 of powerFloor
+	PowerFloor    = 1e-10                    // below it, power counts as silence
+	silenceLog    = -10                      // log10 of PowerFloor
 	dynamicRange  = 8                        // decades below the loudest value that are kept
 	reflectLength = NFFT / 2                 // samples mirrored at either end, so that frame i is centred on sample i·HopLength
 )
@@ -99,6 +99,7 @@ func PadOrTrim(pcm []float32, n int) []float32 {
 // Extractor holds the tables of LogMel for one number of filters. It is immutable: one Extractor may serve any number of goroutines.
 type Extractor struct {
 	nMels   int
+	window  []float64
 	dft     *dftTables
 	filters *melFilters
 }
@@ -110,32 +111,40 @@ func NewExtractor(nMels int) (*Extractor, error) {
 	}
 	// The periodic window of n points is the symmetric one of n+1 points without its last.
 	hann := window.Hann(NFFT + 1)[:NFFT]
-	return &Extractor{nMels: nMels, dft: newDFTTables(hann), filters: newMelFilters(nMels)}, nil
+	return &Extractor{nMels: nMels, window: hann, dft: newDFTTables(hann), filters: newMelFilters(nMels)}, nil
 }
 
 // LogMel computes LogMelPadded(pcm, nMels, padSamples) into dst, and allocates only if dst.Data is too small for it. Errors are those of
 // LogMel; after one, dst's content is unspecified. A negative padSamples panics.
 func (e *Extractor) LogMel(dst *Mel, pcm []float32, padSamples int) error {
-	if padSamples < 0 {
-		panic(fmt.Sprintf("audio: LogMel with %d samples of padding", padSamples))
+	total, err := e.resize(dst, len(pcm), padSamples)
+	if err != nil {
+		return err
 	}
-	total := len(pcm) + padSamples
-	frames := total / HopLength
-	if frames == 0 {
-		return fmt.Errorf("%w: log-mel of %d samples: one frame takes %d", ErrEmpty, total, HopLength)
-	}
-	size := frames * e.nMels
-	if cap(dst.Data) < size {
-		dst.Data = make([]float32, size)
-	}
-	*dst = Mel{NMels: e.nMels, Frames: frames, Padding: frames - len(pcm)/HopLength, Data: dst.Data[:size]}
-
-	peak, err := e.logPower(dst, pcm, total)
+	peak, err := e.logPower(dst, pcm, total, 0, dst.Frames)
 	if err != nil {
 		return err
 	}
 	dst.scale(peak)
 	return nil
+}
+
+// resize makes room in dst for the log-mel of a clip of samples followed by silence, and returns the samples of both.
+func (e *Extractor) resize(dst *Mel, samples, padSamples int) (total int, err error) {
+	if padSamples < 0 {
+		panic(fmt.Sprintf("audio: LogMel with %d samples of padding", padSamples))
+	}
+	total = samples + padSamples
+	frames := total / HopLength
+	if frames == 0 {
+		return 0, fmt.Errorf("%w: log-mel of %d samples: one frame takes %d", ErrEmpty, total, HopLength)
+	}
+	size := frames * e.nMels
+	if cap(dst.Data) < size {
+		dst.Data = make([]float32, size)
+	}
+	*dst = Mel{NMels: e.nMels, Frames: frames, Padding: frames - samples/HopLength, Data: dst.Data[:size]}
+	return total, nil
 }
 
 // scale takes log10 powers whose maximum is peak to the values of a log-mel.
@@ -149,11 +158,12 @@ func (m *Mel) scale(peak float32) {
 	}
 }
 
-// logPower sets dst to log10 of the floored mel power of pcm followed by silence up to total samples, and returns its maximum.
-func (e *Extractor) logPower(dst *Mel, pcm []float32, total int) (peak float32, err error) {
+// logPower sets frames from…to-1 of dst to log10 of the floored mel power of pcm followed by silence up to total samples, and returns their
+// maximum, -∞ of none.
+func (e *Extractor) logPower(dst *Mel, pcm []float32, total, from, to int) (peak float32, err error) {
 	var s melScratch
 	peak = float32(math.Inf(-1))
-	for t := range dst.Frames {
+	for t := from; t < to; t++ {
 		highest, err := e.logFrame(&s, dst.Frame(t), pcm, t*HopLength-reflectLength, total)
 		if err != nil {
 			return 0, fmt.Errorf("%w: in frame %d", err, t)
@@ -198,8 +208,8 @@ func (e *Extractor) logFrame(s *melScratch, row, pcm []float32, from, total int)
 	for m := range row {
 		// Comparisons, not max: it spends more on NaN than the logarithm costs.
 		power := s.power[m]
-		if power < powerFloor {
-			power = powerFloor
+		if power < PowerFloor {
+			power = PowerFloor
 		}
 		v := float32(log10(power))
 		if v > highest {

@@ -78,7 +78,7 @@ func New() *Metrics {
 	m.fallback = counter("asr_fallback_total", "Windows that were decoded again at a higher temperature, by reason.", "reason")
 	m.noSpeech = counter("asr_no_speech_total", "Windows that were taken for silence.").WithLabelValues()
 
-	m.deviceEvents = counter("asr_device_events_total", "What has befallen devices: they were lost, short of memory, or joined in the place of others.", "event")
+	m.deviceEvents = counter("asr_device_events_total", "What has befallen devices: they were lost, short of memory, could not compute a log-mel, or joined in the place of others.", "event")
 
 	m.liveHeard = counter("asr_live_heard_seconds_total", "Sound that hypotheses of live sessions were made from, each time.").WithLabelValues()
 
@@ -90,7 +90,7 @@ func New() *Metrics {
 	for _, reason := range []asr.Fallback{asr.FallbackCompressionRatio, asr.FallbackLogProb} {
 		m.fallback.WithLabelValues(string(reason)) // a rate of what has not happened yet is 0
 	}
-	for _, kind := range []asr.DeviceEventKind{asr.DeviceLost, asr.DeviceShort, asr.DeviceJoined} {
+	for _, kind := range []asr.DeviceEventKind{asr.DeviceLost, asr.DeviceShort, asr.DeviceJoined, asr.DeviceLogMel} {
 		m.deviceEvents.WithLabelValues(string(kind))
 	}
 	m.jobs = newJobMetrics(counter, histogram)

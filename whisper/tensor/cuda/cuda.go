@@ -40,6 +40,8 @@ type Backend struct {
 	index   index
 	work    attentionWork
 	picking picking
+
+	mel spectrograph // has a lock of its own
 }
 
 var (
@@ -68,6 +70,7 @@ func New(ordinal int) (tensor.Backend, error) {
 		d.Close()
 		return nil, err
 	}
+	b.mel.ordinal = ordinal
 	return b, nil
 }
 
@@ -75,7 +78,7 @@ func New(ordinal int) (tensor.Backend, error) {
 func (b *Backend) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.device.Close()
+	return errors.Join(b.mel.close(), b.device.Close())
 }
 
 // Name returns "cuda/" and the compute capability, such as "cuda/9.0".
@@ -155,6 +158,9 @@ func loadKernels(d *driver.Device, info driver.Info) (k kernelSet, err error) {
 		return kernelSet{}, fmt.Errorf("%w: %s has compute capability %d.%d, and 7.0 is needed", ErrUnavailable, info.Name, info.Major, info.Minor)
 	}
 	for _, m := range modules {
+		if m.Name == kernels.Spectrum { // see spectrograph
+			continue
+		}
 		loaded, err := d.LoadModule(m.PTX(), m.Kernels()...)
 		if err != nil {
 			return kernelSet{}, fmt.Errorf("load module %s: %w", m.Name, err)

@@ -14,7 +14,7 @@ import (
 // before; memory is NaN until it is written; an address that is not wholly within memory of Alloc that was not freed,
 // an operand in host memory alone, and a copy onto itself panic.
 //
-// It has none of the interfaces that a backend may have beside Gradients: see [SimulateFused].
+// It has none of the interfaces that a backend may have beside Gradients and [tensor.Spectrographer]: see [SimulateFused].
 type Simulated struct {
 	tensor.Chooser
 	host  tensor.Backend
@@ -51,6 +51,7 @@ func (o DeviceOptions) memory() int64 {
 type DeviceStats struct {
 	Kernels, Reads, Allocations, Refused int64
 	Used                                 int64 // bytes
+	LogMelFrames                         int64 // of spectrograms
 }
 
 type allocation struct {

@@ -102,6 +102,9 @@ func Run(t *testing.T, b tensor.Backend, tol Tolerances, options ...Option) {
 	s.runForward(t)
 	t.Run("Chooser", s.testChooser)
 	t.Run("Pick", s.testPick)
+	if g, ok := device.(tensor.Spectrographer); ok {
+		t.Run("LogMel", func(t *testing.T) { testLogMel(t, g) })
+	}
 	t.Run("Gradients", func(t *testing.T) {
 		if g == nil {
 			t.Skipf("SKIP: gradients of backend %s absent", b.Name())

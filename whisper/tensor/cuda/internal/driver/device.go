@@ -34,6 +34,8 @@ type Info struct {
 
 // Device is one GPU, open for work. Its methods may be called from several goroutines.
 type Device struct {
+	beside bool // see OpenBeside
+
 	// handing over: one call at a time goes to the thread and back
 	turn  sync.Mutex
 	calls chan call
@@ -89,7 +91,13 @@ func Count() (int, error) {
 }
 
 // Open makes device number ordinal ready for work.
-func Open(ordinal int) (*Device, error) {
+func Open(ordinal int) (*Device, error) { return openDevice(ordinal, false) }
+
+// OpenBeside makes a device, which may be open already, ready for small work beside: with a stream, a thread and memory of its own,
+// and without products and graphs. A fault that its context does not survive is that of all who have the device open.
+func OpenBeside(ordinal int) (*Device, error) { return openDevice(ordinal, true) }
+
+func openDevice(ordinal int, beside bool) (*Device, error) {
 	n, err := Count()
 	if err != nil {
 		return nil, err
@@ -97,16 +105,19 @@ func Open(ordinal int) (*Device, error) {
 	if ordinal < 0 || ordinal >= n {
 		return nil, fmt.Errorf("%w: there is no device %d: they are numbered from 0 to %d", ErrNoDevice, ordinal, n-1)
 	}
-	if err := loadBLAS(); err != nil {
-		return nil, err
+	if !beside {
+		if err := loadBLAS(); err != nil {
+			return nil, err
+		}
 	}
 	d := &Device{
-		calls: make(chan call), done: make(chan error), end: make(chan struct{}),
+		beside: beside, calls: make(chan call), done: make(chan error), end: make(chan struct{}),
 		lists: make(map[*List]struct{}), names: make(map[uint64]string),
 	}
 	d.pool.taken = make(map[Address]*block)
 	d.pool.checked = os.Getenv("GLOSSA_CUDA_CHECK") != ""
 	d.graphs.init()
+	d.graphs.off = d.graphs.off || beside
 	go d.loop()
 	if err := d.do(func() error { return d.setup(ordinal) }); err != nil {
 		d.Close()
@@ -184,13 +195,16 @@ func (d *Device) setup(ordinal int) (err error) {
 	if err = d.describe(); err != nil {
 		return err
 	}
-	d.pool.first = min(slabFirst, d.info.TotalBytes/64)
 	if d.stream, err = cu.MakeStream(cu.NonBlocking); err != nil {
 		return wrap("cuStreamCreate", err)
 	}
 	if d.pinned, err = allocPinned(pinnedBytes); err != nil {
 		return err
 	}
+	if d.beside {
+		return nil
+	}
+	d.pool.first = min(slabFirst, d.info.TotalBytes/64)
 	return d.setupBLAS()
 }
 

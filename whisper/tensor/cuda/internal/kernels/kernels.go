@@ -34,7 +34,11 @@ var modules = []Module{
 	{Name: "norm", Major: 7},
 	{Name: "pick", Major: 7},
 	{Name: "rows", Major: 7},
+	{Name: Spectrum, Major: 7},
 }
+
+// Spectrum is the module of log-mels, which has a stream of its own.
+const Spectrum = "spectrum"
 
 // Modules returns the modules that run on devices of a compute capability.
 func Modules(major, minor int) []Module {

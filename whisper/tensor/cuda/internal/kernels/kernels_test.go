@@ -62,10 +62,13 @@ func TestPTX(t *testing.T) {
 }
 
 // TestPTXIsLean checks what would be slow on a device and is not seen elsewhere: local memory, where an array is not kept in
-// registers, and calls of functions.
+// registers, calls of functions, and float64 but in log-mels, which are of the host's bits and have little to compute.
 func TestPTXIsLean(t *testing.T) {
 	for _, m := range modules {
 		for _, word := range []string{".local", "call.uni", ".f64"} {
+			if word == ".f64" && m.Name == Spectrum {
+				continue
+			}
 			if bytes.Contains([]byte(m.PTX()), []byte(word)) {
 				t.Errorf("%s.ptx has %s", m.Name, word)
 			}
