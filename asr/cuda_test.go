@@ -3,24 +3,16 @@
 package asr
 
 import (
-	"os"
 	"testing"
 
 	"glossa/flora"
 	"glossa/whisper/tensor/cpu"
-	"glossa/whisper/tensor/cuda"
+	"glossa/whisper/tensor/cuda/cudatest"
 )
 
 // TestGPU serves on a GPU, alone and with the processor in its place when it is lost: the texts are those of the processor.
 func TestGPU(t *testing.T) {
-	gpu, err := cuda.New(0)
-	switch {
-	case err != nil && os.Getenv("GLOSSA_REQUIRE_GPU") != "":
-		t.Fatal(err)
-	case err != nil:
-		t.Skipf("SKIP: a GPU absent: %v", err)
-	}
-	defer gpu.(interface{ Close() error }).Close()
+	gpu := cudatest.Open(t)
 	f := newFleet(t, few()...)
 	m := newModel(t, gpu, true)
 	on := &fleet{model: m, backend: gpu, adapters: []*flora.Adapter{newAdapter(t, m, "cs", flora.FLoRA), newAdapter(t, m, "de", flora.LoRA)}, requests: f.requests}

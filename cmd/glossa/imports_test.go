@@ -49,6 +49,7 @@ const arrows = `
 	whisper/tensor          ->
 	whisper/tensor/cpu      -> whisper/tensor
 	whisper/tensor/cuda     -> whisper/tensor whisper/tensor/cuda/internal/driver whisper/tensor/cuda/internal/kernels
+	whisper/tensor/cuda/cudatest         -> whisper/tensor whisper/tensor/cuda whisper/tensor/cuda/internal/fake
 	whisper/tensor/cuda/internal/carried -> eval
 	whisper/tensor/cuda/internal/driver  -> whisper/tensor/cuda/internal/shim
 	whisper/tensor/cuda/internal/fake    -> whisper/tensor/cuda/internal/kernels

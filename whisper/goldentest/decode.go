@@ -139,6 +139,24 @@ func (c DecodeCase) Certain(numericError float64) int {
 	return len(c.Result.Tokens)
 }
 
+// CheckCertain compares the tokens of a result with the reference's up to the first whose choice an error of that much between two logits
+// may change. It says whether the whole text is the reference's.
+func (c DecodeCase) CheckCertain(t *testing.T, what string, got whisper.Decoded, numericError float64) (same bool) {
+	t.Helper()
+	if got.Err != nil {
+		t.Errorf("%s: %s: %v", what, c.Name, got.Err)
+		return false
+	}
+	if got.Language != c.Result.Language {
+		return got.Text == c.Result.Text // it is part of what the tokens follow on
+	}
+	n := c.Certain(numericError)
+	if tokens := got.Tokens; len(tokens) < n || !slices.Equal(tokens[:n], c.Result.Tokens[:n]) {
+		t.Errorf("%s: %s (%s): tokens\n%d, want\n%d and more", what, c.Name, c.Clip, tokens, c.Result.Tokens[:n])
+	}
+	return got.Text == c.Result.Text
+}
+
 // Check compares a result with the reference's.
 func (c DecodeCase) Check(t *testing.T, got whisper.Decoded) {
 	t.Helper()

@@ -17,12 +17,65 @@ import (
 
 // Kit is a folder of reference outputs made with openai/whisper: see its manifest.json.
 type Kit struct {
-	Dir      string
-	Backend  tensor.Backend
+	Dir     string
+	Backend tensor.Backend
+
+	// Clip and MaxTokens confine the tests that ask Takes to cases of one clip whose texts have no more tokens, for a backend that is
+	// slow. The default is all cases.
+	Clip      string
+	MaxTokens int
+
 	Manifest struct {
 		Models map[string]json.RawMessage
 		Files  map[string]struct{ Tolerance json.RawMessage }
 	}
+	models  map[modelOf]*whisper.Model
+	encoded map[encodedOf]Encoded
+}
+
+type modelOf struct {
+	name  string
+	dtype tensor.DType
+}
+
+type encodedOf struct {
+	model *whisper.Model
+	clip  string
+}
+
+// Encoded is what the encoder makes of a clip: its states, in host memory, and the decoder's keys and values.
+type Encoded struct {
+	States tensor.Mat
+	Cross  *whisper.CrossKV
+}
+
+// Takes reports whether tests are to take cases of a clip, whose texts have so many tokens.
+func (k *Kit) Takes(clip string, tokens int) bool {
+	return (k.Clip == "" || k.Clip == clip) && (k.MaxTokens == 0 || tokens <= k.MaxTokens)
+}
+
+// Encode encodes a clip, once for all tests of a kit.
+func (k *Kit) Encode(t *testing.T, m *whisper.Model, clip string) Encoded {
+	t.Helper()
+	of := encodedOf{m, clip}
+	if e, ok := k.encoded[of]; ok {
+		return e
+	}
+	s := &whisper.Step{Ops: tensor.NewOps(k.Backend)}
+	states, err := m.EncodeStates(s, []audio.Mel{k.Mel(t, clip, m.Dims)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cross, err := m.Decoder.KeepCrossKV(new(whisper.CrossPool), s, states)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := Encoded{s.Host(states), cross[0]}
+	if k.encoded == nil {
+		k.encoded = make(map[encodedOf]Encoded)
+	}
+	k.encoded[of] = e
+	return e
 }
 
 // Open returns the kit that GLOSSA_GOLDEN names, or fallback, a path from the test's folder. It skips
@@ -82,9 +135,13 @@ func (k *Kit) Model(t *testing.T, name string) *whisper.Model {
 	return k.ModelOf(t, name, tensor.F32)
 }
 
-// ModelOf is Model with weights of a number format.
+// ModelOf is Model with weights of a number format. It loads each once.
 func (k *Kit) ModelOf(t *testing.T, name string, dtype tensor.DType) *whisper.Model {
 	t.Helper()
+	of := modelOf{name, dtype}
+	if m := k.models[of]; m != nil {
+		return m
+	}
 	c, err := whisper.OpenDir(filepath.Join(k.Dir, "models", name, "hf"))
 	if err != nil {
 		t.Fatal(err)
@@ -94,6 +151,10 @@ func (k *Kit) ModelOf(t *testing.T, name string, dtype tensor.DType) *whisper.Mo
 	if err != nil {
 		t.Fatal(err)
 	}
+	if k.models == nil {
+		k.models = make(map[modelOf]*whisper.Model)
+	}
+	k.models[of] = m
 	return m
 }
 

@@ -41,7 +41,7 @@ func TestBuildsWithoutToolkit(t *testing.T) {
 // startsWithoutDriver runs a program that was linked with the backend where there is no driver: it starts, and says so in one line.
 func startsWithoutDriver(t *testing.T, program string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), program, "-test.run=^TestOpenInChild$", "-test.v")
+	cmd := exec.CommandContext(t.Context(), program, "-test.run=^TestFakeOpenInChild$", "-test.v")
 	cmd.Env = append(os.Environ(), "GLOSSA_LIBCUDA=/nowhere/libcuda.so.1", "GLOSSA_CHILD=1")
 	cmd.Dir = "internal/driver"
 	out, err := cmd.CombinedOutput()

@@ -12,14 +12,36 @@ import (
 	"glossa/whisper/tensor/cuda/internal/fake"
 )
 
+// fill takes all of the device's memory, the largest pieces first.
+func fill(t *testing.T, b *Backend) (taken []uintptr) {
+	t.Helper()
+	for n := 1 << 28; n > 0; {
+		at, err := b.Alloc(n)
+		switch {
+		case err == nil:
+			taken = append(taken, at)
+		case errors.Is(err, tensor.ErrMemory):
+			n /= 2
+		default:
+			t.Fatalf("error %v, want ErrMemory", err)
+		}
+	}
+	return taken
+}
+
+// little makes the fake's devices have few bytes of memory, until the test ends. A GPU has what it has.
+func little(t *testing.T, bytes int64) {
+	t.Helper()
+	fake.Require(t)
+	if fake.Used() {
+		fake.Set("memory", bytes)
+		t.Cleanup(func() { fake.Set("memory", 1<<30) })
+	}
+}
+
 // TestOutOfMemory fills the device, and checks that what then has no room says so and that the rest goes on.
 func TestOutOfMemory(t *testing.T) {
-	fake.Require(t)
-	if !fake.Used() {
-		t.Skip("SKIP: a device of little memory absent")
-	}
-	fake.Set("memory", 48<<20)
-	defer fake.Set("memory", 1<<30)
+	little(t, 48<<20)
 	b := openPlainly(t)
 	r := newRoom(t, b)
 	const rows, cols = 1000, 64
@@ -28,18 +50,12 @@ func TestOutOfMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var taken []uintptr
-	for n := 1 << 20; n > 0; {
-		at, err := b.Alloc(n)
-		if err != nil {
-			if !errors.Is(err, tensor.ErrMemory) {
-				t.Fatalf("error %v, want ErrMemory", err)
-			}
-			n /= 2
-			continue
-		}
-		taken = append(taken, at)
+	b.GELU(y.Slice(0, 1), x.Slice(0, 1)) // a driver may load kernels where they are run first
+	b.Linear(z.Slice(0, 1), x.Slice(0, 1), w, tensor.Mat{})
+	if err := b.Read(nil, tensor.Mat{}); err != nil {
+		t.Fatal(err)
 	}
+	taken := fill(t, b)
 	big := tensor.Zeros(1000, 1000)
 	for what, err := range map[string]error{
 		"Pack":        second(b.Pack(big, tensor.F32)),
@@ -76,25 +92,29 @@ func TestOutOfMemory(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
-// TestLost checks that the loss of a device comes out of every Read from then on.
-func TestLost(t *testing.T) {
+// TestFakeLost checks that the loss of a device comes out of every Read from then on, and of what measures it.
+func TestFakeLost(t *testing.T) {
 	fake.Require(t)
-	if !fake.Used() {
-		t.Skip("SKIP: a device that can be lost absent")
-	}
 	b, err := New(0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer b.(*Backend).Close() // whose error is the device's
-	r := newRoom(t, b.(*Backend))
+	lost := b.(*Backend)
+	defer lost.Close() // whose error is the device's
+	r := newRoom(t, lost)
 	x := r.random(3, 4)
 	fake.Set("lose_at", 1)
 	defer fake.Set("lose_at", 0)
 	for range 3 {
 		b.GELU(x, x)
-		if err := b.(*Backend).Read(nil, tensor.Mat{}); !errors.Is(err, driver.ErrLost) || errors.Is(err, tensor.ErrMemory) {
+		if err := lost.Read(nil, tensor.Mat{}); !errors.Is(err, driver.ErrLost) || errors.Is(err, tensor.ErrMemory) {
 			t.Errorf("error %v, want ErrLost", err)
 		}
+	}
+	if rate := lost.PeakRead() + lost.Peak(tensor.F32); rate != 0 {
+		t.Errorf("%v operations a second", rate)
+	}
+	if err := lost.Read(nil, tensor.Mat{}); !errors.Is(err, driver.ErrLost) {
+		t.Errorf("error %v after measuring, want ErrLost", err)
 	}
 }

@@ -27,7 +27,7 @@ var ptx string
 func TestPTXIsCurrent(t *testing.T) {
 	clang, err := exec.LookPath("clang-19")
 	if err != nil {
-		t.Skipf("SKIP: clang-19, absent: %v", err)
+		fake.Skip(t, "clang-19, absent: %v", err)
 	}
 	cmd := exec.CommandContext(t.Context(), clang, "-x", "cuda", "--cuda-device-only", "--cuda-gpu-arch=sm_75", "-nocudainc", "-nocudalib",
 		"-O3", "-S", "-o", "-", "kernels.cu")
@@ -285,14 +285,11 @@ func TestCopyDeviceAndSet(t *testing.T) {
 	}
 }
 
-func TestUncapturableListsRunPlainly(t *testing.T) {
+func TestFakeUncapturableListsRunPlainly(t *testing.T) {
 	for _, setting := range []string{"no_capture", "no_instantiate"} {
 		t.Run(setting, func(t *testing.T) {
 			d := open(t)
 			k := kernels(t, d)
-			if !fake.Used() {
-				t.Skip("SKIP: faults are injected by the fake driver")
-			}
 			fake.Set(setting, 1)
 			t.Cleanup(func() { fake.Set(setting, 0) })
 			x, y := upload(t, d, ramp(64, 1, 1)...), upload(t, d, make([]float32, 64)...)
@@ -332,12 +329,9 @@ func TestGraphsAreGivenUp(t *testing.T) {
 }
 
 // A device that is lost says so for ever; what comes after Close and Open works.
-func TestLost(t *testing.T) {
+func TestFakeLost(t *testing.T) {
 	d := open(t)
 	k := kernels(t, d)
-	if !fake.Used() {
-		t.Skip("SKIP: faults are injected by the fake driver")
-	}
 	x, y := upload(t, d, 1, 2), upload(t, d, 0, 0)
 	l := d.NewList()
 	add := func() {

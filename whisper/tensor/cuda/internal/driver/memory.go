@@ -120,7 +120,10 @@ func (d *Device) grow(wish, least int64) (Address, int64, error) {
 	return Address(p), least, nil
 }
 
-// trim gives memory that nothing uses back to the driver. On the device's thread.
+// Trim gives memory of the pool that nothing uses back to the driver, when all that was run has happened.
+func (d *Device) Trim() error { return d.do(d.trim) }
+
+// trim is Trim on the device's thread.
 func (d *Device) trim() error {
 	if err := d.wait(); err != nil {
 		return err

@@ -13,13 +13,10 @@ import (
 	"glossa/whisper/tensor/cuda/internal/fake"
 )
 
-// child runs one test in a process of its own, with more in its environment; "" takes a variable away.
+// child runs tests on the fake in a process of its own, with more in its environment; "" takes a variable away.
 func child(t *testing.T, test string, environment ...string) string {
 	t.Helper()
 	fake.Require(t)
-	if !fake.Used() {
-		t.Skip("SKIP: needs the fake driver")
-	}
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+test+"$", "-test.v")
 	cmd.Env = append(slices.Concat(os.Environ(), environment), "GLOSSA_CHILD=1", "FAKECUDA_QUIET=1")
 	out, err := cmd.CombinedOutput()
@@ -29,10 +26,10 @@ func child(t *testing.T, test string, environment ...string) string {
 	return string(out)
 }
 
-// TestOpenInChild says what Open says, in a process whose environment another test has made.
-func TestOpenInChild(t *testing.T) {
+// TestFakeOpenInChild says what Open says, in a process whose environment another test has made.
+func TestFakeOpenInChild(t *testing.T) {
 	if os.Getenv("GLOSSA_CHILD") == "" {
-		t.Skip("run by TestOpenErrors")
+		t.Skip("run by TestFakeOpenErrors")
 	}
 	d, err := Open(0)
 	switch {
@@ -58,7 +55,7 @@ func TestOpenInChild(t *testing.T) {
 }
 
 // A program with this backend starts on every machine, and Open says in one line what is missing.
-func TestOpenErrors(t *testing.T) {
+func TestFakeOpenErrors(t *testing.T) {
 	for _, c := range []struct {
 		name        string
 		environment []string
@@ -75,7 +72,7 @@ func TestOpenErrors(t *testing.T) {
 		{"two devices", []string{"FAKECUDA_DEVICES=2"}, "open: 2 <nil>"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if out := child(t, "TestOpenInChild", c.environment...); !strings.Contains(out, c.want) {
+			if out := child(t, "TestFakeOpenInChild", c.environment...); !strings.Contains(out, c.want) {
 				t.Errorf("want %q in\n%s", c.want, out)
 			}
 		})
@@ -83,11 +80,8 @@ func TestOpenErrors(t *testing.T) {
 }
 
 // The tests pass, too, where the work runs on another thread meanwhile, and where memory is checked tensor by tensor.
-func TestModes(t *testing.T) {
-	if os.Getenv("GLOSSA_CHILD") != "" {
-		t.Skip("this is a child")
-	}
-	tests := "Test(Replay.*|BlockSums|StageGrows|StagingIsNotOverwritten|Goroutines|Gemm.*|Copy.*|OutOfMemory|Lost|Profile)"
+func TestFakeModes(t *testing.T) {
+	tests := "Test(Replay.*|BlockSums|StageGrows|StagingIsNotOverwritten|Goroutines|Gemm.*|Copy.*|FakeOutOfMemory|FakeLost|Profile)"
 	for _, mode := range []string{"FAKECUDA_MODE=thread", "GLOSSA_CUDA_CHECK=1", "GLOSSA_CUDA_NO_GRAPHS=1"} {
 		t.Run(mode, func(t *testing.T) {
 			run := tests
@@ -103,9 +97,9 @@ func TestModes(t *testing.T) {
 }
 
 // Each device has a thread, memory and work of its own.
-func TestTwoDevicesInChild(t *testing.T) {
+func TestFakeTwoDevicesInChild(t *testing.T) {
 	if os.Getenv("GLOSSA_CHILD") == "" {
-		child(t, "TestTwoDevicesInChild", "FAKECUDA_DEVICES=2")
+		child(t, "TestFakeTwoDevicesInChild", "FAKECUDA_DEVICES=2")
 		return
 	}
 	var devices [2]*Device

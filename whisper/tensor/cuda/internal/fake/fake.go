@@ -19,10 +19,12 @@ package fake
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -31,14 +33,35 @@ var unavailable error
 
 // Main runs the tests of a package, with the fake in place of a driver. It has the kernels of internal/kernels and those of more
 // sources, named from the test's folder. Where GLOSSA_LIBCUDA names a driver that one is used, and with GLOSSA_REQUIRE_GPU the
-// machine's. It is what TestMain should call; it ends the process, and fails where the fake does not compile.
+// machine's: tests that are named TestFake… are of the fake alone, and those named TestBuilds… of the compiler, and are then left out. It
+// is what TestMain should call; it ends the process, and fails where the fake does not compile.
 func Main(m *testing.M, sources ...string) {
 	unavailable = Use(sources...)
 	if unavailable != nil && !errors.Is(unavailable, exec.ErrNotFound) {
 		fmt.Fprintln(os.Stderr, "the fake CUDA driver:", unavailable)
 		os.Exit(1)
 	}
+	if required() {
+		flag.Parse()
+		skip := flag.Lookup("test.skip").Value
+		if err := skip.Set(strings.TrimPrefix(skip.String()+"|^Test(Fake|Builds)", "|")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
 	os.Exit(m.Run())
+}
+
+// required reports whether the tests have to run on a GPU.
+func required() bool { return os.Getenv("GLOSSA_REQUIRE_GPU") != "" }
+
+// Skip skips a test for the want of something. With GLOSSA_REQUIRE_GPU it fails it.
+func Skip(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if required() {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf("SKIP: "+format, args...)
 }
 
 // Require skips a test where there is neither a GPU to be used nor the fake. With GLOSSA_REQUIRE_GPU it does nothing: the test then fails
@@ -46,18 +69,18 @@ func Main(m *testing.M, sources ...string) {
 func Require(t testing.TB) {
 	t.Helper()
 	if unavailable != nil {
-		t.Skipf("SKIP: the fake CUDA driver: %v", unavailable)
+		Skip(t, "the fake CUDA driver: %v", unavailable)
 	}
 }
 
 // Used reports whether the tests run on the fake.
 func Used() bool {
-	return unavailable == nil && os.Getenv("GLOSSA_REQUIRE_GPU") == "" && symbol("fakecuda_get") != nil
+	return unavailable == nil && !required() && symbol("fakecuda_get") != nil
 }
 
 // Use builds the fake, unless the environment asks for something else, and names it in the environment for the shim.
 func Use(sources ...string) error {
-	if os.Getenv("GLOSSA_REQUIRE_GPU") != "" || os.Getenv("GLOSSA_LIBCUDA") != "" {
+	if required() || os.Getenv("GLOSSA_LIBCUDA") != "" {
 		return nil
 	}
 	library, err := Build(sources...)

@@ -40,9 +40,6 @@ type bench struct {
 func open(t *testing.T) *bench {
 	t.Helper()
 	fake.Require(t)
-	if !fake.Used() {
-		t.Skip("SKIP: these tests are of the fake driver")
-	}
 	d, err := driver.Open(0)
 	if err != nil {
 		t.Fatal(err)
@@ -96,7 +93,7 @@ func (b *bench) try(name string, n, size, shared int) ([]float32, error) {
 }
 
 // Each fault is planted in a kernel, and the fake reports it; the kernel without it passes.
-func TestFaultsOfKernels(t *testing.T) {
+func TestFakeFaultsOfKernels(t *testing.T) {
 	t.Setenv("GLOSSA_CUDA_CHECK", "1") // allocations, tensor by tensor
 	for _, c := range []struct {
 		name    string
@@ -145,7 +142,7 @@ func expect(t *testing.T, err error, want string) {
 }
 
 // A missing barrier, and shared memory that nobody wrote, show as wrong numbers.
-func TestFaultsThatShowInNumbers(t *testing.T) {
+func TestFakeFaultsThatShowInNumbers(t *testing.T) {
 	reversed := func(got []float32) bool {
 		for i, v := range got {
 			if v != float32(len(got)-i) {
@@ -170,7 +167,7 @@ func TestFaultsThatShowInNumbers(t *testing.T) {
 }
 
 // A row index of one too many reads another number, or what lies behind the last: NaN.
-func TestWrongRow(t *testing.T) {
+func TestFakeWrongRow(t *testing.T) {
 	t.Setenv("GLOSSA_CUDA_CHECK", "1")
 	b := open(t)
 	for _, name := range []string{"rows", "rows_wrong"} {
@@ -189,7 +186,7 @@ func TestWrongRow(t *testing.T) {
 	}
 }
 
-func TestVotes(t *testing.T) {
+func TestFakeVotes(t *testing.T) {
 	b := open(t)
 	k := b.kernel(1, 0, "votes")
 	y := b.memory(make([]byte, 60))
@@ -209,7 +206,7 @@ func TestVotes(t *testing.T) {
 }
 
 // The arguments of a launch that are not the kernel's are a panic; PTX that is not the source's an error.
-func TestWrongArguments(t *testing.T) {
+func TestFakeWrongArguments(t *testing.T) {
 	b := open(t)
 	k := b.kernel(2, 1, "copy")
 	func() {
@@ -230,7 +227,7 @@ func TestWrongArguments(t *testing.T) {
 }
 
 // A copy that reads or writes outside memory, or in memory that was freed, is an error.
-func TestUseAfterFree(t *testing.T) {
+func TestFakeUseAfterFree(t *testing.T) {
 	t.Setenv("GLOSSA_CUDA_CHECK", "1")
 	for _, c := range []struct {
 		name string
@@ -269,7 +266,7 @@ func TestUseAfterFree(t *testing.T) {
 
 // A graph holds the arguments of when it was captured: replayed for memory that has moved, it writes to the wrong place. The driver
 // captures anew, for other arguments are another list.
-func TestGraphsAreNotReplayedForOtherArguments(t *testing.T) {
+func TestFakeGraphsAreNotReplayedForOtherArguments(t *testing.T) {
 	b := open(t)
 	k := b.kernel(2, 1, "copy")
 	x := b.memory(floats(4))
@@ -295,7 +292,7 @@ func TestGraphsAreNotReplayedForOtherArguments(t *testing.T) {
 }
 
 // A fault of a kernel leaves the handling of Go's own faults as it was.
-func TestSignalsOfGo(t *testing.T) {
+func TestFakeSignalsOfGo(t *testing.T) {
 	b := open(t)
 	if _, err := b.try("copy_far", 64, 64, 0); !errors.Is(err, driver.ErrLost) {
 		t.Error(err)
@@ -310,11 +307,8 @@ func TestSignalsOfGo(t *testing.T) {
 }
 
 // With one seed, faults of order repeat.
-func TestSeed(t *testing.T) {
+func TestFakeSeed(t *testing.T) {
 	fake.Require(t)
-	if !fake.Used() {
-		t.Skip("SKIP: these tests are of the fake driver")
-	}
 	b := open(t)
 	fake.Set("seed", 7)
 	t.Cleanup(func() { fake.Set("seed", 0) })
@@ -334,7 +328,7 @@ func TestSeed(t *testing.T) {
 }
 
 // A call of the driver from a thread that has no context, which is every thread but the device's, is an error.
-func TestCallOffTheOwningThread(t *testing.T) {
+func TestFakeCallOffTheOwningThread(t *testing.T) {
 	b := open(t)
 	b.memory(make([]byte, 4))
 	for name, err := range map[string]error{

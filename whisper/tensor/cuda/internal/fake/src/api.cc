@@ -45,7 +45,7 @@ API CUresult cuDeviceGetAttribute(int *v, CUdevice_attribute a, CUdevice) {
   case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN: *v = 227 << 10; break;
   case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK: *v = 48 << 10; break;
   case CU_DEVICE_ATTRIBUTE_WARP_SIZE: *v = 32; break;
-  case CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE: *v = 50 << 20; break;
+  case CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE: *v = 256 << 10; break;
   case CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE: *v = 0; break; /* as CUDA 13 has it */
   case CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH: *v = 5120; break;
   default: *v = 1024;

@@ -47,15 +47,46 @@ static sigjmp_buf rescue;
 static volatile bool rescuing;
 static struct { CUresult code; char text[256]; } broken; /* why the kernel was ended */
 
+static unsigned warp_from, warp_to; /* the warp that runs */
+static unsigned arrived;            /* of its threads, at a meeting */
+static bool backward;               /* the order in which its threads take turns */
+
+static unsigned roll() { dice ^= dice << 13, dice ^= dice >> 17, dice ^= dice << 5; return dice; }
+
+/* The next thread of the warp that can run, after thread i; warp_to if there is none. */
+static unsigned ready_after(unsigned i) {
+  for (unsigned k = warp_to - warp_from; k > 0; k--) {
+    if (backward) i = i == warp_from ? warp_to - 1 : i - 1;
+    else i = i == warp_to - 1 ? warp_from : i + 1;
+    if (states[i] == READY) return i;
+  }
+  return warp_to;
+}
+
+/* Goes on with the next thread of the warp, or where none can run with who runs warps. */
 static void park(state s) {
-  unsigned me = running;
+  unsigned me = running, next;
   states[me] = s;
-  kp_switch(&fibers[me].sp, scheduler);
+  next = ready_after(me);
+  if (next == warp_to) {
+    kp_switch(&fibers[me].sp, scheduler);
+    return;
+  }
+  running = next, threadIdx = fibers[next].index;
+  kp_switch(&fibers[me].sp, fibers[next].sp);
 }
 extern "C" void kp_barrier() { park(AT_BARRIER); }
+
+/* The last to come makes the meeting, and goes on first. */
 extern "C" void kp_warp(void (*f)(void *const *, unsigned), void *mine) {
-  given[running] = mine, meeting[running] = f;
-  park(AT_WARP);
+  unsigned me = running, n = warp_to - warp_from;
+  given[me] = mine, meeting[me] = f;
+  if (++arrived < n) return park(AT_WARP);
+  for (unsigned i = warp_from; i < warp_to; i++)
+    if (meeting[i] != f) return park(AT_WARP);
+  f(given + warp_from, n);
+  for (unsigned i = warp_from; i < warp_to; i++) states[i] = READY;
+  arrived = 0, backward = roll() & 1;
 }
 extern "C" void *kp_dynamic_memory() { return (void *)(((uintptr_t)dynamic_memory.data() + 127) & ~(uintptr_t)127); }
 
@@ -65,33 +96,20 @@ static void fiber_main() {
   abort();
 }
 static void start(unsigned i) {
-  void **frame = (void **)(stacks + (i + 1) * STACK) - FRAME;
+  /* what a warp's stacks have at their tops lies in different lines of the cache */
+  void **frame = (void **)(stacks + (i + 1) * STACK - i % WARP * 5 * 64) - FRAME;
   memset(frame, 0, FRAME * sizeof *frame);
   frame[ENTRY] = (void *)fiber_main;
   fibers[i].sp = frame;
   fibers[i].index = {i % blockDim.x, i / blockDim.x % blockDim.y, i / blockDim.x / blockDim.y};
   states[i] = READY;
 }
-static unsigned roll() { dice ^= dice << 13, dice ^= dice >> 17, dice ^= dice << 5; return dice; }
 
 /* Runs the threads from..to of a warp as far as they can go. */
-static bool run_warp(unsigned from, unsigned to) {
-  bool ran = false;
-  for (;;) {
-    bool backward = roll() & 1;
-    unsigned waiting = 0;
-    for (unsigned k = from; k < to; k++) {
-      unsigned i = backward ? to - 1 - (k - from) : k;
-      if (states[i] == READY) {
-        running = i, threadIdx = fibers[i].index, ran = true;
-        kp_switch(&scheduler, fibers[i].sp);
-      }
-    }
-    for (unsigned i = from; i < to; i++) waiting += states[i] == AT_WARP && meeting[i] == meeting[from];
-    if (waiting != to - from) return ran;
-    meeting[from](given + from, to - from);
-    for (unsigned i = from; i < to; i++) states[i] = READY;
-  }
+static void run_warp(unsigned from, unsigned to) {
+  warp_from = from, warp_to = to, arrived = 0, backward = roll() & 1;
+  running = backward ? to - 1 : from, threadIdx = fibers[running].index;
+  kp_switch(&scheduler, fibers[running].sp);
 }
 
 /* Whether the block wrote behind its dynamic shared memory. */

@@ -1,0 +1,50 @@
+//go:build cuda && linux
+
+package flora_test
+
+import (
+	"slices"
+	"testing"
+
+	"glossa/whisper/tensor"
+	"glossa/whisper/tensor/cuda/cudatest"
+)
+
+// TestGPUGoldenAdapters holds the GPU backend to the goldens of adapters of all kinds, together in one batch. On the fake driver the decoder
+// is held to one clip, in texts of up to 40 tokens, on states that the host has encoded, and the encoder is held to a
+// few adapters; on a GPU all is.
+func TestGPUGoldenAdapters(t *testing.T) {
+	host := openGoldenRun(t, openKit(t), tensor.F32)
+	host.encode(t, "zh", host.every())
+	for _, dtype := range []tensor.DType{tensor.F32, tensor.BF16} {
+		t.Run(dtype.String(), func(t *testing.T) {
+			k := openKit(t)
+			k.Backend = cudatest.Open(t)
+			if cudatest.Fake() {
+				k.Clip, k.MaxTokens = "zh", 40
+			}
+			r := openGoldenRun(t, k, dtype)
+			for clip := range r.g.Rows["none"].Clips {
+				if !k.Takes(clip, 0) {
+					continue
+				}
+				index := r.every()
+				if cudatest.Fake() {
+					index = index[:0]
+					for _, name := range encodedOnFake[dtype] {
+						index = append(index, int32(slices.Index(r.names, name)))
+					}
+				}
+				r.encode(t, clip, index)
+				r.checkStates(t, clip, index)
+				if cudatest.Fake() {
+					r.states, r.seg = host.states, host.seg
+				}
+				r.check(t, clip, r.cross(t, r.states))
+			}
+		})
+	}
+}
+
+// encodedOnFake are the adapters under which the encoder is run on the fake driver, on which a window takes long.
+var encodedOnFake = map[tensor.DType][]string{tensor.F32: {"lora-encoder-regex", "flora-r3"}, tensor.BF16: {"hira-r4"}}
