@@ -28,7 +28,7 @@ const (
 )
 
 // peakTypes are the formats of weights whose products are measured.
-var peakTypes = map[tensor.DType]driver.Type{tensor.F32: driver.F32, tensor.BF16: driver.BF16}
+var peakTypes = map[tensor.DType]driver.Type{tensor.F32: driver.F32, tensor.BF16: driver.BF16, tensor.F16: driver.F16}
 
 // Peak measures how many operations a second, a multiply-add counted as two, cuBLAS does on large square matrices in the format of
 // weights of dtype, with results in float32, by the device's own clock: the bound of an encoder. It is 0 for formats without a
@@ -51,7 +51,7 @@ func (b *Backend) Peak(dtype tensor.DType) float64 {
 		}
 		x, w, y := at, at+driver.Address(n*size), at+driver.Address(2*n*size)
 		g := driver.Gemm{M: side, N: side, K: side, A: x, B: w, C: y, In: in, Out: driver.F32, TransB: true, Alpha: 1}
-		return 2 * float64(side) * float64(n) * b.peakRate(at, 2*n*size, in, func(l *driver.List) { l.Gemm(g) })
+		return 2 * float64(side) * float64(n) * b.peakRate(at, 2*n*size, dtype, func(l *driver.List) { l.Gemm(g) })
 	}
 	return 0
 }
@@ -68,16 +68,16 @@ func (b *Backend) PeakRead() float64 {
 			continue
 		}
 		to := at + driver.Address(n)
-		return 2 * float64(n) * b.peakRate(at, n, driver.F32, func(l *driver.List) { l.CopyDevice(to, at, n) })
+		return 2 * float64(n) * b.peakRate(at, n, tensor.F32, func(l *driver.List) { l.CopyDevice(to, at, n) })
 	}
 	return 0
 }
 
 // peakRate returns how often a second the operation that is appended runs at most on numbers in a format, the first bytes of what is at
 // an address, and frees that. Where there is no room, or a fault, it is 0; a fault comes out of the next Read, too.
-func (b *Backend) peakRate(at driver.Address, bytes int, format driver.Type, operation func(*driver.List)) float64 {
+func (b *Backend) peakRate(at driver.Address, bytes int, dtype tensor.DType, operation func(*driver.List)) float64 {
 	l := b.device.NewList()
-	rate, err := 0.0, b.fillRandom(l, at, bytes, format)
+	rate, err := 0.0, b.fillRandom(l, at, bytes, dtype)
 	if err == nil {
 		rate, err = b.timed(l, operation)
 	}
@@ -118,15 +118,15 @@ func (b *Backend) timed(l *driver.List, operation func(*driver.List)) (rate floa
 }
 
 // fillRandom fills memory with normal random numbers, which repeat: the clock of a device is lower with them than with zeros.
-func (b *Backend) fillRandom(l *driver.List, at driver.Address, bytes int, format driver.Type) error {
+func (b *Backend) fillRandom(l *driver.List, at driver.Address, bytes int, dtype tensor.DType) error {
 	rng := rand.New(rand.NewPCG(1, 1))
 	x := make([]float32, 16<<10)
 	for i := range x {
 		x[i] = float32(rng.NormFloat64())
 	}
 	data := bytesOf(x)
-	if format == driver.BF16 {
-		data = bytesOf(rounded(x))
+	if dtype != tensor.F32 {
+		data = bytesOf(rounded(x, dtype))
 	}
 	have := min(len(data), bytes)
 	if err := b.device.CopyIn(at, data[:have]); err != nil {

@@ -16,7 +16,7 @@ func TestPeaks(t *testing.T) {
 	b := openPlainly(t)
 	before := b.device.Stats()
 	measure := func() map[string]float64 {
-		return map[string]float64{"f32": b.Peak(tensor.F32), "bf16": b.Peak(tensor.BF16), "copies": b.PeakRead()}
+		return map[string]float64{"f32": b.Peak(tensor.F32), "bf16": b.Peak(tensor.BF16), "f16": b.Peak(tensor.F16), "copies": b.PeakRead()}
 	}
 	for what, rate := range measure() {
 		if !(rate > 1e6) {

@@ -121,13 +121,10 @@ func TestAttentionShapes(t *testing.T) {
 	testAttention(t, b, [][2]int{{3, 150}, {65, 150}}, 2, 24, false, &bf16, 0.02)
 }
 
-// TestOlderDevices runs attention to packed keys on devices whose tensor cores lack bfloat16, or all that attention needs.
-func TestOlderDevices(t *testing.T) {
+// TestFakeOlderDevices runs attention to packed keys on devices whose tensor cores lack bfloat16, or all that attention needs.
+func TestFakeOlderDevices(t *testing.T) {
 	for _, capability := range []string{"7.5", "7.0"} {
 		t.Run(capability, func(t *testing.T) {
-			if !fake.Used() {
-				t.Skip("SKIP: the device has the compute capability that it has")
-			}
 			t.Setenv("FAKECUDA_CAPABILITY", capability)
 			b := open(t)
 			if b.Name() != "cuda/"+capability {
@@ -147,11 +144,9 @@ func TestOlderDevices(t *testing.T) {
 	}
 }
 
-// TestTooOld checks the error of a device that no kernel runs on.
-func TestTooOld(t *testing.T) {
-	if !fake.Used() {
-		t.Skip("SKIP: the device has the compute capability that it has")
-	}
+// TestFakeTooOld checks the error of a device that no kernel runs on.
+func TestFakeTooOld(t *testing.T) {
+	fake.Require(t)
 	t.Setenv("FAKECUDA_CAPABILITY", "6.1")
 	_, err := New(0)
 	if want := "compute capability 6.1, and 7.0 is needed"; !errors.Is(err, ErrUnavailable) || !strings.Contains(fmt.Sprint(err), want) {

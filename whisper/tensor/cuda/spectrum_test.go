@@ -199,15 +199,10 @@ func TestLogMelBesideSteps(t *testing.T) {
 	}
 }
 
-// TestLogMelFaults checks what is told where the device has no memory, and that it computes when it has; where it is lost; and where it was
+// TestFakeLogMelFaults checks what is told where the device has no memory, and that it computes when it has; where it is lost; and where it was
 // closed.
-func TestLogMelFaults(t *testing.T) {
-	fake.Require(t)
-	if !fake.Used() {
-		t.Skip("SKIP: a device of little memory absent")
-	}
-	fake.Set("memory", 48<<20)
-	defer fake.Set("memory", 1<<30)
+func TestFakeLogMelFaults(t *testing.T) {
+	little(t, 48<<20)
 	opened, err := New(0)
 	if err != nil {
 		t.Fatal(err)
