@@ -26,6 +26,8 @@ func (s *suite) testPick(t *testing.T) {
 	t.Run("NotFinite", p.testNotFinite)
 	t.Run("Draws", p.testDraws)
 	t.Run("Boundaries", p.testBoundaries)
+	t.Run("Edges", p.testEdges)
+	t.Run("Wide", p.testWide)
 	t.Run("Alone", p.testAlone)
 }
 
@@ -184,6 +186,7 @@ func (p picks) testTimestamps(t *testing.T) {
 		{"text is likelier", stamps + 0.01, [2]int32{}, false},
 		{"no text", 9, [2]int32{0, first}, true},
 		{"no timestamps", -90, [2]int32{first, n}, false},
+		{"as likely as the one timestamp", 0, [2]int32{first, n - 1}, false},
 		{"all but one timestamp", -1, [2]int32{0, n - 1}, true},
 	} {
 		x := tensor.Zeros(2, n)
@@ -278,6 +281,51 @@ func (p picks) testBoundaries(t *testing.T) {
 			}
 		}
 	}
+}
+
+// testEdges excludes and finds tokens on both sides of the edges at which a backend may divide a row: multiples of a power of two, counted
+// from the first token and from the first timestamp, and the ends.
+func (p picks) testEdges(t *testing.T) {
+	const n, stamps = 5003, 2100
+	var edges []int32
+	for _, at := range []int32{0, 256, 512, 1024, 2048, stamps, stamps + 256, stamps + 1024, stamps + 2048, n} {
+		for id := at - 1; id <= at+1; id++ {
+			if id >= 0 && id < n {
+				edges = append(edges, id)
+			}
+		}
+	}
+	for _, timestamps := range []int32{0, 1, stamps} {
+		for _, id := range edges {
+			x := tensor.Zeros(4, n)
+			for i := range x.Data {
+				x.Data[i] = float32(i%n%13) / 4
+			}
+			for i := range x.Rows {
+				x.Row(i)[id] = 9 // the likeliest but where it is excluded
+			}
+			choices := make([]tensor.Choice, x.Rows)
+			for i := range choices {
+				choices[i].Timestamps, choices[i].Likeliest = timestamps, 3
+				choices[i].Named, choices[i].Temperature, choices[i].Draws = []int32{id}, 1, []float64{0.999, 1}
+			}
+			choices[1].Suppressed = []int32{id}
+			choices[2].Exclude(id, id+1)
+			choices[3].Exclude(0, id) // all before it
+			p.agree(t, fmt.Sprintf("timestamps from %d, token %d", timestamps, id), x, choices)
+		}
+	}
+}
+
+// testWide finds the first of equal logits in a row of more than 2^18 logits, which a backend may divide among threads twice.
+func (p picks) testWide(t *testing.T) {
+	const n, apart = 1<<18 + 2000, 1 << 18
+	x := tensor.Zeros(1, n)
+	for _, id := range []int{7, apart + 7, apart + 1500} {
+		x.Data[id] = 5
+	}
+	choices := []tensor.Choice{{Likeliest: 4}}
+	p.agree(t, "a wide row", x, choices)
 }
 
 // testAlone checks that an answer has the same bits alone, beside others, and in memory that was used

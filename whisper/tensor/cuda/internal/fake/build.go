@@ -52,13 +52,34 @@ func Build(sources ...string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	objects, err := b.compileAll(append(append(driver, kernels...), sources...))
+	sources = append(append(driver, kernels...), sources...)
+	if err := b.depend(sources); err != nil {
+		return "", err
+	}
+	objects, err := b.compileAll(sources)
 	if err != nil {
 		return "", err
 	}
 	return b.make("lib", ".so", strings.Join(objects, "\n"), func(out string) []string {
 		return append([]string{"-shared", "-o", out, "-pthread"}, objects...)
 	}, nil)
+}
+
+// depend looks at all that is compiled, so that go test knows what a result that it remembers was made of.
+func (b *builder) depend(sources []string) error {
+	for _, folder := range []string{"include", "internal/fake/src", "internal/kernels"} {
+		headers, err := filepath.Glob(filepath.Join(b.cuda, folder, "*.h"))
+		if err != nil {
+			return err
+		}
+		sources = append(sources[:len(sources):len(sources)], headers...)
+	}
+	for _, path := range sources {
+		if _, err := os.Stat(path); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // compileAll returns the objects of the sources, in their order.

@@ -48,7 +48,7 @@ KP_DEV int chunk_range(const question &q, int cols, int chunk, int *to) {
 }
 
 /* Marks the tokens from … to-1 that are excluded. */
-KP_DEV void mark_excluded(unsigned char *excluded, const question &q, const int *words, int from, int to) {
+KP_DEV void mark_excluded(unsigned char (&excluded)[chunk_size], const question &q, const int *words, int from, int to) {
   for (int i = kp_tid(); i < chunk_size; i += threads) excluded[i] = 0;
   kp_sync();
   for (int i = kp_tid(); i < q.n_suppressed; i += threads) {
@@ -193,7 +193,7 @@ KP_DEV int merge_likeliest(unsigned *answer, unsigned *parts, const question &q,
 /* Writes the token, and its logit, of those from … to-1 at which the sum of exp(steepness (logit - top)) reaches target; where
  * rounding keeps it below, the last that adds to it. */
 KP_DEV void draw_within(unsigned *id, unsigned *logit, const float *row, const question &q, const int *words, int from, int to,
-                        float top, float target, unsigned char *excluded, float *sums, float *scratch) {
+                        float top, float target, unsigned char (&excluded)[chunk_size], float (&sums)[threads], float *scratch) {
   int tid = kp_tid();
   mark_excluded(excluded, q, words, from, to);
   float w[each], own = 0;
@@ -228,7 +228,7 @@ KP_DEV void draw_within(unsigned *id, unsigned *logit, const float *row, const q
 
 /* Writes the tokens drawn, and their logits. top is the greatest logit of the chunks from first on. */
 KP_DEV void draw(unsigned *answer, unsigned *parts, const float *logits, const question &q, const int *words, int cols, int n_chunk,
-                 int width, int first, float top, unsigned char *excluded, float *sums, float *scratch) {
+                 int width, int first, float top, unsigned char (&excluded)[chunk_size], float (&sums)[threads], float *scratch) {
   int row = kp_bid_x();
   for (int c = first + kp_tid(); c < n_chunk; c += threads) {
     part *p = part_at(parts, row, n_chunk, c, width);
