@@ -176,6 +176,11 @@ func (s *Server) handle(f func(http.ResponseWriter, *http.Request) error) http.H
 func (s *Server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	e := s.answer(r, err)
 	s.logFault(r.Context(), e)
+	e.write(w)
+}
+
+// write answers with the error.
+func (e *apiError) write(w http.ResponseWriter) {
 	if e.retryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(e.retryAfter.Seconds()))))
 	}

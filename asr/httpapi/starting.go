@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"net/http"
-	"strconv"
 	"sync/atomic"
 	"time"
 )
@@ -27,7 +26,6 @@ func (s *Starting) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 		return
 	}
-	w.Header().Set("Retry-After", strconv.Itoa(int(defaultRetryAfter.Seconds())))
-	e := &apiError{status: http.StatusServiceUnavailable, code: "starting", message: "the server is starting"}
-	writeJSON(w, e.status, e.body())
+	e := &apiError{status: http.StatusServiceUnavailable, code: "starting", message: "the server is starting", retryAfter: defaultRetryAfter}
+	e.write(w)
 }

@@ -17,7 +17,6 @@ import (
 
 	"glossa/asr"
 	"glossa/asr/jobs"
-	"glossa/asr/params"
 	"glossa/audio"
 )
 
@@ -70,7 +69,7 @@ func openJobsBench(ctx context.Context, flags *benchJobsCommand, files [][]byte)
 		server := &serverFlags{modelFlags: flags.modelFlags}
 		o := jobs.Options{Model: server.modelNames()[0], Limits: asr.Limits{Jobs: 1 << 20}.WithDefaults()}
 		if b.served, err = server.openJobs(ctx, b.dir, o, slog.New(slog.DiscardHandler)); err == nil {
-			b.served.run(ctx, jobWorker(b.served.store, b.engine, workerSetup{models: server.modelNames(), slots: flags.Slots, batch: b.engine.Windows(), detector: b.engine.detector}))
+			b.served.run(ctx, jobWorker(b.served.store, b.engine, workerSetup{models: server.modelNames(), slots: flags.Slots}))
 		}
 	}
 	if err != nil {
@@ -137,9 +136,9 @@ func (b *jobsBench) params() asr.Params {
 
 // direct transcribes files as "glossa transcribe" does, with the options that jobs have. It returns the seconds of their sound.
 func (b *jobsBench) direct(ctx context.Context, files [][]byte) (sound float64, err error) {
-	requests := make([]asr.Request, len(files))
+	requests, reader := make([]asr.Request, len(files)), b.engine.reader()
 	for i, file := range files {
-		if requests[i], err = (params.Reader{Detector: b.engine.detector}).Request(ctx, b.params()); err != nil {
+		if requests[i], err = reader.Request(ctx, b.params()); err != nil {
 			return 0, err
 		}
 		requests[i].Adapter = b.engine.adapter

@@ -7,29 +7,22 @@ import (
 	"glossa/asr"
 	"glossa/asr/jobs"
 	"glossa/asr/jobs/outbound"
-	"glossa/asr/params"
-	"glossa/audio"
 )
 
 // workerSetup says how a worker of this process does jobs.
 type workerSetup struct {
 	name     string // "" for one of its own
 	models   []string
-	slots    int // 0: twice batch
-	batch    int // windows that the engine decodes at a time
-	detector func() audio.Detector
+	slots    int  // 0: twice the windows that the engine decodes at a time
 	urls     bool // sound may be got from addresses,
 	internal bool // internal ones too
 }
 
 // jobWorker returns a worker that does a store's jobs on an engine.
 func jobWorker(store *jobs.Store, e *servedEngine, w workerSetup) *jobs.Worker {
-	reader := params.Reader{Detector: w.detector}
-	if m := e.Model(); m != nil {
-		reader.Dims = m.Dims
-	}
+	reader := e.reader()
 	o := jobs.WorkerOptions{
-		Engine: e, Models: w.models, Name: w.name, Slots: cmp.Or(w.slots, 2*w.batch),
+		Engine: e, Models: w.models, Name: w.name, Slots: cmp.Or(w.slots, 2*e.Windows()),
 		Request: func(ctx context.Context, client string, p asr.Params) (asr.Request, error) {
 			q, err := reader.Request(ctx, p)
 			q.Client = client

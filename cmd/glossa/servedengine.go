@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"glossa/asr"
+	"glossa/asr/params"
 	"glossa/asr/ws"
 	"glossa/audio"
 	"glossa/flora"
@@ -19,6 +20,11 @@ type servedEngine struct {
 	*asr.Engine
 	adapter  string // asr.Auto, or that of requests that name none
 	detector func() audio.Detector
+}
+
+// reader returns what reads the params of jobs.
+func (e *servedEngine) reader() params.Reader {
+	return params.Reader{Detector: e.detector, Dims: e.Model().Dims}
 }
 
 // Transcribe is that of the engine.

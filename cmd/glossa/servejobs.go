@@ -174,7 +174,7 @@ func (s *service) doJobs(ctx context.Context, f *serverFlags, o httpapi.Options)
 	var worker *jobs.Worker
 	if s.engine != nil {
 		worker = jobWorker(s.jobs.store, &servedEngine{Engine: s.engine, adapter: f.Adapter, detector: o.Detector}, workerSetup{
-			models: o.Models, slots: f.Slots, batch: s.engine.Windows(), detector: o.Detector, urls: f.JobURLs, internal: f.WebhookInternal,
+			models: o.Models, slots: f.Slots, urls: f.JobURLs, internal: f.WebhookInternal,
 		})
 	}
 	s.jobs.run(ctx, worker)

@@ -106,7 +106,7 @@ func (w *workerCommand) Run(ctx context.Context, c *console) error {
 		go watchAdapters(background, engine, w.Adapters, log)
 	}
 	served.run(background, jobWorker(served.store, &servedEngine{Engine: engine, adapter: w.Adapter, detector: detector}, workerSetup{
-		name: w.Name, models: models, slots: w.Slots, batch: engine.Windows(), detector: detector, urls: w.JobURLs, internal: w.WebhookInternal,
+		name: w.Name, models: models, slots: w.Slots, urls: w.JobURLs, internal: w.WebhookInternal,
 	}))
 	return w.attend(ctx, c, served, engine, counted, log)
 }
