@@ -24,6 +24,8 @@ type benchCommand struct {
 	Repeat  int     `default:"5" help:"How often each measurement is repeated at most; the median counts. (${default})"`
 	Seconds float64 `placeholder:"S" help:"The time after which a measurement is not repeated again. (20; with --adapters 5)"`
 
+	Profile bool `help:"Time each kernel and product of a GPU by itself as well, and print those times."`
+
 	benchAdapterFlags `embed:"" group:"Adapters"`
 
 	JSON     bool   `name:"json" xor:"format" help:"Print one JSON object."`
@@ -54,7 +56,7 @@ values of cross-attention; decoding is a step of as many hypotheses.
 Examples:
 
     glossa bench --geometry tiny,base --batch 1,16
-    glossa bench --device cuda:0 --geometry turbo --batch 1,64
+    glossa bench --device cuda:0 --geometry turbo --batch 1,64 --profile
     glossa bench --adapters 1,8 --kind lora,hira --rank 8 --phase decode --batch 8,32
     glossa bench --geometry small --dtype f32,bf16,int8 --json >new.json
     glossa bench --from new.json --vs old.json`
@@ -109,6 +111,9 @@ func (f *benchCommand) check() error {
 	if err := f.benchAdapterFlags.check(f); err != nil {
 		return err
 	}
+	if f.Profile && len(f.Adapters) > 0 {
+		return errors.New("--profile is not for --adapters")
+	}
 	for _, n := range f.batches() {
 		if n < 1 {
 			return fmt.Errorf("--batch %d: at least 1 is needed", n)
@@ -138,6 +143,9 @@ func (f *benchCommand) results(ctx context.Context, c *console) (r *benchReport,
 	b, err := f.device()
 	if err != nil {
 		return nil, false, err
+	}
+	if _, ok := b.backend.(tensor.Profiler); f.Profile && !ok {
+		return nil, false, errProfile
 	}
 	formats, err := f.formats(b.backend)
 	if err != nil {
@@ -208,11 +216,12 @@ func (f *benchCommand) measure(ctx context.Context, b computer, w *benchWatch, g
 			}
 		}
 		resetPeakMemory()
-		m, err := f.run(ctx, w, bench, n, f.together(b), encoded)
+		m, profile, err := f.run(ctx, w, bench, n, f.together(b), encoded)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", w.now, err)
 		}
 		r := newBenchResult(d, w.now, m, peaks)
+		r.Profile = profile
 		r.Threads = threadsOf(b.backend)
 		r.PeakRSS = megabytes(peakMemory())
 		if free, total, ok := memoryOf(b.backend); ok {

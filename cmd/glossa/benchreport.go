@@ -39,6 +39,8 @@ type benchResult struct {
 	DecodeGBPS   float64 `json:"decode_gbps"`
 	PeakGBPS     float64 `json:"peak_gbps"`
 	PeakRSS      float64 `json:"peak_rss_mb,omitempty"` // in units of 10⁶ bytes
+
+	Profile []benchProfile `json:"profile,omitempty"`
 }
 
 // newBenchResult derives the figures of a case from its times.
@@ -113,7 +115,7 @@ func (f *benchCommand) print(c *console, ours, theirs *benchReport) error {
 	if ours.Device != "" && theirs == nil {
 		text = ours.Device + "\n" + text
 	}
-	return c.print(text)
+	return c.print(text + ours.profiles())
 }
 
 // benchNames is the number of columns that name a case.

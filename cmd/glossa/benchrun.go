@@ -51,12 +51,12 @@ type decodeTimes struct {
 func (t decodeTimes) decode() time.Duration { return t.first + time.Duration(t.tokens-1)*t.step }
 
 // run measures a batch of n windows. encoded are the times of windows by how many are encoded
-// together, which batches share.
-func (f *benchCommand) run(ctx context.Context, w *benchWatch, m *benchModel, n, together int, encoded map[int]encodeTimes) (benchTimes, error) {
+// together, which batches share. The profile is that of --profile.
+func (f *benchCommand) run(ctx context.Context, w *benchWatch, m *benchModel, n, together int, encoded map[int]encodeTimes) (t benchTimes, profile []benchProfile, err error) {
 	w.phase("encode")
 	cross, err := f.encode(ctx, m, together, encoded)
 	if err != nil {
-		return benchTimes{}, err
+		return t, nil, err
 	}
 	own := make([]*whisper.CrossKV, n)
 	for i := range own {
@@ -67,7 +67,10 @@ func (f *benchCommand) run(ctx context.Context, w *benchWatch, m *benchModel, n,
 	}
 	w.phase("decode")
 	decoded, err := f.decode(ctx, m, own)
-	return benchTimes{encoded[together], decoded}, err
+	if f.Profile && err == nil {
+		profile, err = f.profile(ctx, m, n, together, own)
+	}
+	return benchTimes{encoded[together], decoded}, profile, err
 }
 
 // encode encodes so many windows, and adds the medians of their times to encoded unless they are

@@ -1,6 +1,9 @@
 package tensor
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // ErrMemory is wrapped by the error of what a device has no memory for. Nothing else is lost by it: what
 // was computed before stays, and less at a time may do.
@@ -87,4 +90,20 @@ func Free(packed any) {
 	if f, ok := packed.(Freer); ok {
 		f.Free()
 	}
+}
+
+// Timing is what the kernels, products or copies of one name took on a device.
+type Timing struct {
+	Name  string // of the kernel; or a product with its sizes, a copy, a set
+	Calls int
+	Time  time.Duration // of all calls, by the device's own clock
+}
+
+// Profiler is implemented by a [Device] that times each of its operations.
+type Profiler interface {
+	// Profile starts to time every operation by itself, with which all takes longer, or ends it.
+	Profile(on bool) error
+
+	// Timings returns what was timed since Profile began, the longest time first.
+	Timings() ([]Timing, error)
 }

@@ -18,15 +18,15 @@ export CGO_CFLAGS="-O2 -g -I$PWD/whisper/tensor/cuda/include"
 build=(-tags "$tags" -trimpath "-ldflags=-s -w")
 
 mkdir -p "$to/tree"
-for package in ${CARRY_PACKAGES:-whisper/tensor/cuda whisper flora flora/train asr}; do
+for package in ${CARRY_PACKAGES:-whisper/tensor/cuda whisper/tensor/cuda/internal/driver whisper/tensor/cuda/internal/kernels whisper flora asr}; do
 	echo "carry: tests of $package" >&2
 	mkdir -p "$to/tree/$package"
 	go test -c "${build[@]}" -o "$to/tree/$package/tests" "./$package"
 	[ ! -e "$to/tree/$package/tests" ] && continue # it has none with these tags
 	echo "$package" >>"$to/packages"
-	if [ -d "$package/testdata" ]; then
-		cp -r "$package/testdata" "$to/tree/$package/"
-	fi
+	for data in "$package"/testdata "$package"/*.ptx; do
+		[ -e "$data" ] && cp -r "$data" "$to/tree/$package/"
+	done
 done
 cp -r testdata "$to/tree/"
 if [ -n "${GLOSSA_GOLDEN-}" ]; then
@@ -39,7 +39,8 @@ cp -r whisper/tensor/cuda/peers "$to/"
 cp whisper/tensor/cuda/run.sh "$to/"
 git rev-parse HEAD >"$to/revision" 2>/dev/null || true
 
-tar -C "$dir" -caf "$out" glossa-gpu
+# What several files hold, such as the embedded model, is stored once: the window is larger than all of them.
+XZ_OPT=${XZ_OPT---lzma2=preset=4,dict=256MiB} tar -C "$dir" -caf "$out" glossa-gpu
 size=$(($(stat -c %s "$out") >> 20))
 if [ "$size" -gt "$most" ]; then
 	echo "carry: $out has $size MiB, more than $most; leave packages out by CARRY_PACKAGES" >&2
