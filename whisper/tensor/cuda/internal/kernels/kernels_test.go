@@ -86,6 +86,10 @@ func TestPTXAssembles(t *testing.T) {
 	for _, m := range modules {
 		for _, arch := range []string{fmt.Sprintf("sm_%d%d", m.Major, m.Minor), "sm_80", "sm_90"} {
 			out, err := exec.Command(assembler, "-arch="+arch, "-v", "-o", filepath.Join(t.TempDir(), "cubin"), m.Name+".ptx").CombinedOutput()
+			if bytes.Contains(out, []byte("is not defined for option 'gpu-name'")) && arch != "sm_90" { // CUDA 13 has none before sm_75
+				t.Logf("%s is not assembled for %s, which this ptxas does not know", m.Name, arch)
+				continue
+			}
 			if err != nil {
 				t.Errorf("%s for %s: %v\n%s", m.Name, arch, err, out)
 			}
