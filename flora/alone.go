@@ -50,7 +50,7 @@ func (t alone) Linear(s *whisper.Step, l *whisper.Linear, x tensor.Mat, gelu boo
 
 // sum returns h x Wᵀ + Σ_k a_k ∘ ((b_k ∘ x) Wᵀ) + bias.
 func (f *Factors) sum(s *whisper.Step, l *whisper.Linear, x, bias tensor.Mat) (y tensor.Mat) {
-	if s.Recording() && s.Device() == nil && f.mixes(l) {
+	if s.Recording() && f.mixes(l) {
 		return s.Linear(x, &tensor.Weight{Mat: f.mixed(s, l)}, bias)
 	}
 	if f.scales() {

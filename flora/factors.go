@@ -109,7 +109,9 @@ func (f *Factors) norms(w tensor.Mat) []float32 {
 	for i := range norms {
 		copy(sum, w.Row(i))
 		for k, u := range f.U.Row(i) {
-			addScaled(sum, u, f.V.Row(k))
+			for j, v := range f.V.Row(k) {
+				sum[j] += u * v
+			}
 		}
 		var square float64
 		for _, v := range sum {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"glossa/audio"
+	"glossa/flora"
 	"glossa/whisper"
 	"glossa/whisper/tensor"
 )
@@ -118,4 +119,37 @@ func BenchmarkExample(b *testing.B) {
 		seconds += x.seconds
 	}
 	b.ReportMetric(seconds/b.Elapsed().Seconds(), "s-audio/s")
+}
+
+// BenchmarkAdapterStep is the gradient of adapters whose terms are trained as one weight.
+func BenchmarkAdapterStep(b *testing.B) {
+	m := whisper.New(whisper.Dims{
+		NMels: 80, NAudioCtx: 500, NAudioState: 384, NAudioHead: 6, NAudioLayer: 4,
+		NVocab: 1800, NTextCtx: 64, NTextState: 384, NTextHead: 6, NTextLayer: 4, Unpadded: true,
+	})
+	m.Tokenizer = newTokenizer(b)
+	Initialize(m, 1)
+	_, trainable, err := NewAdapter(m, AdapterOptions{Kind: flora.HiRA, Rank: 4, Target: flora.All, Seed: 1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(2, 2))
+	var examples []*example
+	for range 8 {
+		x := &example{seconds: 5, mel: audio.Mel{NMels: 80, Frames: 500, Data: randomMat(rng, 500, 80).Data}}
+		for range 20 {
+			x.push(int32(rng.IntN(1200)), int32(rng.IntN(1200)), 1)
+		}
+		examples = append(examples, x)
+	}
+	x := pack(examples)
+	n := &network{ops: tensor.NewOps(newBackend(b)), model: m, adapter: trainable.Adapter()}
+	o := DefaultOptions(Full)
+	t := &trainer{options: o, network: n, optimizer: newAdamW(trainable.Params(), &o)}
+	tokens, text := x.weights()
+	for b.Loop() {
+		if _, err := t.gradient([]*batch{x}, tokens, text); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

@@ -134,9 +134,11 @@ func TestGradientsOnDevice(t *testing.T) {
 			to[i] = &params[i]
 		}
 		if _, ok := b.(tensor.Device); ok {
-			if _, err := tensor.Place(b, to, params); err != nil {
+			m, err := tensor.Place(b, to, params)
+			if err != nil {
 				t.Fatal(err)
 			}
+			defer m.Free() // and not before: it is given back when nothing refers to it
 		}
 		for range 2 { // gradients add up
 			o.Reset()

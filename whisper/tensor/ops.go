@@ -198,6 +198,25 @@ func (o *Ops) AddBiasTo(y *Mat, bias Mat) {
 	}
 }
 
+// OuterSum returns Σ_k a_kᵀ b_k (nOut, nIn) over the rows of a (n, nOut) and b (n, nIn).
+func (o *Ops) OuterSum(a, b Mat) Mat {
+	checkShape("second factor of outer products", b, a.Rows, b.Cols)
+	y := o.New(a.Cols, b.Cols)
+	o.backend.MatMul(y, a, b, TransA, false)
+	if !o.recording {
+		return y
+	}
+	return o.record(y, func(y Mat) {
+		dy := o.grad(y)
+		if da, fresh := o.FreshGrad(a); !da.IsZero() {
+			o.backend.MatMul(da, b, dy, TransB, !fresh)
+		}
+		if db, fresh := o.FreshGrad(b); !db.IsZero() {
+			o.backend.MatMul(db, a, dy, NoTrans, !fresh)
+		}
+	}, a, b)
+}
+
 // LayerNorm returns gamma ∘ (x - mean) / sqrt(var + LayerNormEps) + beta, row by row
 // (Ba et al. 2016, eq. 4), for gamma and beta (1, nCol).
 func (o *Ops) LayerNorm(x, gamma, beta Mat) Mat {

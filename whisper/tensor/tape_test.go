@@ -121,6 +121,10 @@ func TestGradients(t *testing.T) {
 			o.AddTo(&y, o.GELU(p[0]))
 			return y
 		}, []tensor.Mat{mat(3, 4)}},
+		{"OuterSum", func(o *tensor.Ops, p []tensor.Mat) tensor.Mat { return o.OuterSum(p[0], p[1]) },
+			[]tensor.Mat{mat(3, 4), mat(3, 5)}},
+		{"OuterSum with itself", func(o *tensor.Ops, p []tensor.Mat) tensor.Mat { return o.OuterSum(p[0], p[0]) },
+			[]tensor.Mat{mat(3, 4)}},
 		{"Scale", func(o *tensor.Ops, p []tensor.Mat) tensor.Mat { return o.Scale(p[0], p[1], nil) },
 			[]tensor.Mat{mat(5, 3), mat(1, 3)}},
 		{"Scale by index", func(o *tensor.Ops, p []tensor.Mat) tensor.Mat { return o.Scale(p[0], p[1], index) },

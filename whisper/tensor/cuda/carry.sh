@@ -18,7 +18,7 @@ export CGO_CFLAGS="-O2 -g -I$PWD/whisper/tensor/cuda/include"
 build=(-tags "$tags" -trimpath "-ldflags=-s -w")
 
 mkdir -p "$to/tree"
-for package in ${CARRY_PACKAGES:-whisper/tensor/cuda whisper/tensor/cuda/internal/driver whisper/tensor/cuda/internal/kernels whisper flora asr}; do
+for package in ${CARRY_PACKAGES:-whisper/tensor/cuda whisper/tensor/cuda/internal/driver whisper/tensor/cuda/internal/kernels whisper flora flora/train asr}; do
 	echo "carry: tests of $package" >&2
 	mkdir -p "$to/tree/$package"
 	go test -c "${build[@]}" -o "$to/tree/$package/tests" "./$package"
