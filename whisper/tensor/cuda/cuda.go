@@ -106,8 +106,9 @@ type kernelSet struct {
 	pickChunks, pickRows                           *driver.Kernel
 }
 
-// productKernels are those of attention to keys and values of a format of 16 bits by tensor cores.
-type productKernels struct{ packKeyValue, unpackKeys, flash, few *driver.Kernel }
+// productKernels are those of attention to keys and values of a format of 16 bits by tensor cores: packed, and in rows. groups is what takes
+// the place of rows on devices that it runs on.
+type productKernels struct{ packKeyValue, unpackKeys, flash, few, rows, groups *driver.Kernel }
 
 // productsOf returns the kernels of attention to keys and values of a format by tensor cores, nil where there are none. What is asked for
 // in int8 is kept in bfloat16.
@@ -144,6 +145,8 @@ func (k *kernelSet) names() map[string]**driver.Kernel {
 		"pack_key_value_f16": &k.f16.packKeyValue, "unpack_keys_f16": &k.f16.unpackKeys,
 		"attention_flash_f16": &k.f16.flash, "attention_few_f16": &k.f16.few,
 		"pack_key_value_f16_sm75": &k.f16.packKeyValue, "unpack_keys_f16_sm75": &k.f16.unpackKeys,
+		"attention_rows_bf16": &k.bf16.rows, "attention_rows_bf16_sm90": &k.bf16.groups,
+		"attention_rows_f16": &k.f16.rows, "attention_rows_f16_sm90": &k.f16.groups,
 		"attention_flash_f16_sm75": &k.f16.flash, "attention_few_f16_sm75": &k.f16.few,
 		"pick_chunks": &k.pickChunks, "pick_rows": &k.pickRows,
 		"attention_stats": &k.attentionStats, "attention_dq": &k.attentionDQuery, "attention_dkv": &k.attentionDKey,
