@@ -108,9 +108,74 @@ func TestAttentionRows(t *testing.T) {
 				}
 			}
 			testAttentionRows(t, b, [][2]int{{92, 1500}}, 1, false, tensor.BF16, 8, 0.004)
-			if b.multipliesRows(headSize/2, tensor.BF16) || b.multipliesRows(headSize, tensor.F32) || !b.multipliesRows(headSize, tensor.F16) {
+			if b.AttendsRounded(headSize/2, tensor.BF16) || b.AttendsRounded(headSize, tensor.F32) || !b.AttendsRounded(headSize, tensor.F16) {
 				t.Error("rows are multiplied in other sizes and formats than there are kernels for")
 			}
 		})
+	}
+}
+
+// TestAttentionOfRoundedRows checks attention to rows of float32 that may be rounded, side by side and apart, beside sequences that may not, of heads
+// that have no kernel too; and that the product that follows takes the copy where it is in the product's format.
+func TestAttentionOfRoundedRows(t *testing.T) {
+	b := open(t)
+	for _, c := range []struct {
+		size    int
+		dtypes  []tensor.DType // of each sequence
+		allowed float64
+		causal  bool
+	}{
+		{64, []tensor.DType{tensor.BF16, tensor.BF16, tensor.BF16}, 0.02, false},
+		{64, []tensor.DType{tensor.F16, tensor.F16, tensor.F16}, 0.0025, false},
+		{64, []tensor.DType{tensor.F16, tensor.F16, tensor.F16}, 0.0025, true},
+		{64, []tensor.DType{tensor.BF16, tensor.F32, tensor.F16}, 0.02, false},
+		{24, []tensor.DType{tensor.BF16, tensor.BF16, tensor.BF16}, 1e-5, false},
+		{64, []tensor.DType{tensor.F32, tensor.F32, tensor.F32}, 1e-5, false},
+	} {
+		r := newRoom(t, b)
+		cols, lengths := 2*c.size, []int{130, 41, 70}
+		seg := tensor.NewSegments(lengths...)
+		k, v := r.random(seg.Rows(), cols), r.random(seg.Rows(), cols)
+		q := r.random(seg.Rows(), cols)
+		apart := r.random(lengths[1], cols)
+		var kv, plain []tensor.KeyValue
+		for i, dtype := range c.dtypes {
+			from, to := seg.Range(i)
+			s := tensor.KeyValue{K: k.Slice(from, to), V: v.Slice(from, to), DType: dtype}
+			if i == 1 && c.causal {
+				s.V = apart
+			}
+			kv, plain = append(kv, s), append(plain, tensor.KeyValue{K: host(s.K), V: host(s.V)})
+		}
+		want := tensor.Zeros(q.Rows, cols)
+		ref.New().Attention(want, host(q), seg, plain, 2, c.causal)
+		y := r.empty(q.Rows, cols)
+		b.Attention(y, q, seg, kv, 2, c.causal)
+		near(t, fmt.Sprintf("heads of %d, rounded to %v", c.size, c.dtypes), r.read(y), want, c.allowed)
+	}
+}
+
+// TestProductAfterRoundedAttention checks that a product takes the copy of the result where it is in the product's format, and no other.
+func TestProductAfterRoundedAttention(t *testing.T) {
+	const rows, cols = 70, 64
+	for _, dtype := range []tensor.DType{tensor.BF16, tensor.F16} {
+		b := open(t)
+		r := newRoom(t, b)
+		w := r.random(cols, cols)
+		p, err := b.Pack(host(w), tensor.BF16)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, y, z := r.random(rows, cols), r.empty(rows, cols), r.empty(rows, cols)
+		b.Attention(y, x, tensor.NewSegments(rows), []tensor.KeyValue{{K: x, V: x, DType: dtype}}, 1, false)
+		before := b.list.Len()
+		b.Linear(z, y, p, tensor.Mat{})
+		if n, want := b.list.Len()-before, map[tensor.DType]int{tensor.BF16: 1, tensor.F16: 2}[dtype]; n != want {
+			t.Errorf("%d operations for a product in bfloat16 after attention in %v, want %d", n, dtype, want)
+		}
+		got, between := r.read(z), r.read(y)
+		want := tensor.Zeros(rows, cols)
+		ref.New().MatMul(want, between, host(w), tensor.TransB, false)
+		near(t, fmt.Sprintf("a product after attention in %v", dtype), got, want, 0.02)
 	}
 }

@@ -36,6 +36,7 @@ type Backend struct {
 	ranks   buffer       // rows times factors of low rank
 	parts   buffer       // of sums over rows, and of attention
 	stats   buffer       // of rows
+	shorts  buffer       // queries, keys and values in 16 bits
 	err     error        // the first failure since the last Read
 	index   index
 	work    attentionWork
@@ -45,17 +46,18 @@ type Backend struct {
 }
 
 var (
-	_ tensor.Device         = (*Backend)(nil)
-	_ tensor.Chooser        = (*Backend)(nil)
-	_ tensor.Gradients      = (*Backend)(nil)
-	_ tensor.GELULinear     = (*Backend)(nil)
-	_ tensor.ScaledLinear   = (*Backend)(nil)
-	_ tensor.LowRankLinear  = (*Backend)(nil)
-	_ tensor.RowAdder       = (*Backend)(nil)
-	_ tensor.Mixer          = (*Backend)(nil)
-	_ tensor.PackedEmbedder = (*Backend)(nil)
-	_ tensor.KeyValuePacker = (*Backend)(nil)
-	_ tensor.Rounder        = (*Backend)(nil)
+	_ tensor.Device           = (*Backend)(nil)
+	_ tensor.Chooser          = (*Backend)(nil)
+	_ tensor.Gradients        = (*Backend)(nil)
+	_ tensor.GELULinear       = (*Backend)(nil)
+	_ tensor.ScaledLinear     = (*Backend)(nil)
+	_ tensor.LowRankLinear    = (*Backend)(nil)
+	_ tensor.RowAdder         = (*Backend)(nil)
+	_ tensor.Mixer            = (*Backend)(nil)
+	_ tensor.PackedEmbedder   = (*Backend)(nil)
+	_ tensor.KeyValuePacker   = (*Backend)(nil)
+	_ tensor.RoundedAttention = (*Backend)(nil)
+	_ tensor.Rounder          = (*Backend)(nil)
 )
 
 // New returns the backend of device number ordinal. Where there is no driver or no device the error wraps [ErrUnavailable].
