@@ -9,7 +9,7 @@ type Attention struct {
 	NHead                  int
 	Layer                  int
 
-	// PackKV lets keys and values that all queries see be packed for the backend, in the format KV.
+	// PackKV lets keys and values that all queries see be packed for the backend, or rounded by it, in the format KV.
 	PackKV bool
 	KV     tensor.DType
 }
@@ -25,7 +25,13 @@ func (a *Attention) Self(s *Step, x tensor.Mat, causal bool) tensor.Mat {
 	} else {
 		kv = s.split(k, v)
 	}
-	if !causal && a.PackKV {
+	switch {
+	case causal || !a.PackKV:
+	case s.AttendsRounded(q.Cols/a.NHead, a.KV):
+		for i := range kv {
+			kv[i].DType = a.KV
+		}
+	default:
 		a.pack(s, s.NewPackedKV(s.Seg, q.Cols, a.NHead, a.KV), kv)
 	}
 	return a.Out.Forward(s, s.Attention(q, s.Seg, kv, a.NHead, causal))

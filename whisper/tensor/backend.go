@@ -103,6 +103,7 @@ type Packed interface {
 // V, or both in pages of a device, or both in the layout of the backend that packed them.
 type KeyValue struct {
 	K, V   Mat
+	DType  DType // of K and V, and of the queries: what [RoundedAttention] may round them to; F32: nothing
 	Paged  PagedKV
 	Packed PackedKV
 }
@@ -129,6 +130,13 @@ type BalancedPacker interface {
 	// Where dtype is such a format, it moves range between the columns of w and of the rows, so that no
 	// column of either rounds the others away. The product is the same but for its rounding.
 	PackBalanced(w Mat, dtype DType, ranges []float32) (Packed, error)
+}
+
+// RoundedAttention is implemented by a backend whose Attention is the faster for rounding queries, keys and values, which lie in
+// rows and are not packed, to a format of 16 bits.
+type RoundedAttention interface {
+	// AttendsRounded reports whether it is with heads of a size, rounded to dtype.
+	AttendsRounded(size int, dtype DType) bool
 }
 
 // KeyValuePacker is implemented by a backend whose Attention takes packed keys and values: they are

@@ -62,6 +62,13 @@ func (o *Ops) checkPaged(p PagedKV, nCol, nQuery int, causal bool) {
 	}
 }
 
+// AttendsRounded reports whether attention of heads of a size is the faster for a DType of keys and values in rows. It is not while a
+// tape is on, as gradients are those of numbers that were not rounded.
+func (o *Ops) AttendsRounded(size int, dtype DType) bool {
+	r, ok := o.own.(RoundedAttention)
+	return ok && !o.recording && r.AttendsRounded(size, dtype)
+}
+
 // NewPackedKV returns room for the packed keys and values of each sequence, (nKey, nCol) packed by
 // seg, of nHead heads, in a number format. It is nil where the backend has no such layout, or a tape is on.
 func (o *Ops) NewPackedKV(seg Segments, nCol, nHead int, dtype DType) []PackedKV {

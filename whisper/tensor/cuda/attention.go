@@ -44,6 +44,8 @@ type attentionWork struct {
 // productWork is what tensor cores compute of keys and values of a format.
 type productWork struct {
 	flash, few []attentionTile
+	inRows     []attentionTile // sequences whose rows of float32 are to be rounded
+	tiles      []attentionTile // theirs
 
 	rows   []int32         // of the queries of few, 16 a tile, -1 where there is none
 	open   map[uintptr]int // the tile of few, by its keys, that has room
@@ -55,7 +57,7 @@ func (w *attentionWork) reset() {
 	for i := range formats {
 		w.any[i], w.tiled[i] = w.any[i][:0], w.tiled[i][:0]
 		p := &w.products[i]
-		p.flash, p.few, p.rows, p.filled = p.flash[:0], p.few[:0], p.rows[:0], p.filled[:0]
+		p.flash, p.few, p.inRows, p.rows, p.filled = p.flash[:0], p.few[:0], p.inRows[:0], p.rows[:0], p.filled[:0]
 		if p.open == nil {
 			p.open = make(map[uintptr]int)
 		}
@@ -92,6 +94,10 @@ func (b *Backend) Attention(y, q tensor.Mat, seg tensor.Segments, kv []tensor.Ke
 		case s.Paged.Page != nil:
 			t.pages, t.k, t.v = uint64(table)+8*uint64(i*pageStride(kv)), uint64(s.Paged.Keys), uint64(s.Paged.Values)
 			w.addRows(t, special && pagesAligned(s.Paged))
+		case special && s.DType != tensor.F32 && b.AttendsRounded(headSize, s.DType) && aligned(s.K.Dev, s.V.Dev):
+			t.k, t.v = uint64(address(s.K)), uint64(address(s.V))
+			p := &w.products[formatOf(narrowFormat(s.DType))]
+			p.inRows = append(p.inRows, t)
 		default:
 			t.k, t.v = uint64(address(s.K)), uint64(address(s.V))
 			w.addRows(t, special && aligned(s.K.Dev, s.V.Dev))
@@ -225,6 +231,9 @@ func (b *Backend) launchAttention(y, q tensor.Mat, nHead int) {
 		if n := len(p.flash); n > 0 {
 			b.list.Launch(k.flash, driver.Dim3{X: n, Y: nHead}, driver.Dim3{X: 128}, 0, pointer(y), copy, copyFormat, pointer(q),
 				driver.Pointer(stage(b, p.flash)), cols, scale)
+		}
+		if len(p.inRows) > 0 {
+			b.roundAndAttend(p, y, q, narrow, dtype, scale)
 		}
 		if len(p.few) > 0 {
 			b.launchFew(k.few, p, y, q, nHead, narrow, scale)

@@ -36,6 +36,7 @@ type Backend struct {
 	ranks   buffer       // rows times factors of low rank
 	parts   buffer       // of sums over rows, and of attention
 	stats   buffer       // of rows
+	shorts  buffer       // queries, keys and values in 16 bits
 	err     error        // the first failure since the last Read
 	index   index
 	work    attentionWork
@@ -45,17 +46,18 @@ type Backend struct {
 }
 
 var (
-	_ tensor.Device         = (*Backend)(nil)
-	_ tensor.Chooser        = (*Backend)(nil)
-	_ tensor.Gradients      = (*Backend)(nil)
-	_ tensor.GELULinear     = (*Backend)(nil)
-	_ tensor.ScaledLinear   = (*Backend)(nil)
-	_ tensor.LowRankLinear  = (*Backend)(nil)
-	_ tensor.RowAdder       = (*Backend)(nil)
-	_ tensor.Mixer          = (*Backend)(nil)
-	_ tensor.PackedEmbedder = (*Backend)(nil)
-	_ tensor.KeyValuePacker = (*Backend)(nil)
-	_ tensor.Rounder        = (*Backend)(nil)
+	_ tensor.Device           = (*Backend)(nil)
+	_ tensor.Chooser          = (*Backend)(nil)
+	_ tensor.Gradients        = (*Backend)(nil)
+	_ tensor.GELULinear       = (*Backend)(nil)
+	_ tensor.ScaledLinear     = (*Backend)(nil)
+	_ tensor.LowRankLinear    = (*Backend)(nil)
+	_ tensor.RowAdder         = (*Backend)(nil)
+	_ tensor.Mixer            = (*Backend)(nil)
+	_ tensor.PackedEmbedder   = (*Backend)(nil)
+	_ tensor.KeyValuePacker   = (*Backend)(nil)
+	_ tensor.RoundedAttention = (*Backend)(nil)
+	_ tensor.Rounder          = (*Backend)(nil)
 )
 
 // New returns the backend of device number ordinal. Where there is no driver or no device the error wraps [ErrUnavailable].
@@ -106,8 +108,9 @@ type kernelSet struct {
 	pickChunks, pickRows                           *driver.Kernel
 }
 
-// productKernels are those of attention to keys and values of a format of 16 bits by tensor cores.
-type productKernels struct{ packKeyValue, unpackKeys, flash, few *driver.Kernel }
+// productKernels are those of attention to keys and values of a format of 16 bits by tensor cores: packed, and in rows. groups is what takes
+// the place of rows on devices that it runs on.
+type productKernels struct{ packKeyValue, unpackKeys, flash, few, rows, groups *driver.Kernel }
 
 // productsOf returns the kernels of attention to keys and values of a format by tensor cores, nil where there are none. What is asked for
 // in int8 is kept in bfloat16.
@@ -144,6 +147,8 @@ func (k *kernelSet) names() map[string]**driver.Kernel {
 		"pack_key_value_f16": &k.f16.packKeyValue, "unpack_keys_f16": &k.f16.unpackKeys,
 		"attention_flash_f16": &k.f16.flash, "attention_few_f16": &k.f16.few,
 		"pack_key_value_f16_sm75": &k.f16.packKeyValue, "unpack_keys_f16_sm75": &k.f16.unpackKeys,
+		"attention_rows_bf16": &k.bf16.rows, "attention_rows_bf16_sm90": &k.bf16.groups,
+		"attention_rows_f16": &k.f16.rows, "attention_rows_f16_sm90": &k.f16.groups,
 		"attention_flash_f16_sm75": &k.f16.flash, "attention_few_f16_sm75": &k.f16.few,
 		"pick_chunks": &k.pickChunks, "pick_rows": &k.pickRows,
 		"attention_stats": &k.attentionStats, "attention_dq": &k.attentionDQuery, "attention_dkv": &k.attentionDKey,

@@ -59,6 +59,13 @@ KP_DEV void load8(float x[8], const float *p) {
   x[0] = a.x, x[1] = a.y, x[2] = a.z, x[3] = a.w, x[4] = b.x, x[5] = b.y, x[6] = b.z, x[7] = b.w;
 }
 
+/* The columns of a lane of key `from` + lane/8, and of its value; of the last of n where there is none. */
+KP_DEV void load_key(float k[8], float v[8], const attention_tile &t, int from, int n, int cols, int column) {
+  int j = kp_least(from + ((kp_tid() & 31) >> 3), n - 1);
+  load8(k, (const float *)row_of(t, t.k, j, cols * 4) + column);
+  load8(v, (const float *)row_of(t, t.v, j, cols * 4) + column);
+}
+
 /* A block of 8 warps has a query and a head: 8 lanes have a key, 8 columns each, and each 8 their own softmax over every 32nd
  * key; in the end the 32 sums are brought together in their order. */
 struct one_scratch { float sums[8][head_size], totals[8], mosts[8]; };
@@ -68,21 +75,24 @@ KP_DEV void one_query(float *y, void *copy, int copy_format, one_scratch &m, con
   float x[8], sum[8] = {}, most = -KP_INFINITY, total = 0;
   load8(x, q + (long long)(t.row + query) * cols + column);
   for (int i = 0; i < 8; i++) x[i] *= scale;
+  float k[8], v[8], next_k[8] = {}, next_v[8] = {};
+  if (warp * 4 < n) load_key(k, v, t, warp * 4, n, cols, column);
   for (int from = warp * 4; from < n; from += 32) {
-    int j = kp_least(from + (lane >> 3), n - 1);
-    float k[8], v[8], s = 0;
-    load8(k, (const float *)row_of(t, t.k, j, cols * 4) + column);
-    load8(v, (const float *)row_of(t, t.v, j, cols * 4) + column);
+    if (from + 32 < n) load_key(next_k, next_v, t, from + 32, n, cols, column); /* arrives while the last is computed with */
+    float s = 0;
     KP_UNROLL
     for (int i = 0; i < 8; i++) s = kp_fma(x[i], k[i], s);
     KP_UNROLL
     for (int mask = 1; mask < 8; mask *= 2) s += kp_shfl_xor(s, mask);
-    if (from + (lane >> 3) >= n) continue; /* the lanes meet at the next shuffle */
-    float next = kp_max(most, s), w = weight_of(most, next), p = kp_exp2(s - next);
-    most = next;
-    total = total * w + p;
+    if (from + (lane >> 3) < n) {
+      float next = kp_max(most, s), w = weight_of(most, next), p = kp_exp2(s - next);
+      most = next;
+      total = total * w + p;
+      KP_UNROLL
+      for (int i = 0; i < 8; i++) sum[i] = kp_fma(p, v[i], sum[i] * w);
+    }
     KP_UNROLL
-    for (int i = 0; i < 8; i++) sum[i] = kp_fma(p, v[i], sum[i] * w);
+    for (int i = 0; i < 8; i++) k[i] = next_k[i], v[i] = next_v[i];
   }
   float most4 = kp_max(most, kp_shfl_xor(most, 8));
   most4 = kp_max(most4, kp_shfl_xor(most4, 16));

@@ -18,15 +18,19 @@ type Module struct {
 	Name         string // of the source, without .cu
 	Major, Minor int    // the least compute capability that it runs on
 	below        int    // major number from which on another takes its place, 0: none does
+	alone        bool   // on no other: it has instructions that later devices lack
 }
 
 // modules are all sources. Tensor cores multiply bfloat16 from 8.0 on, and float16 from 7.5 on as attention needs it, from 8.0 on in pieces
-// twice as large; all else runs on any that has them.
+// twice as large; those of 9.0 multiply by instructions that no other device has. All else runs on any that has
+// tensor cores.
 var modules = []Module{
 	{Name: "attention", Major: 7},
 	{Name: "attention_bf16", Major: 8},
+	{Name: "attention_bf16_sm90", Major: 9, alone: true},
 	{Name: "attention_f16", Major: 8},
 	{Name: "attention_f16_sm75", Major: 7, Minor: 5, below: 8},
+	{Name: "attention_f16_sm90", Major: 9, alone: true},
 	{Name: "elementwise", Major: 7},
 	{Name: "gradients", Major: 7},
 	{Name: "lowrank", Major: 7},
@@ -44,7 +48,7 @@ const Spectrum = "spectrum"
 func Modules(major, minor int) []Module {
 	var fit []Module
 	for _, m := range modules {
-		if (major > m.Major || major == m.Major && minor >= m.Minor) && (m.below == 0 || major < m.below) {
+		if (major > m.Major || major == m.Major && minor >= m.Minor) && (m.below == 0 || major < m.below) && (!m.alone || major == m.Major && minor == m.Minor) {
 			fit = append(fit, m)
 		}
 	}

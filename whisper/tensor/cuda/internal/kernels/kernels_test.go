@@ -20,11 +20,14 @@ const compiler = "clang-19"
 // compile returns the PTX of a source.
 func compile(m Module) ([]byte, error) {
 	var out, errs bytes.Buffer
-	arguments := []string{"-x", "cuda", "--cuda-device-only", fmt.Sprintf("--cuda-gpu-arch=sm_%d%d", m.Major, m.Minor),
+	arguments := []string{"-x", "cuda", "--cuda-device-only", "--cuda-gpu-arch=" + m.arch(),
 		"-nocudainc", "-nocudalib", "-std=c++17", "-O3", "-ffp-contract=off", "-Wall", "-Werror", "-S", "-o", "-"}
-	if m.Major >= 8 {
+	switch {
+	case m.alone:
+		arguments = append(arguments, "-DKPORT_SM80", "-DKPORT_SM90", "-Xclang", "-target-feature", "-Xclang", "+ptx80") // as wgmma wants
+	case m.Major >= 8:
 		arguments = append(arguments, "-DKPORT_SM80")
-	} else {
+	default:
 		arguments = append(arguments, "-Xclang", "-target-feature", "-Xclang", "+ptx65") // as mma.sync.m16n8k8 of float16 wants
 	}
 	c := exec.Command(compiler, append(arguments, m.Name+".cu")...)
@@ -33,6 +36,15 @@ func compile(m Module) ([]byte, error) {
 		return nil, fmt.Errorf("%w\n%s", err, &errs)
 	}
 	return out.Bytes(), nil
+}
+
+// arch is what compilers call the least device that the module runs on.
+func (m Module) arch() string {
+	arch := fmt.Sprintf("sm_%d%d", m.Major, m.Minor)
+	if m.alone {
+		arch += "a"
+	}
+	return arch
 }
 
 // TestPTX checks that the PTX is what the sources are compiled to.
@@ -84,7 +96,11 @@ func TestPTXAssembles(t *testing.T) {
 		t.Skip("SKIP: ptxas absent: the PTX is not assembled")
 	}
 	for _, m := range modules {
-		for _, arch := range []string{fmt.Sprintf("sm_%d%d", m.Major, m.Minor), "sm_80", "sm_90"} {
+		archs := []string{m.arch(), "sm_80", "sm_90"}
+		if m.alone {
+			archs = archs[:1]
+		}
+		for _, arch := range archs {
 			out, err := exec.Command(assembler, "-arch="+arch, "-v", "-o", filepath.Join(t.TempDir(), "cubin"), m.Name+".ptx").CombinedOutput()
 			if bytes.Contains(out, []byte("is not defined for option 'gpu-name'")) && arch != "sm_90" { // CUDA 13 has none before sm_75
 				t.Logf("%s is not assembled for %s, which this ptxas does not know", m.Name, arch)
@@ -129,7 +145,13 @@ func TestKernels(t *testing.T) {
 	for _, c := range []struct {
 		major, minor int
 		without      []string
-	}{{7, 0, []string{"attention_bf16", "attention_f16", "attention_f16_sm75"}}, {7, 5, []string{"attention_bf16", "attention_f16"}}, {8, 0, []string{"attention_f16_sm75"}}, {9, 0, []string{"attention_f16_sm75"}}} {
+	}{
+		{7, 0, []string{"attention_bf16", "attention_bf16_sm90", "attention_f16", "attention_f16_sm75", "attention_f16_sm90"}},
+		{7, 5, []string{"attention_bf16", "attention_bf16_sm90", "attention_f16", "attention_f16_sm90"}},
+		{8, 0, []string{"attention_bf16_sm90", "attention_f16_sm75", "attention_f16_sm90"}},
+		{9, 0, []string{"attention_f16_sm75"}},
+		{10, 0, []string{"attention_bf16_sm90", "attention_f16_sm75", "attention_f16_sm90"}},
+	} {
 		var got, want []string
 		for _, m := range Modules(c.major, c.minor) {
 			got = append(got, m.Name)

@@ -8,20 +8,29 @@
  * leaves before a barrier, or what its warp does together, only with all the others.
  *
  *   KP_KERNEL(name)(...)      the definition of a kernel; its parameters are numbers and pointers
+ *   KP_KERNEL_OF(name, threads, blocks)   the same for blocks of so many threads, of which a multiprocessor is to have room for so many
  *   KP_DEV                    a function of the device
  *   KP_SHARED                 an array in the memory of the block, not in templates
  *   KP_UNROLL                 before a loop of few, fixed rounds
  *   kp_tid kp_bid_x/y/z       indices of the thread and of the block; kp_bdim kp_gdim_y/z are their numbers
  *   kp_sync                   the barrier of the block
  *   kp_fma kp_max kp_exp2 kp_log2   kp_max is the other number where one is NaN
+ *   kp_exp2_flushed           kp_exp2 with zero for what is below the least normal number: one instruction, where that takes four
  *   kp_shfl kp_shfl_xor kp_any   of all threads of a warp
  *   kp_round kp_wide          to and from the formats of 16 bits: kp_bf16 (bfloat16), kp_half (IEEE 754 binary16)
  *   kp_put kp_get             the same where the format is told when the kernel runs
  *   kp_pack                   two numbers rounded to a format of 16 bits, the first in the low half
  *   kp_mma                    d += a b: mma.sync.m16n8k16 of bfloat16 (from sm_80) or binary16, of all threads of a warp
+ *   kp_matrices kp_matrices_across   ldmatrix of four matrices of 8 x 8 numbers of 16 bits, from sm_80; the second transposes each
  *   kp_copy16 kp_copy_commit kp_copy_wait<n>   copies of 16 bytes to shared memory, which from sm_80 on arrive later
+ *   kp_copy16_or_zeros        the same from sm_80; zeros where there is nothing to copy
+ *   kp_group_multiply         d += a b, or d = a b: wgmma.mma_async.m64n64k16 of sm_90a, of a warpgroup (4 warps), b being a part of a tile of
+ *                             shared memory: rows of 128 bytes, 64 numbers of 16 bits, from an address that is a multiple of 1024 on, in which
+ *                             word i of 16 bytes of row r is word i ^ (r & 7). across: its rows are those of b; else the columns
+ *   kp_group_begin kp_group_commit kp_group_wait<n>   before such products, and after they have been begun; d and a are not to be touched before the wait
+ *   kp_group_see              what this thread has written to shared memory is seen by products that are begun after a barrier
  *
- * KPORT_SM80 is set for what runs on sm_80 and later alone.
+ * KPORT_SM80 is set for what runs on sm_80 and later alone, KPORT_SM90 for sm_90a alone.
  */
 #ifndef KPORT_H
 #define KPORT_H
@@ -38,6 +47,7 @@ struct alignas(16) kp_float4 { float x, y, z, w; };
 #else
 
 #define KP_KERNEL(name) extern "C" __attribute__((global)) void name
+#define KP_KERNEL_OF(name, threads, blocks) extern "C" __attribute__((global, launch_bounds(threads, blocks))) void name
 #define KP_DEV static __attribute__((device)) inline __attribute__((always_inline))
 #define KP_SHARED static __attribute__((shared))
 #define KP_UNROLL _Pragma("unroll")
@@ -53,6 +63,7 @@ KP_DEV void kp_sync() { __syncthreads(); }
 
 KP_DEV float kp_fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 KP_DEV float kp_exp2(float x) { float y; asm("ex2.approx.f32 %0, %1;" : "=f"(y) : "f"(x)); return y; }
+KP_DEV float kp_exp2_flushed(float x) { float y; asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x)); return y; }
 KP_DEV float kp_log2(float x) { float y; asm("lg2.approx.f32 %0, %1;" : "=f"(y) : "f"(x)); return y; }
 KP_DEV float kp_max(float a, float b) { return __builtin_fmaxf(a, b); }
 KP_DEV float kp_float(unsigned bits) { return __builtin_bit_cast(float, bits); }
@@ -106,12 +117,60 @@ KP_DEV void kp_mma(kp_half, float d[4], const unsigned a[4], unsigned b0, unsign
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
+KP_DEV unsigned kp_shared_address(const void *shared) { return (unsigned)(unsigned long long)(__attribute__((address_space(3))) const void *)shared; }
+KP_DEV void kp_matrices(unsigned d[4], const void *row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3])
+               : "r"(kp_shared_address(row))
+               : "memory");
+}
+KP_DEV void kp_matrices_across(unsigned d[4], const void *row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3])
+               : "r"(kp_shared_address(row))
+               : "memory");
+}
+KP_DEV void kp_copy16_or_zeros(void *shared, const void *global, bool there) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(kp_shared_address(shared)), "l"(global), "r"(there ? 16 : 0) : "memory");
+}
 KP_DEV void kp_copy16(void *shared, const void *global) {
-  unsigned to = (unsigned)(unsigned long long)(__attribute__((address_space(3))) void *)shared;
+  unsigned to = kp_shared_address(shared);
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(global) : "memory");
 }
 KP_DEV void kp_copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int left> KP_DEV void kp_copy_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(left) : "memory"); }
+#if defined(KPORT_SM90)
+#define KP_REGISTERS \
+  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
+  "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+#define KP_SUMS(d) \
+  "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]), \
+  "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]), \
+  "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]), \
+  "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31])
+/* The part of a tile that begins at an address; groups of 8 rows are 1024 bytes apart (PTX manual, "Matrix Descriptor Format") */
+KP_DEV kp_u64 kp_tile(const void *shared) { return (kp_u64)((kp_shared_address(shared) & 0x3ffff) >> 4) | 1ull << 16 | 64ull << 32 | 1ull << 62; }
+template <bool across> KP_DEV void kp_group_multiply(kp_bf16, float d[32], const unsigned a[4], kp_u64 tile, bool add) {
+  asm volatile("{ .reg .pred p; setp.ne.b32 p, %37, 0;\n"
+               "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {" KP_REGISTERS "}, {%32,%33,%34,%35}, %36, p, 1, 1, %38; }"
+               : KP_SUMS(d)
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(tile), "r"((int)add), "n"((int)across)
+               : "memory");
+}
+template <bool across> KP_DEV void kp_group_multiply(kp_half, float d[32], const unsigned a[4], kp_u64 tile, bool add) {
+  asm volatile("{ .reg .pred p; setp.ne.b32 p, %37, 0;\n"
+               "wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 {" KP_REGISTERS "}, {%32,%33,%34,%35}, %36, p, 1, 1, %38; }"
+               : KP_SUMS(d)
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(tile), "r"((int)add), "n"((int)across)
+               : "memory");
+}
+KP_DEV void kp_group_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+KP_DEV void kp_group_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+template <int left, bool apart = false> KP_DEV void kp_group_wait(float d[32]) {
+  asm volatile("wgmma.wait_group.sync.aligned %32; // %33" : KP_SUMS(d) : "n"(left), "n"((int)apart) : "memory");
+}
+KP_DEV void kp_group_see() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+#endif
 #else
 KP_DEV void kp_mma8(float d[4], unsigned a0, unsigned a1, unsigned b) { /* a half of the products of kp_mma, from sm_75 */
   asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%0,%1,%2,%3};"
