@@ -33,6 +33,8 @@ var modules = []Module{
 	{Name: "mix", Major: 7},
 	{Name: "norm", Major: 7},
 	{Name: "pick", Major: 7},
+	{Name: "product_bf16", Major: 8},
+	{Name: "product_f16", Major: 8},
 	{Name: "rows", Major: 7},
 	{Name: Spectrum, Major: 7},
 }

@@ -3,14 +3,14 @@
  *   clang without a toolkit: -x cuda --cuda-device-only -nocudainc -nocudalib, see kernels.go
  *   g++ on the CPU:          -DKPORT_CPU, for tests; the threads of a block are fibers, see kport_cpu.h of the fake driver
  *
- * What kernels may use: float and integer arithmetic, pointers, templates, and what is named here. No kernel uses atomics,
- * dynamic shared memory, or the order in which blocks run. Blocks have one dimension and are multiples of 32 threads; a thread
+ * What kernels may use: float and integer arithmetic, pointers, templates, and what is named here. No kernel uses
+ * dynamic shared memory, or the order in which blocks run; atomics only count blocks, so that the last one goes on. Blocks have one dimension and are multiples of 32 threads; a thread
  * leaves before a barrier, or what its warp does together, only with all the others.
  *
  *   KP_KERNEL(name)(...)      the definition of a kernel; its parameters are numbers and pointers
  *   KP_DEV                    a function of the device
  *   KP_SHARED                 an array in the memory of the block, not in templates
- *   KP_UNROLL                 before a loop of few, fixed rounds
+ *   KP_UNROLL KP_ROLL         before a loop of few, fixed rounds, and before one whose rounds are not to be laid out
  *   kp_tid kp_bid_x/y/z       indices of the thread and of the block; kp_bdim kp_gdim_y/z are their numbers
  *   kp_sync                   the barrier of the block
  *   kp_fma kp_max kp_exp2 kp_log2   kp_max is the other number where one is NaN
@@ -19,6 +19,8 @@
  *   kp_put kp_get             the same where the format is told when the kernel runs
  *   kp_pack                   two numbers rounded to a format of 16 bits, the first in the low half
  *   kp_mma                    d += a b: mma.sync.m16n8k16 of bfloat16 (from sm_80) or binary16, of all threads of a warp
+ *   kp_stream16               16 bytes of memory that the kernel does not write, and does not read again
+ *   kp_atomic_add kp_fence    a counter of blocks; what was written before is seen before what is written behind, by all
  *   kp_copy16 kp_copy_commit kp_copy_wait<n>   copies of 16 bytes to shared memory, which from sm_80 on arrive later
  *
  * KPORT_SM80 is set for what runs on sm_80 and later alone.
@@ -41,6 +43,7 @@ struct alignas(16) kp_float4 { float x, y, z, w; };
 #define KP_DEV static __attribute__((device)) inline __attribute__((always_inline))
 #define KP_SHARED static __attribute__((shared))
 #define KP_UNROLL _Pragma("unroll")
+#define KP_ROLL _Pragma("nounroll")
 
 KP_DEV int kp_tid() { return __nvvm_read_ptx_sreg_tid_x(); }
 KP_DEV int kp_bid_x() { return __nvvm_read_ptx_sreg_ctaid_x(); }
@@ -74,6 +77,18 @@ KP_DEV bool kp_any(bool p) {
                : "=r"(r) : "r"((int)p));
   return r != 0;
 }
+
+KP_DEV kp_uint4 kp_stream16(const kp_uint4 *from) {
+  kp_uint4 v;
+  asm("ld.global.cg.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(from));
+  return v;
+}
+KP_DEV unsigned kp_atomic_add(unsigned *to, unsigned n) {
+  unsigned before;
+  asm volatile("atom.global.add.u32 %0, [%1], %2;" : "=r"(before) : "l"(to), "r"(n) : "memory");
+  return before;
+}
+KP_DEV void kp_fence() { asm volatile("membar.gl;" ::: "memory"); }
 
 KP_DEV unsigned kp_half_bits(float x) {
   unsigned short h;

@@ -7,6 +7,7 @@
 #define KP_KERNEL(name) KP_GLOBAL void name
 #define KP_SHARED __shared__
 #define KP_UNROLL
+#define KP_ROLL
 
 KP_DEV int kp_tid() { return threadIdx.x; }
 KP_DEV int kp_bid_x() { return blockIdx.x; }
@@ -16,6 +17,8 @@ KP_DEV int kp_bdim() { return blockDim.x; }
 KP_DEV int kp_gdim_y() { return gridDim.y; }
 KP_DEV int kp_gdim_z() { return gridDim.z; }
 KP_DEV void kp_sync() { __syncthreads(); }
+KP_DEV kp_uint4 kp_stream16(const kp_uint4 *from) { return *from; }
+KP_DEV void kp_fence() {}
 KP_DEV float kp_log2(float x) { return log2f(x); }
 KP_DEV float kp_float(unsigned bits) { float f; memcpy(&f, &bits, 4); return f; }
 KP_DEV unsigned kp_bits(float x) { unsigned u; memcpy(&u, &x, 4); return u; }
