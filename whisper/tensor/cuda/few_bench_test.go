@@ -82,6 +82,7 @@ func benchFewRows(t *testing.B, b *Backend, rows, nOut, nIn int) {
 	few := func(n int, g fewGrid) func(int) {
 		return func(int) {
 			from, _ := b.narrowed(x, tensor.BF16)
+			b.flush()
 			f := fewLaunch{n: n, rows: rows, cols: nOut, inner: nIn}
 			for i := range n {
 				f.products[i] = fewProduct{x: from, w: p.at + driver.Address(2*nOut*nIn*i), y: address(y) + driver.Address(4*rows*nOut*i), bias: address(bias)}

@@ -51,6 +51,7 @@ func testFewRows(t *testing.T, dtype tensor.DType, rows, nOut, nIn int) {
 
 	before := b.list.Len()
 	b.Linear(y, x, p, bias)
+	b.flush()
 	if n := b.list.Len() - before; n > 3 { // rounding, the product, and counters in the beginning
 		t.Errorf("%d operations for one product", n)
 	}

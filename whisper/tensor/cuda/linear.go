@@ -117,9 +117,9 @@ func (b *Backend) LowRankLinear(y, x tensor.Mat, w tensor.Packed, bias tensor.Ma
 }
 
 func (b *Backend) linear(y, x tensor.Mat, w tensor.Packed, bias tensor.Mat, s tensor.Scales, low []*tensor.LowRank, gelu bool) {
-	b.begin()
+	b.mu.Lock()
 	defer b.end()
-	if b.few(linearCall{y: y, x: x, w: w.(*packed), bias: bias, scales: s, low: low, gelu: gelu}) {
+	if b.few(&linearCall{y: y, x: x, w: w.(*packed), bias: bias, scales: s, low: low, gelu: gelu}) {
 		return
 	}
 	b.wrote(y)

@@ -111,13 +111,18 @@ func (l *List) Set(to Address, value byte, bytes int) {
 	w[1], w[2] = uint64(to), uint64(bytes)
 }
 
-// begin adds an operation: its first word, and n words that the caller fills.
-func (l *List) begin(first uint64, n int) []uint64 {
+// Hold keeps memory that is freed from now on as if the list had an operation that names it, until the list is run.
+func (l *List) Hold() {
 	if !l.waits {
 		l.device.mu.Lock()
 		l.waits, l.since = true, l.device.pool.frees
 		l.device.mu.Unlock()
 	}
+}
+
+// begin adds an operation: its first word, and n words that the caller fills.
+func (l *List) begin(first uint64, n int) []uint64 {
+	l.Hold()
 	at := len(l.words)
 	l.words = append(l.words, first)
 	for range n {

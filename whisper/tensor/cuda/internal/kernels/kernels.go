@@ -28,6 +28,7 @@ var modules = []Module{
 	{Name: "attention_f16", Major: 8},
 	{Name: "attention_f16_sm75", Major: 7, Minor: 5, below: 8},
 	{Name: "elementwise", Major: 7},
+	{Name: "few", Major: 8},
 	{Name: "gradients", Major: 7},
 	{Name: "lowrank", Major: 7},
 	{Name: "mix", Major: 7},

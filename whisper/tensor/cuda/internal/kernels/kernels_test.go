@@ -129,8 +129,8 @@ func TestKernels(t *testing.T) {
 	for _, c := range []struct {
 		major, minor int
 		without      []string
-	}{{7, 0, []string{"attention_bf16", "attention_f16", "attention_f16_sm75", "product_bf16", "product_f16"}},
-		{7, 5, []string{"attention_bf16", "attention_f16", "product_bf16", "product_f16"}},
+	}{{7, 0, []string{"attention_bf16", "attention_f16", "attention_f16_sm75", "few", "product_bf16", "product_f16"}},
+		{7, 5, []string{"attention_bf16", "attention_f16", "few", "product_bf16", "product_f16"}},
 		{8, 0, []string{"attention_f16_sm75"}}, {9, 0, []string{"attention_f16_sm75"}}} {
 		var got, want []string
 		for _, m := range Modules(c.major, c.minor) {
