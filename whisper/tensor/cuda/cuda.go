@@ -107,7 +107,7 @@ type kernelSet struct {
 	attentionAny, one, tiled, merge                *driver.Kernel
 	bf16, f16                                      productKernels
 	fewBF16, fewF16                                fewKernels
-	scaleFew, shrinkFew                            *driver.Kernel
+	scaleFew, shrinkFew, normFew                   *driver.Kernel
 	attentionStats, attentionDQuery, attentionDKey *driver.Kernel
 	pickChunks, pickRows                           *driver.Kernel
 }
@@ -151,7 +151,7 @@ func (k *kernelSet) names() map[string]**driver.Kernel {
 		"attention_flash_f16": &k.f16.flash, "attention_few_f16": &k.f16.few,
 		"pack_key_value_f16_sm75": &k.f16.packKeyValue, "unpack_keys_f16_sm75": &k.f16.unpackKeys,
 		"attention_flash_f16_sm75": &k.f16.flash, "attention_few_f16_sm75": &k.f16.few,
-		"scale_few": &k.scaleFew, "shrink_few": &k.shrinkFew,
+		"scale_few": &k.scaleFew, "shrink_few": &k.shrinkFew, "layer_norm_few": &k.normFew,
 		"product_16x8_bf16": &k.fewBF16.k16x8, "product_16x8_f16": &k.fewF16.k16x8,
 		"product_16x16_bf16": &k.fewBF16.k16x16, "product_16x16_f16": &k.fewF16.k16x16,
 		"product_16x32_bf16": &k.fewBF16.k16x32, "product_16x32_f16": &k.fewF16.k16x32,
