@@ -174,7 +174,7 @@ func loadKernels(d *driver.Device, info driver.Info) (k kernelSet, err error) {
 		if m.Name == kernels.Spectrum { // see spectrograph
 			continue
 		}
-		loaded, err := d.LoadModule(m.PTX(), m.Kernels()...)
+		loaded, err := d.LoadModule(m.PTXFor(info.Major), m.Kernels()...)
 		if err != nil {
 			return kernelSet{}, fmt.Errorf("load module %s: %w", m.Name, err)
 		}

@@ -88,6 +88,9 @@ func (l *List) Launch(k *Kernel, grid, block Dim3, shared int, args ...Arg) {
 	w[3] = uint64(grid.Z) | uint64(block.X)<<32
 	w[4] = uint64(block.Y) | uint64(block.Z)<<32
 	w[5] = uint64(shared)
+	if k.early {
+		w[5] |= 1 << 32
+	}
 	for i, a := range args {
 		w[6+i] = a.bits
 	}

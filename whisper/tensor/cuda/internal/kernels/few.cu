@@ -5,6 +5,8 @@
 /* y_p[i] = x[i] ∘ scale_p[row[i]] in a format of 16 bits. A thread has 8 numbers of n; blocks (numbers, products). */
 KP_KERNEL(scale_few)(kp_uint4 *y0, kp_uint4 *y1, kp_uint4 *y2, const float *scale0, const float *scale1, const float *scale2, const float *x,
                      const int *row, int format, int n, int eights) {
+  kp_let_next();
+  kp_await();
   int i = kp_bid_x() * kp_bdim() + kp_tid(), p = kp_bid_y();
   if (i >= n) return;
   int r = i / eights;
@@ -50,6 +52,8 @@ template <class T> KP_DEV float dot_eights(const float *x, const T *v, int n) {
  * (rows, ranks by 8, products). */
 KP_KERNEL(shrink_few)(float *z0, float *z1, float *z2, const low_rank *low0, const low_rank *low1, const low_rank *low2, const int *index0,
                       const int *index1, const int *index2, int most0, int most1, int most2, const float *x, int cols) {
+  kp_let_next();
+  kp_await();
   int p = kp_bid_z(), row = kp_bid_x(), k = kp_bid_y() * (kp_bdim() >> 5) + (kp_tid() >> 5);
   const low_rank *low = p == 0 ? low0 : p == 1 ? low1 : low2;
   if (!low) return;
@@ -74,6 +78,8 @@ KP_KERNEL(shrink_few)(float *z0, float *z1, float *z2, const low_rank *low0, con
 KP_KERNEL(layer_norm_few)(kp_float4 *y, kp_u64 *copy, int format, const kp_float4 *x, const kp_float4 *gamma, const kp_float4 *beta, int fours,
                           float eps) {
   KP_SHARED float scratch[32];
+  kp_let_next();
+  kp_await();
   int i = kp_tid();
   long long at = (long long)kp_bid_x() * fours + i;
   kp_float4 v = {0, 0, 0, 0}, g = v, b = v;

@@ -7,6 +7,7 @@ package kernels
 
 import (
 	"embed"
+	"regexp"
 	"strings"
 )
 
@@ -62,6 +63,20 @@ func (m Module) PTX() string {
 	}
 	return string(text)
 }
+
+// PTXFor returns the text of the module for a device of compute capability major. From 9.0 on kernels that can come onto a device before
+// those before them have ended, and wait for them: what they have for it is a comment in the text for all devices.
+func (m Module) PTXFor(major int) string {
+	text := m.PTX()
+	if major < 9 || !strings.Contains(text, "//griddepcontrol") {
+		return text
+	}
+	text = strings.ReplaceAll(text, "//griddepcontrol", "griddepcontrol")
+	return head.ReplaceAllString(text, ".version 7.8\n.target sm_90\n")
+}
+
+// head is how PTX begins.
+var head = regexp.MustCompile(`\.version [0-9.]+\n\.target sm_[0-9]+\n`)
 
 // Kernels returns the names of the module's kernels.
 func (m Module) Kernels() []string {

@@ -20,6 +20,9 @@
  *   kp_pack                   two numbers rounded to a format of 16 bits, the first in the low half
  *   kp_mma                    d += a b: mma.sync.m16n8k16 of bfloat16 (from sm_80) or binary16, of all threads of a warp
  *   kp_stream16               16 bytes of memory that the kernel does not write, and does not read again
+ *   kp_let_next kp_await      from sm_90 on: the next kernel may come onto the device; waits for all before. A kernel that has
+ *                             kp_await is launched while others run: each thread has it first of all, before any memory but by kp_prefetch
+ *   kp_prefetch               brings a line of memory nearer; what others write to it is still seen
  *   kp_atomic_add kp_fence    a counter of blocks; what was written before is seen before what is written behind, by all
  *   kp_copy16 kp_copy_commit kp_copy_wait<n>   copies of 16 bytes to shared memory, which from sm_80 on arrive later
  *
@@ -80,9 +83,12 @@ KP_DEV bool kp_any(bool p) {
 
 KP_DEV kp_uint4 kp_stream16(const kp_uint4 *from) {
   kp_uint4 v;
-  asm("ld.global.cg.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(from));
+  asm volatile("ld.global.cg.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(from));
   return v;
 }
+KP_DEV void kp_prefetch(const void *at) { asm volatile("prefetch.global.L2 [%0];" ::"l"(at)); }
+KP_DEV void kp_let_next() { asm volatile("//griddepcontrol.launch_dependents;" ::: "memory"); }
+KP_DEV void kp_await() { asm volatile("//griddepcontrol.wait;" ::: "memory"); }
 KP_DEV unsigned kp_atomic_add(unsigned *to, unsigned n) {
   unsigned before;
   asm volatile("atom.global.add.u32 %0, [%1], %2;" : "=r"(before) : "l"(to), "r"(n) : "memory");

@@ -19,6 +19,9 @@ KP_DEV int kp_gdim_z() { return gridDim.z; }
 KP_DEV void kp_sync() { __syncthreads(); }
 KP_DEV kp_uint4 kp_stream16(const kp_uint4 *from) { return *from; }
 KP_DEV void kp_fence() {}
+KP_DEV void kp_prefetch(const void *) {}
+KP_DEV void kp_let_next() {}
+KP_DEV void kp_await() {}
 KP_DEV float kp_log2(float x) { return log2f(x); }
 KP_DEV float kp_float(unsigned bits) { float f; memcpy(&f, &bits, 4); return f; }
 KP_DEV unsigned kp_bits(float x) { unsigned u; memcpy(&u, &x, 4); return u; }

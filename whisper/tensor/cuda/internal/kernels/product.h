@@ -104,6 +104,18 @@ KP_DEV void sum_terms(float sum[tall][wide][4], const product_call &p, const pro
   }
 }
 
+/* What a block multiplies by comes nearer while others still make what it multiplies. */
+KP_DEV void prefetch_weight(const product_call &p, const product_shape &s, int column, int columns, int from, int to) {
+  const int line = 128;
+  const char *w = (const char *)p.w + (long long)column * s.inner * 2 + from * product_terms * 2;
+  int bytes = (to - from) * product_terms * 2, lines = (bytes + line - 1) / line, rows = kp_least(columns, s.cols - column);
+  KP_ROLL
+  for (int i = kp_tid(); i < rows * lines; i += kp_bdim()) {
+    int r = i / lines;
+    kp_prefetch(w + (long long)r * s.inner * 2 + (i - r * lines) * line);
+  }
+}
+
 /* Takes the last of the blocks that share a tile on, which then adds their parts. */
 KP_DEV bool last_arrived(unsigned *arrived, int parts, unsigned *ticket) {
   kp_fence();
@@ -126,6 +138,9 @@ KP_DEV void few_rows(const product_call &p, const product_shape &s, float *scrat
   int column = kp_bid_x() * columns, row0 = kp_bid_y() * wide * 8, part = kp_bid_z() % s.parts;
   int steps = s.inner / product_terms, each = (steps + s.parts - 1) / s.parts;
   int from = kp_least(part * each, steps), to = kp_least(from + each, steps), share = (to - from + product_warps - 1) / product_warps;
+  kp_let_next();
+  prefetch_weight(p, s, column, columns, from, to);
+  kp_await();
   float sum[tall][wide][4] = {};
   int first = kp_least(from + warp * share, to);
   sum_terms<T, tall, wide, depth>(sum, p, s, column + side * tall * 16, row0, first, kp_least(first + share, to));
