@@ -31,12 +31,16 @@ type Backend struct {
 	list    *driver.List
 	k       kernelSet
 	narrow  buffer       // rows in 16 bits, for the next product
+	beside  buffer       // the same, while narrow is read
 	copied  copied       // of what
 	narrows tensor.DType // of products of 16 bits that are to be expected, the format; F32: none are
 	ranks   buffer       // rows times factors of low rank
 	parts   buffer       // of sums over rows, and of attention
 	stats   buffer       // of rows
 	shorts  buffer       // queries, keys and values in 16 bits
+	arrived buffer       // counters of blocks
+	waiting waitingProducts
+	args    []driver.Arg // of a launch
 	err     error        // the first failure since the last Read
 	index   index
 	work    attentionWork
@@ -104,6 +108,8 @@ type kernelSet struct {
 	mixF32, mixBF16, mixF16                        *driver.Kernel
 	attentionAny, one, tiled, merge                *driver.Kernel
 	bf16, f16                                      productKernels
+	fewBF16, fewF16                                fewKernels
+	scaleFew, shrinkFew, normFew                   *driver.Kernel
 	attentionStats, attentionDQuery, attentionDKey *driver.Kernel
 	pickChunks, pickRows                           *driver.Kernel
 }
@@ -150,6 +156,13 @@ func (k *kernelSet) names() map[string]**driver.Kernel {
 		"attention_rows_bf16": &k.bf16.rows, "attention_rows_bf16_sm90": &k.bf16.groups,
 		"attention_rows_f16": &k.f16.rows, "attention_rows_f16_sm90": &k.f16.groups,
 		"attention_flash_f16_sm75": &k.f16.flash, "attention_few_f16_sm75": &k.f16.few,
+		"scale_few": &k.scaleFew, "shrink_few": &k.shrinkFew, "layer_norm_few": &k.normFew,
+		"product_16x8_bf16": &k.fewBF16.k16x8, "product_16x8_f16": &k.fewF16.k16x8,
+		"product_16x16_bf16": &k.fewBF16.k16x16, "product_16x16_f16": &k.fewF16.k16x16,
+		"product_16x32_bf16": &k.fewBF16.k16x32, "product_16x32_f16": &k.fewF16.k16x32,
+		"product_32x32_bf16": &k.fewBF16.k32x32, "product_32x32_f16": &k.fewF16.k32x32,
+		"product_16x64_bf16": &k.fewBF16.k16x64, "product_16x64_f16": &k.fewF16.k16x64,
+		"product_32x64_bf16": &k.fewBF16.k32x64, "product_32x64_f16": &k.fewF16.k32x64,
 		"pick_chunks": &k.pickChunks, "pick_rows": &k.pickRows,
 		"attention_stats": &k.attentionStats, "attention_dq": &k.attentionDQuery, "attention_dkv": &k.attentionDKey,
 	}
@@ -166,7 +179,7 @@ func loadKernels(d *driver.Device, info driver.Info) (k kernelSet, err error) {
 		if m.Name == kernels.Spectrum { // see spectrograph
 			continue
 		}
-		loaded, err := d.LoadModule(m.PTX(), m.Kernels()...)
+		loaded, err := d.LoadModule(m.PTXFor(info.Major), m.Kernels()...)
 		if err != nil {
 			return kernelSet{}, fmt.Errorf("load module %s: %w", m.Name, err)
 		}

@@ -105,7 +105,11 @@ func (b *Backend) launchRows(k *driver.Kernel, rows, cols int, args ...driver.Ar
 func (b *Backend) LayerNorm(y, x, gamma, beta tensor.Mat) {
 	b.begin()
 	defer b.end()
-	copy, copyFormat := b.copyRoom(y).args()
+	narrow := b.copyRoom(y)
+	if b.normFew(y, narrow, x, gamma, beta) {
+		return
+	}
+	copy, copyFormat := narrow.args()
 	b.launchRows(b.k.layerNorm, x.Rows, x.Cols, pointer(y), copy, copyFormat, pointer(x), pointer(gamma), pointer(beta),
 		driver.Int32(x.Cols), driver.Float32(tensor.LayerNormEps))
 }

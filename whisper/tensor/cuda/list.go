@@ -15,7 +15,10 @@ import (
 const longList = 8192
 
 // begin is called first in each kernel, with the lock, and end last.
-func (b *Backend) begin() { b.mu.Lock() }
+func (b *Backend) begin() {
+	b.mu.Lock()
+	b.flush()
+}
 
 func (b *Backend) end() {
 	if b.list.Len() >= longList {
@@ -26,6 +29,7 @@ func (b *Backend) end() {
 
 // run hands the list over. With the lock.
 func (b *Backend) run() {
+	b.flush()
 	b.copied = copied{}
 	if b.list.Len() == 0 {
 		return

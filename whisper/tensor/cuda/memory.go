@@ -49,6 +49,7 @@ func (b *Backend) Read(data []float32, m tensor.Mat) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.flush()
 	b.copied = copied{}
 	var to []byte
 	if len(data) > 0 {

@@ -52,6 +52,7 @@ type picking struct {
 func (b *Backend) Pick(logits tensor.Mat, choices []tensor.Choice) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.flush()
 	p := &b.picking
 	p.ask(choices)
 	results := b.pick(logits, p)

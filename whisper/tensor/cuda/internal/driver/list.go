@@ -88,6 +88,9 @@ func (l *List) Launch(k *Kernel, grid, block Dim3, shared int, args ...Arg) {
 	w[3] = uint64(grid.Z) | uint64(block.X)<<32
 	w[4] = uint64(block.Y) | uint64(block.Z)<<32
 	w[5] = uint64(shared)
+	if k.early {
+		w[5] |= 1 << 32
+	}
 	for i, a := range args {
 		w[6+i] = a.bits
 	}
@@ -111,13 +114,18 @@ func (l *List) Set(to Address, value byte, bytes int) {
 	w[1], w[2] = uint64(to), uint64(bytes)
 }
 
-// begin adds an operation: its first word, and n words that the caller fills.
-func (l *List) begin(first uint64, n int) []uint64 {
+// Hold keeps memory that is freed from now on as if the list had an operation that names it, until the list is run.
+func (l *List) Hold() {
 	if !l.waits {
 		l.device.mu.Lock()
 		l.waits, l.since = true, l.device.pool.frees
 		l.device.mu.Unlock()
 	}
+}
+
+// begin adds an operation: its first word, and n words that the caller fills.
+func (l *List) begin(first uint64, n int) []uint64 {
+	l.Hold()
 	at := len(l.words)
 	l.words = append(l.words, first)
 	for range n {

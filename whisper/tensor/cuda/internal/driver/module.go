@@ -7,6 +7,7 @@ import "C"
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"unsafe"
 )
@@ -16,7 +17,8 @@ type Kernel struct {
 	name      string
 	function  uint64 // its CUfunction
 	params    []paramKind
-	maxShared int // bytes of dynamic shared memory that a launch may ask for
+	maxShared int  // bytes of dynamic shared memory that a launch may ask for
+	early     bool // waits itself for what was launched before it
 }
 
 // Name returns the name of the kernel in its module.
@@ -30,6 +32,9 @@ const (
 	maxGridYZ = 1<<16 - 1
 	maxShared = 48 << 10 // without leave; see Device.LoadModule
 )
+
+// earlyGraphs is the version of CUDA from which on graphs have kernels that are launched before those before them have ended.
+const earlyGraphs = 12030
 
 const maxParams = C.MAX_PARAMS // of a kernel
 
@@ -61,6 +66,7 @@ func (d *Device) LoadModule(ptx string, kernels ...string) (map[string]*Kernel, 
 	if err != nil {
 		return nil, err
 	}
+	waits := waiting(ptx)
 	loaded := make(map[string]*Kernel, len(kernels))
 	err = d.do(func() error {
 		module, err := loadPTX(ptx)
@@ -76,6 +82,7 @@ func (d *Device) LoadModule(ptx string, kernels ...string) (map[string]*Kernel, 
 			if k.params = params[name]; len(k.params) > maxParams {
 				return fmt.Errorf("kernel %s: %d parameters; a launch here has at most %d", name, len(k.params), maxParams)
 			}
+			k.early = waits[name] && d.info.Driver >= earlyGraphs && os.Getenv("GLOSSA_CUDA_NO_EARLY") == ""
 			loaded[name] = k
 		}
 		return nil

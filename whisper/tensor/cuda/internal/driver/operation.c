@@ -9,6 +9,13 @@ static CUresult launch(const uint64_t *w, unsigned arguments, CUstream stream) {
   void *params[MAX_PARAMS];
   if (arguments > MAX_PARAMS) return CUDA_ERROR_INVALID_VALUE;
   for (unsigned i = 0; i < arguments; i++) params[i] = (void *)(w + 6 + i);
+  if (hi(w[5])) {  // the kernel may come onto the device before the one before it has ended, for which it waits itself
+    CUlaunchAttribute early = { .id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION };
+    early.value.programmaticStreamSerializationAllowed = 1;
+    CUlaunchConfig config = { lo(w[2]), hi(w[2]), lo(w[3]), hi(w[3]), lo(w[4]), hi(w[4]), lo(w[5]), stream, &early, 1 };
+    CUresult rc = cuLaunchKernelEx(&config, (CUfunction)w[1], params, 0);
+    if (rc != CUDA_ERROR_NOT_FOUND) return rc;  // a driver that does not have the function
+  }
   return cuLaunchKernel((CUfunction)w[1], lo(w[2]), hi(w[2]), lo(w[3]), hi(w[3]), lo(w[4]), hi(w[4]), lo(w[5]), stream, params, 0);
 }
 

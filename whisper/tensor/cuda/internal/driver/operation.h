@@ -1,7 +1,7 @@
 // operation.h: the encoding of a List, and what walks it. An operation is a run of 64-bit words: the first has the kind in its low
 // byte and, above it, what is named in brackets; lo and hi are the halves of a word.
 //
-//   launch [arguments << 8]                    function, grid x y, grid z block x, block y z, shared, arguments...
+//   launch [arguments << 8]                    function, grid x y, grid z block x, block y z, shared early, arguments...
 //   gemm   [transposed << 8, in << 16, out << 24]  m n, k batch, A, lda, strideA, B, ldb, strideB, C, ldc, strideC, alpha beta
 //   copy                                       to, from, bytes
 //   set    [value << 8]                        to, bytes

@@ -62,3 +62,22 @@ func parameter(text string) (paramKind, error) {
 	}
 	return 0, fmt.Errorf("the parameter %q has neither 32 nor 64 bits", strings.TrimSpace(text))
 }
+
+// waiting tells which kernels of PTX wait for what was launched before them (PTX ISA, "griddepcontrol"). Each of their threads has to, before
+// it looks at memory that others write.
+func waiting(ptx string) map[string]bool {
+	waits := make(map[string]bool)
+	starts := ptxEntry.FindAllStringSubmatchIndex(ptx, -1)
+	for i, s := range starts {
+		end := len(ptx)
+		if i+1 < len(starts) {
+			end = starts[i+1][0]
+		}
+		for line := range strings.Lines(ptx[s[0]:end]) {
+			if strings.HasPrefix(strings.TrimSpace(line), "griddepcontrol.wait") {
+				waits[ptx[s[2]:s[3]]] = true
+			}
+		}
+	}
+	return waits
+}

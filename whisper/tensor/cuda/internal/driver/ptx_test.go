@@ -38,3 +38,22 @@ func TestEntries(t *testing.T) {
 		}
 	}
 }
+
+func TestWaiting(t *testing.T) {
+	got := waiting(`
+.visible .entry first(.param .u64 first_param_0)
+{
+	griddepcontrol.launch_dependents;
+	griddepcontrol.wait;
+	ret;
+}
+.entry none() { ret; }
+.entry comment() {
+	//griddepcontrol.wait;
+	ret;
+}
+`)
+	if want := map[string]bool{"first": true}; !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}

@@ -7,6 +7,7 @@ package kernels
 
 import (
 	"embed"
+	"regexp"
 	"strings"
 )
 
@@ -32,11 +33,14 @@ var modules = []Module{
 	{Name: "attention_f16_sm75", Major: 7, Minor: 5, below: 8},
 	{Name: "attention_f16_sm90", Major: 9, alone: true},
 	{Name: "elementwise", Major: 7},
+	{Name: "few", Major: 8},
 	{Name: "gradients", Major: 7},
 	{Name: "lowrank", Major: 7},
 	{Name: "mix", Major: 7},
 	{Name: "norm", Major: 7},
 	{Name: "pick", Major: 7},
+	{Name: "product_bf16", Major: 8},
+	{Name: "product_f16", Major: 8},
 	{Name: "rows", Major: 7},
 	{Name: Spectrum, Major: 7},
 }
@@ -63,6 +67,20 @@ func (m Module) PTX() string {
 	}
 	return string(text)
 }
+
+// PTXFor returns the text of the module for a device of compute capability major. From 9.0 on kernels that can come onto a device before
+// those before them have ended, and wait for them: what they have for it is a comment in the text for all devices.
+func (m Module) PTXFor(major int) string {
+	text := m.PTX()
+	if major < 9 || !strings.Contains(text, "//griddepcontrol") {
+		return text
+	}
+	text = strings.ReplaceAll(text, "//griddepcontrol", "griddepcontrol")
+	return head.ReplaceAllString(text, ".version 7.8\n.target sm_90\n")
+}
+
+// head is how PTX begins.
+var head = regexp.MustCompile(`\.version [0-9.]+\n\.target sm_[0-9]+\n`)
 
 // Kernels returns the names of the module's kernels.
 func (m Module) Kernels() []string {

@@ -101,7 +101,13 @@ func TestPTXAssembles(t *testing.T) {
 			archs = archs[:1]
 		}
 		for _, arch := range archs {
-			out, err := exec.Command(assembler, "-arch="+arch, "-v", "-o", filepath.Join(t.TempDir(), "cubin"), m.Name+".ptx").CombinedOutput()
+			text := m.PTX()
+			if arch == "sm_90" {
+				text = m.PTXFor(9)
+			}
+			c := exec.Command(assembler, "-arch="+arch, "-v", "-o", filepath.Join(t.TempDir(), "cubin"), "/dev/stdin")
+			c.Stdin = strings.NewReader(text)
+			out, err := c.CombinedOutput()
 			if bytes.Contains(out, []byte("is not defined for option 'gpu-name'")) && arch != "sm_90" { // CUDA 13 has none before sm_75
 				t.Logf("%s is not assembled for %s, which this ptxas does not know", m.Name, arch)
 				continue
@@ -146,8 +152,8 @@ func TestKernels(t *testing.T) {
 		major, minor int
 		without      []string
 	}{
-		{7, 0, []string{"attention_bf16", "attention_bf16_sm90", "attention_f16", "attention_f16_sm75", "attention_f16_sm90"}},
-		{7, 5, []string{"attention_bf16", "attention_bf16_sm90", "attention_f16", "attention_f16_sm90"}},
+		{7, 0, []string{"attention_bf16", "attention_bf16_sm90", "attention_f16", "attention_f16_sm75", "attention_f16_sm90", "few", "product_bf16", "product_f16"}},
+		{7, 5, []string{"attention_bf16", "attention_bf16_sm90", "attention_f16", "attention_f16_sm90", "few", "product_bf16", "product_f16"}},
 		{8, 0, []string{"attention_bf16_sm90", "attention_f16_sm75", "attention_f16_sm90"}},
 		{9, 0, []string{"attention_f16_sm75"}},
 		{10, 0, []string{"attention_bf16_sm90", "attention_f16_sm75", "attention_f16_sm90"}},
@@ -167,5 +173,23 @@ func TestKernels(t *testing.T) {
 	}
 	if Modules(6, 1) != nil {
 		t.Error("modules run on 6.1")
+	}
+}
+
+// TestPTXFor checks that kernels wait for those before them where devices have the instruction, and that the text is then for these.
+func TestPTXFor(t *testing.T) {
+	for _, m := range modules {
+		text := m.PTX()
+		if m.PTXFor(8) != text {
+			t.Errorf("%s is another for 8.0", m.Name)
+		}
+		n := strings.Count(text, "\n\t//griddepcontrol.")
+		got := m.PTXFor(9)
+		if strings.Count(got, "\n\tgriddepcontrol.") != n || strings.Contains(got, "//griddepcontrol") {
+			t.Errorf("%s for 9.0 has not the %d instructions of the source", m.Name, n)
+		}
+		if n > 0 && !strings.Contains(got, "\n.version 7.8\n.target sm_90\n") {
+			t.Errorf("%s for 9.0 begins with %q", m.Name, got[:80])
+		}
 	}
 }

@@ -3,15 +3,15 @@
  *   clang without a toolkit: -x cuda --cuda-device-only -nocudainc -nocudalib, see kernels.go
  *   g++ on the CPU:          -DKPORT_CPU, for tests; the threads of a block are fibers, see kport_cpu.h of the fake driver
  *
- * What kernels may use: float and integer arithmetic, pointers, templates, and what is named here. No kernel uses atomics,
- * dynamic shared memory, or the order in which blocks run. Blocks have one dimension and are multiples of 32 threads; a thread
+ * What kernels may use: float and integer arithmetic, pointers, templates, and what is named here. No kernel uses
+ * dynamic shared memory, or the order in which blocks run; atomics only count blocks, so that the last one goes on. Blocks have one dimension and are multiples of 32 threads; a thread
  * leaves before a barrier, or what its warp does together, only with all the others.
  *
  *   KP_KERNEL(name)(...)      the definition of a kernel; its parameters are numbers and pointers
  *   KP_KERNEL_OF(name, threads, blocks)   the same for blocks of so many threads, of which a multiprocessor is to have room for so many
  *   KP_DEV                    a function of the device
  *   KP_SHARED                 an array in the memory of the block, not in templates
- *   KP_UNROLL                 before a loop of few, fixed rounds
+ *   KP_UNROLL KP_ROLL         before a loop of few, fixed rounds, and before one whose rounds are not to be laid out
  *   kp_tid kp_bid_x/y/z       indices of the thread and of the block; kp_bdim kp_gdim_y/z are their numbers
  *   kp_sync                   the barrier of the block
  *   kp_fma kp_max kp_exp2 kp_log2   kp_max is the other number where one is NaN
@@ -22,6 +22,11 @@
  *   kp_pack                   two numbers rounded to a format of 16 bits, the first in the low half
  *   kp_mma                    d += a b: mma.sync.m16n8k16 of bfloat16 (from sm_80) or binary16, of all threads of a warp
  *   kp_matrices kp_matrices_across   ldmatrix of four matrices of 8 x 8 numbers of 16 bits, from sm_80; the second transposes each
+ *   kp_stream16               16 bytes of memory that the kernel does not write, and does not read again
+ *   kp_let_next kp_await      from sm_90 on: the next kernel may come onto the device; waits for all before. A kernel that has
+ *                             kp_await is launched while others run: each thread has it first of all, before any memory but by kp_prefetch
+ *   kp_prefetch               brings a line of memory nearer; what others write to it is still seen
+ *   kp_atomic_add kp_fence    a counter of blocks; what was written before is seen before what is written behind, by all
  *   kp_copy16 kp_copy_commit kp_copy_wait<n>   copies of 16 bytes to shared memory, which from sm_80 on arrive later
  *   kp_copy16_or_zeros        the same from sm_80; zeros where there is nothing to copy
  *   kp_group_multiply         d += a b, or d = a b: wgmma.mma_async.m64n64k16 of sm_90a, of a warpgroup (4 warps), b being a part of a tile of
@@ -51,6 +56,7 @@ struct alignas(16) kp_float4 { float x, y, z, w; };
 #define KP_DEV static __attribute__((device)) inline __attribute__((always_inline))
 #define KP_SHARED static __attribute__((shared))
 #define KP_UNROLL _Pragma("unroll")
+#define KP_ROLL _Pragma("nounroll")
 
 KP_DEV int kp_tid() { return __nvvm_read_ptx_sreg_tid_x(); }
 KP_DEV int kp_bid_x() { return __nvvm_read_ptx_sreg_ctaid_x(); }
@@ -85,6 +91,21 @@ KP_DEV bool kp_any(bool p) {
                : "=r"(r) : "r"((int)p));
   return r != 0;
 }
+
+KP_DEV kp_uint4 kp_stream16(const kp_uint4 *from) {
+  kp_uint4 v;
+  asm volatile("ld.global.cg.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(from));
+  return v;
+}
+KP_DEV void kp_prefetch(const void *at) { asm volatile("prefetch.global.L2 [%0];" ::"l"(at)); }
+KP_DEV void kp_let_next() { asm volatile("//griddepcontrol.launch_dependents;" ::: "memory"); }
+KP_DEV void kp_await() { asm volatile("//griddepcontrol.wait;" ::: "memory"); }
+KP_DEV unsigned kp_atomic_add(unsigned *to, unsigned n) {
+  unsigned before;
+  asm volatile("atom.global.add.u32 %0, [%1], %2;" : "=r"(before) : "l"(to), "r"(n) : "memory");
+  return before;
+}
+KP_DEV void kp_fence() { asm volatile("membar.gl;" ::: "memory"); }
 
 KP_DEV unsigned kp_half_bits(float x) {
   unsigned short h;

@@ -8,6 +8,7 @@
 #define KP_KERNEL_OF(name, threads, blocks) KP_GLOBAL void name
 #define KP_SHARED __shared__
 #define KP_UNROLL
+#define KP_ROLL
 
 KP_DEV int kp_tid() { return threadIdx.x; }
 KP_DEV int kp_bid_x() { return blockIdx.x; }
@@ -21,6 +22,11 @@ KP_DEV float kp_exp2_flushed(float x) {
   float y = exp2f(x);
   return y < 0x1p-126f ? 0.0f : y;
 }
+KP_DEV kp_uint4 kp_stream16(const kp_uint4 *from) { return *from; }
+KP_DEV void kp_fence() {}
+KP_DEV void kp_prefetch(const void *) {}
+KP_DEV void kp_let_next() {}
+KP_DEV void kp_await() {}
 KP_DEV float kp_log2(float x) { return log2f(x); }
 KP_DEV float kp_float(unsigned bits) { float f; memcpy(&f, &bits, 4); return f; }
 KP_DEV unsigned kp_bits(float x) { unsigned u; memcpy(&u, &x, 4); return u; }

@@ -1,9 +1,7 @@
 /* lowrank.cu - products of low rank beside a linear, each row with the factors of its own adapter: z = x vᵀ, then
  * y += z uᵀ + d. Rows that have none (index -1) are not read. */
+#include "lowrank.h"
 #include "normal.h"
-
-/* The factors of an adapter: u (n_out, rank), v (rank, n_in), d (n_out), addresses that may be 0; u and v are of a format. */
-struct low_rank { kp_u64 u, v, d; int rank, format; };
 
 enum { shrink_rows = 4, shrink_ranks = 8 };
 
@@ -46,12 +44,6 @@ KP_KERNEL(shrink)(float *z, const float *x, const low_rank *low, const int *inde
   if (k < n) z[(long long)row * most + first + k] = sums[line][0][k] + sums[line][1][k] + sums[line][2][k] + sums[line][3][k];
 }
 
-template <class T> KP_DEV float expand(const float *z, const T *u, int rank) {
-  float sum = 0;
-  for (int k = 0; k < rank; k++) sum = kp_fma(z[k], kp_wide(u[k]), sum);
-  return sum;
-}
-
 /* y[i] = gelu(x[i] ∘ scale[row[i]] + bias + z[i] uᵀ + d) with what epilogue of elementwise.cu may leave out. A block of 256 threads
  * has 4 rows and 256 columns: blocks (rows, columns). */
 KP_KERNEL(expand_epilogue)(float *y, void *copy, int format, const float *x, const float *scale, const int *row, const float *bias,
@@ -63,15 +55,7 @@ KP_KERNEL(expand_epilogue)(float *y, void *copy, int format, const float *x, con
     float v = x[at];
     if (scale) v *= scale[(row ? (long long)row[r] * cols : 0) + c];
     if (bias) v += bias[c];
-    if (index[r] >= 0) {
-      low_rank l = low[index[r]];
-      const float *zs = z + (long long)r * most;
-      long long at_u = (long long)c * l.rank;
-      if (l.u && l.format == kp_is_bf16) v += expand(zs, (const kp_bf16 *)l.u + at_u, l.rank);
-      if (l.u && l.format == kp_is_f16) v += expand(zs, (const kp_half *)l.u + at_u, l.rank);
-      if (l.u && l.format == kp_is_f32) v += expand(zs, (const float *)l.u + at_u, l.rank);
-      if (l.d) v += ((const float *)l.d)[c];
-    }
+    if (index[r] >= 0) v = expand_to(v, low[index[r]], z + (long long)r * most, most, c);
     if (gelu) v = kp_gelu(v);
     y[at] = v;
     if (copy) kp_put(copy, format, at, v);

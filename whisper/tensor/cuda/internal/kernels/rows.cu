@@ -3,18 +3,24 @@
 
 /* y[i] = table[id[i]] */
 KP_KERNEL(gather)(float *y, const float *table, const int *id, int cols) {
+  kp_let_next();
+  kp_await();
   long long to = (long long)kp_bid_x() * cols, from = (long long)id[kp_bid_x()] * cols;
   for (int c = kp_tid(); c < cols; c += kp_bdim()) y[to + c] = table[from + c];
 }
 
 /* y[i] = table[id[i]], from a format of 16 bits */
 KP_KERNEL(gather_narrow)(float *y, const void *table, int format, const int *id, int cols) {
+  kp_let_next();
+  kp_await();
   long long to = (long long)kp_bid_x() * cols, from = (long long)id[kp_bid_x()] * cols;
   for (int c = kp_tid(); c < cols; c += kp_bdim()) y[to + c] = kp_get(table, format, from + c);
 }
 
 /* *to[i] = x[i] */
 KP_KERNEL(scatter)(const kp_u64 *to, const float *x, int cols) {
+  kp_let_next();
+  kp_await();
   float *y = (float *)to[kp_bid_x()];
   long long from = (long long)kp_bid_x() * cols;
   for (int c = kp_tid(); c < cols; c += kp_bdim()) y[c] = x[from + c];

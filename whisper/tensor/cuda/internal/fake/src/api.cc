@@ -289,3 +289,6 @@ API CUresult cuLaunchKernel(CUfunction h, unsigned gx, unsigned gy, unsigned gz,
     return arena_check(m, l->kernel->name);
   });
 }
+API CUresult cuLaunchKernelEx(const CUlaunchConfig *c, CUfunction f, void **params, void **extra) {
+  return cuLaunchKernel(f, c->gridDimX, c->gridDimY, c->gridDimZ, c->blockDimX, c->blockDimY, c->blockDimZ, c->sharedMemBytes, c->hStream, params, extra);
+}
