@@ -108,3 +108,12 @@ func (f *Factors) magnitude(s *whisper.Step, l *whisper.Linear) tensor.Mat {
 	}, f.M)
 	return c
 }
+
+// LinearAdd adds Linear to y.
+func (t alone) LinearAdd(s *whisper.Step, l *whisper.Linear, y, x tensor.Mat) (ok bool) {
+	z, ok := t.Linear(s, l, x, false)
+	if ok {
+		s.AddTo(&y, z)
+	}
+	return ok
+}

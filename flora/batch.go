@@ -122,6 +122,41 @@ func (b *Batch) Linear(s *whisper.Step, l *whisper.Linear, x tensor.Mat, gelu bo
 		return tensor.Mat{}, false
 	}
 	y = s.New(x.Rows, l.Weight.Rows)
+	b.compute(s, l, at, y, x, gelu)
+	return y, true
+}
+
+// LinearAdd adds to y what Linear returns.
+func (b *Batch) LinearAdd(s *whisper.Step, l *whisper.Linear, y, x tensor.Mat) (ok bool) {
+	at := b.sites[l.Site]
+	if at == nil || !at.touched(s) {
+		return false
+	}
+	if b.direct(s, at) {
+		p := &b.pass
+		p.adapters = s.AdapterRows()
+		scales, low := p.operands(at, 0, x.Rows)
+		s.LinearAddTo(y, x, &l.Weight, l.Bias, scales, low)
+		return true
+	}
+	z := s.New(y.Rows, y.Cols)
+	b.compute(s, l, at, z, x, false)
+	s.AddTo(&y, z)
+	return true
+}
+
+// direct reports whether all sequences of a step pass the base model's weight once.
+func (b *Batch) direct(s *whisper.Step, at *site) bool {
+	for i := range s.Seg.Len() {
+		if len(at.of[index(s, i)].further) > 0 || b.byWeight(s, at, i) {
+			return false
+		}
+	}
+	return true
+}
+
+// compute computes into y what Linear returns.
+func (b *Batch) compute(s *whisper.Step, l *whisper.Linear, at *site, y, x tensor.Mat, gelu bool) {
 	p := &b.pass
 	p.s, p.l, p.at, p.x, p.y, p.gelu = s, l, at, x, y, gelu
 	for from, n := 0, s.Seg.Len(); from < n; {
@@ -141,7 +176,6 @@ func (b *Batch) Linear(s *whisper.Step, l *whisper.Linear, x tensor.Mat, gelu bo
 	}
 	b.weights.compute(b)
 	p.s, p.l, p.at, p.x, p.y = nil, nil, nil, tensor.Mat{}, tensor.Mat{}
-	return y, true
 }
 
 // touched reports whether any sequence of the step has an adapter that adapts the linear.

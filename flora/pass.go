@@ -51,12 +51,12 @@ func (p *pass) byRows(from, to int) {
 	}
 }
 
-// list sets the scales of the first term and the product of low rank of each row under adapters. It reports
+// list sets the scales of the first term at a site and the product of low rank of each row under adapters. It reports
 // whether any has either.
-func (p *pass) list(adapters []int32) (scaled, lowRank bool) {
+func (p *pass) list(at *site, adapters []int32) (scaled, lowRank bool) {
 	p.row, p.low = p.row[:0], p.low[:0]
 	for _, k := range adapters {
-		a := &p.at.of[k]
+		a := &at.of[k]
 		var l *tensor.LowRank
 		if a.adapted != nil {
 			l = a.low
@@ -67,16 +67,21 @@ func (p *pass) list(adapters []int32) (scaled, lowRank bool) {
 	return scaled, lowRank
 }
 
-// direct computes rows that have no further terms.
-func (p *pass) direct(from, to int) {
-	scaled, lowRank := p.list(p.adapters[from:to])
-	scales, low := tensor.Scales{}, []*tensor.LowRank(nil)
+// operands returns the scales and the products of low rank of rows from:to, which have no further terms at a site.
+func (p *pass) operands(at *site, from, to int) (scales tensor.Scales, low []*tensor.LowRank) {
+	scaled, lowRank := p.list(at, p.adapters[from:to])
 	if scaled {
-		scales = tensor.Scales{In: p.at.in, Out: p.at.out, Row: p.row}
+		scales = tensor.Scales{In: at.in, Out: at.out, Row: p.row}
 	}
 	if lowRank {
 		low = p.low
 	}
+	return scales, low
+}
+
+// direct computes rows that have no further terms.
+func (p *pass) direct(from, to int) {
+	scales, low := p.operands(p.at, from, to)
 	p.s.LinearTo(p.y.Slice(from, to), p.x.Slice(from, to), &p.l.Weight, p.l.Bias, scales, low, p.gelu)
 }
 
@@ -106,7 +111,7 @@ func (p *pass) computeStacked() tensor.Mat {
 
 // stack lists rows under adapters, and then their copies. It reports whether any has a product of low rank.
 func (p *pass) stack(adapters []int32) (lowRank bool) {
-	_, lowRank = p.list(adapters)
+	_, lowRank = p.list(p.at, adapters)
 	p.source, p.sum = p.source[:0], p.sum[:0]
 	for i := range adapters {
 		p.source = append(p.source, int32(p.from+i))

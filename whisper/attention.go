@@ -14,11 +14,11 @@ type Attention struct {
 	KV     tensor.DType
 }
 
-// Self returns self-attention over rows x (nRow, nState): all rows of a sequence see each other,
-// or with causal each row sees itself and what came before it, from the cache on.
-func (a *Attention) Self(s *Step, x tensor.Mat, causal bool) tensor.Mat {
-	q := a.Query.Forward(s, x)
-	k, v := a.Key.Forward(s, x), a.Value.Forward(s, x)
+// SelfAdd returns x plus self-attention over rows y (nRow, nState): all rows of a sequence see each other,
+// or with causal each row sees itself and what came before it, from the cache on. See [Linear.ForwardAdd].
+func (a *Attention) SelfAdd(s *Step, x, y tensor.Mat, causal bool) tensor.Mat {
+	q := a.Query.Forward(s, y)
+	k, v := a.Key.Forward(s, y), a.Value.Forward(s, y)
 	var kv []tensor.KeyValue
 	if causal && s.Cache != nil {
 		kv = s.extendCaches(a.Layer, k, v)
@@ -34,7 +34,7 @@ func (a *Attention) Self(s *Step, x tensor.Mat, causal bool) tensor.Mat {
 	default:
 		a.pack(s, s.NewPackedKV(s.Seg, q.Cols, a.NHead, a.KV), kv)
 	}
-	return a.Out.Forward(s, s.Attention(q, s.Seg, kv, a.NHead, causal))
+	return a.Out.ForwardAdd(s, x, s.Attention(q, s.Seg, kv, a.NHead, causal))
 }
 
 // pack replaces keys and values by packed ones, where there is room for them.
@@ -48,9 +48,9 @@ func (a *Attention) pack(s *Step, packed []tensor.PackedKV, kv []tensor.KeyValue
 	}
 }
 
-// CrossAttend returns the attention of rows x (nRow, nState) to their utterance's encoder states.
-func (a *Attention) CrossAttend(s *Step, x tensor.Mat) tensor.Mat {
-	q := a.Query.Forward(s, x)
+// CrossAttendAdd returns x plus the attention of rows y (nRow, nState) to their utterance's encoder states. See [Linear.ForwardAdd].
+func (a *Attention) CrossAttendAdd(s *Step, x, y tensor.Mat) tensor.Mat {
+	q := a.Query.Forward(s, y)
 	kv := s.keyValues(len(s.Cross))
 	for i, c := range s.Cross {
 		kv[i] = c.layer[a.Layer]
@@ -58,7 +58,7 @@ func (a *Attention) CrossAttend(s *Step, x tensor.Mat) tensor.Mat {
 	if s.Watch != nil {
 		s.Watch(a.Layer, q, kv)
 	}
-	return a.Out.Forward(s, s.Attention(q, s.Seg, kv, a.NHead, false))
+	return a.Out.ForwardAdd(s, x, s.Attention(q, s.Seg, kv, a.NHead, false))
 }
 
 // KeyValue returns the keys and values of the rows x (nRow, nState), a pair for each sequence.

@@ -13,12 +13,12 @@ type Block struct {
 	MLP       MLP
 }
 
-// Forward returns the block's rows (nRow, nState) of x (nRow, nState).
+// Forward returns the block's rows (nRow, nState) of x (nRow, nState), in the place of x where no tape records.
 func (b *Block) Forward(s *Step, x tensor.Mat) tensor.Mat {
 	causal := b.Cross != nil
-	x = s.Sum(x, b.Attn.Self(s, b.AttnNorm.Forward(s, x), causal))
+	x = b.Attn.SelfAdd(s, x, b.AttnNorm.Forward(s, x), causal)
 	if b.Cross != nil {
-		x = s.Sum(x, b.Cross.CrossAttend(s, b.CrossNorm.Forward(s, x)))
+		x = b.Cross.CrossAttendAdd(s, x, b.CrossNorm.Forward(s, x))
 	}
-	return s.Sum(x, b.MLP.Forward(s, b.MLPNorm.Forward(s, x)))
+	return b.MLP.ForwardAdd(s, x, b.MLPNorm.Forward(s, x))
 }

@@ -23,6 +23,17 @@ func (l *Linear) Forward(s *Step, x tensor.Mat) tensor.Mat {
 	return s.Linear(x, &l.Weight, l.Bias)
 }
 
+// ForwardAdd returns x plus the product with rows y (nRow, nIn). Where no tape records, the sum takes the place of x.
+func (l *Linear) ForwardAdd(s *Step, x, y tensor.Mat) tensor.Mat {
+	if s.Recording() {
+		return s.Sum(x, l.Forward(s, y))
+	}
+	if s.Adapter == nil || !s.Adapter.LinearAdd(s, l, x, y) {
+		s.LinearAddTo(x, y, &l.Weight, l.Bias, tensor.Scales{}, nil)
+	}
+	return x
+}
+
 // ForwardGELU returns GELU of the product with rows x.
 func (l *Linear) ForwardGELU(s *Step, x tensor.Mat) tensor.Mat {
 	if s.Adapter != nil {
@@ -52,7 +63,7 @@ func (n *LayerNorm) ranges() []float32 {
 // MLP is fc2(GELU(fc1(x))).
 type MLP struct{ FC1, FC2 Linear }
 
-// Forward returns the MLP of rows x (nRow, nState).
-func (m *MLP) Forward(s *Step, x tensor.Mat) tensor.Mat {
-	return m.FC2.Forward(s, m.FC1.ForwardGELU(s, x))
+// ForwardAdd returns x plus the MLP of rows y (nRow, nState): see [Linear.ForwardAdd].
+func (m *MLP) ForwardAdd(s *Step, x, y tensor.Mat) tensor.Mat {
+	return m.FC2.ForwardAdd(s, x, m.FC1.ForwardGELU(s, y))
 }

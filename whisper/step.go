@@ -96,4 +96,8 @@ type Adapter interface {
 	// under its adapter; !ok where none of them adapts this linear, and the base model's product
 	// stands.
 	Linear(s *Step, l *Linear, x tensor.Mat, gelu bool) (y tensor.Mat, ok bool)
+
+	// LinearAdd adds to y the product of l with the rows x, each sequence of s under its adapter; !ok, and y is as it was, where
+	// none of them adapts this linear. It is not called where a tape records.
+	LinearAdd(s *Step, l *Linear, y, x tensor.Mat) (ok bool)
 }

@@ -109,6 +109,19 @@ func (o *Ops) LinearTo(y, x Mat, w *Weight, bias Mat, s Scales, low []*LowRank, 
 	}
 }
 
+// LinearAddTo adds to y what LinearTo computes, without GELU. It is not differentiable.
+func (o *Ops) LinearAddTo(y, x Mat, w *Weight, bias Mat, s Scales, low []*LowRank) {
+	if r, ok := o.backend.(ResidualLinear); ok && w.Packed != nil {
+		o.checkLinearTo(y, x, w, bias, s, low)
+		r.LinearAdd(y, x, w.Packed, bias, s, low)
+		return
+	}
+	defer o.arena.release(o.arena.mark())
+	z := o.New(y.Rows, y.Cols)
+	o.LinearTo(z, x, w, bias, s, low, false)
+	o.backend.Add(y, y, z)
+}
+
 // linearParts computes a linear, scaled or not, by its parts.
 func (o *Ops) linearParts(y, x Mat, w *Weight, bias Mat, s Scales) {
 	scaled := !s.In.IsZero()

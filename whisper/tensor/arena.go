@@ -75,6 +75,36 @@ func (a *arena) mark() mark { return mark{a.slab, a.used} }
 // release takes back all that was taken since the mark.
 func (a *arena) release(m mark) { a.slab, a.used = m.slab, m.used }
 
+// since reports whether x is in what was taken since the mark.
+func (a *arena) since(m mark, x Mat) bool {
+	found := false
+	a.eachSince(m, func(part Mat) {
+		if a.device != nil {
+			found = found || x.Dev >= part.Dev && x.Dev < part.Dev+uintptr(4*part.Cols)
+		} else if len(x.Data) > 0 {
+			from, at := uintptr(unsafe.Pointer(unsafe.SliceData(part.Data))), uintptr(unsafe.Pointer(unsafe.SliceData(x.Data)))
+			found = found || at >= from && at < from+uintptr(4*part.Cols)
+		}
+	})
+	return found || x.IsZero()
+}
+
+// eachSince calls f with what was taken of each slab since the mark.
+func (a *arena) eachSince(m mark, f func(part Mat)) {
+	for i := m.slab; i <= a.slab && i < len(a.slabs); i++ {
+		from, to := 0, a.slabs[i].n
+		if i == m.slab {
+			from = m.used
+		}
+		if i == a.slab {
+			to = a.used
+		}
+		if to > from {
+			f(a.slabs[i].part(from, to-from))
+		}
+	}
+}
+
 func (a *arena) reset() { a.slab, a.used = 0, 0 }
 
 // free gives the memory back, of which nothing may be in use.

@@ -132,6 +132,26 @@ type BalancedPacker interface {
 	PackBalanced(w Mat, dtype DType, ranges []float32) (Packed, error)
 }
 
+// ResidualLinear is implemented by a backend that adds a linear to rows in one pass.
+type ResidualLinear interface {
+	// LinearAdd adds to y what ScaledLinear computes, or Linear where s is the zero Scales, with low[i] added to row i where low is not
+	// nil. y and x do not overlap.
+	LinearAdd(y, x Mat, w Packed, bias Mat, s Scales, low []*LowRank)
+}
+
+// Discarder is implemented by a backend that need not finish what it has put off for numbers that nobody reads.
+type Discarder interface {
+	// Discard says that what m holds is not read any more.
+	Discard(m Mat)
+}
+
+// ResultRounder is implemented by packed weights whose products a backend may leave in their own format of 16 bits.
+type ResultRounder interface {
+	// RoundResults says that the results of all linears with the weight, and GELU of them, are read by linears, by Attention and by
+	// PackKeyValue alone, which round them too.
+	RoundResults()
+}
+
 // RoundedAttention is implemented by a backend whose Attention is the faster for rounding queries, keys and values, which lie in
 // rows and are not packed, to a format of 16 bits.
 type RoundedAttention interface {

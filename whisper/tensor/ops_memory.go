@@ -12,6 +12,7 @@ var ErrDevice = errors.New("tensor: device fault")
 // Reset takes back every matrix made since the last Reset, and ends the tape. Where there was no memory for
 // one, what the arena holds is given back, and operations compute again.
 func (o *Ops) Reset() {
+	o.discard(mark{})
 	o.arena.reset()
 	clear(o.tape)
 	o.tape = o.tape[:0]
@@ -30,13 +31,18 @@ func (o *Ops) Free() {
 }
 
 // Scope returns the result of f and takes back whatever else f made, so that a deep network holds
-// the memory of one layer. With a tape on, it takes nothing back.
+// the memory of one layer. With a tape on, it takes nothing back. A result that was made before stays where it is.
 func (o *Ops) Scope(f func() Mat) Mat {
 	if o.recording {
 		return f()
 	}
 	m := o.arena.mark()
 	y := f()
+	if !o.arena.since(m, y) {
+		o.discard(m)
+		o.arena.release(m)
+		return y
+	}
 	if o.device != nil {
 		return o.keep(y, m)
 	}
@@ -44,6 +50,13 @@ func (o *Ops) Scope(f func() Mat) Mat {
 	kept := o.New(y.Rows, y.Cols)
 	copy(kept.Data, y.Data) // the two may overlap, which copy allows
 	return kept
+}
+
+// discard tells a device that nothing of what was made since m is read any more.
+func (o *Ops) discard(m mark) {
+	if d, ok := o.own.(Discarder); ok && o.device != nil && !o.idle {
+		o.arena.eachSince(m, d.Discard)
+	}
 }
 
 // keep takes back what was made since m, but for y, on a device.
