@@ -45,10 +45,20 @@ func (l *Linear) ForwardGELU(s *Step, x tensor.Mat) tensor.Mat {
 }
 
 // LayerNorm normalises each row (Ba et al. 2016).
-type LayerNorm struct{ Gamma, Beta tensor.Mat }
+type LayerNorm struct {
+	Gamma, Beta tensor.Mat
+
+	// Rounded lets the backend round the result to the format of the packed weights of those linears that alone read it.
+	Rounded bool
+}
 
 // Forward returns the normalised rows of x (nRow, nState).
-func (n *LayerNorm) Forward(s *Step, x tensor.Mat) tensor.Mat { return s.LayerNorm(x, n.Gamma, n.Beta) }
+func (n *LayerNorm) Forward(s *Step, x tensor.Mat) tensor.Mat {
+	if n.Rounded {
+		return s.LayerNormRounded(x, n.Gamma, n.Beta)
+	}
+	return s.LayerNorm(x, n.Gamma, n.Beta)
+}
 
 // ranges returns how large the columns of normalised rows are: the root mean squares of rows whose
 // normal numbers, before gamma and beta, are of mean 0 and variance 1.

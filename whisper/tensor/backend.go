@@ -103,7 +103,7 @@ type Packed interface {
 // V, or both in pages of a device, or both in the layout of the backend that packed them.
 type KeyValue struct {
 	K, V   Mat
-	DType  DType // of K and V, and of the queries: what [RoundedAttention] may round them to; F32: nothing
+	DType  DType // what [RoundedAttention] may round K and V, the queries, and the result to; F32: nothing
 	Paged  PagedKV
 	Packed PackedKV
 }
@@ -137,6 +137,12 @@ type ResidualLinear interface {
 	// LinearAdd adds to y what ScaledLinear computes, or Linear where s is the zero Scales, with low[i] added to row i where low is not
 	// nil. y and x do not overlap.
 	LinearAdd(y, x Mat, w Packed, bias Mat, s Scales, low []*LowRank)
+}
+
+// RoundedNorm is implemented by a backend whose LayerNorm is the faster for rounding its result.
+type RoundedNorm interface {
+	// LayerNormRounded is LayerNorm whose result is read by linears with packed weights alone, which round it too.
+	LayerNormRounded(y, x, gamma, beta Mat)
 }
 
 // Discarder is implemented by a backend that need not finish what it has put off for numbers that nobody reads.

@@ -232,6 +232,19 @@ func (o *Ops) LayerNorm(x, gamma, beta Mat) Mat {
 	}, x, gamma, beta)
 }
 
+// LayerNormRounded is LayerNorm for linears with packed weights alone, which the backend may round to their format.
+func (o *Ops) LayerNormRounded(x, gamma, beta Mat) Mat {
+	b, ok := o.backend.(RoundedNorm)
+	if !ok || o.recording {
+		return o.LayerNorm(x, gamma, beta)
+	}
+	checkShape("gamma of a layer norm", gamma, 1, x.Cols)
+	checkShape("beta of a layer norm", beta, 1, x.Cols)
+	y := o.New(x.Rows, x.Cols)
+	b.LayerNormRounded(y, x, gamma, beta)
+	return y
+}
+
 // GELU returns x Φ(x) (Hendrycks & Gimpel 2016), Φ the normal distribution function.
 func (o *Ops) GELU(x Mat) Mat {
 	y := o.New(x.Rows, x.Cols)

@@ -68,10 +68,13 @@ func (w *attentionWork) reset() {
 // Attention computes softmax(q kᵀ / sqrt(size)) v for each sequence and head. Which kernel does it depends on the numbers of queries and
 // the form of the keys, and on the number of keys only within a bucket: see README.md.
 func (b *Backend) Attention(y, q tensor.Mat, seg tensor.Segments, kv []tensor.KeyValue, nHead int, causal bool) {
-	b.begin()
+	b.beginAware()
 	defer b.end()
 	if q.Rows*q.Cols == 0 {
 		return
+	}
+	if !b.allRounded(q, kv, nHead) {
+		b.widenAll()
 	}
 	address(y) // both on the device
 	address(q)
@@ -103,7 +106,7 @@ func (b *Backend) Attention(y, q tensor.Mat, seg tensor.Segments, kv []tensor.Ke
 			w.addRows(t, special && aligned(s.K.Dev, s.V.Dev))
 		}
 	}
-	b.launchAttention(y, q, nHead)
+	b.launchAttention(y, q, kv, nHead)
 }
 
 // addRows adds a sequence whose keys and values lie in rows of float32.
@@ -209,7 +212,7 @@ func (b *Backend) pageTable(kv []tensor.KeyValue) driver.Address {
 func pagesAligned(p tensor.PagedKV) bool { return aligned(p.Keys, p.Values) && aligned(p.Page...) }
 
 // launchAttention appends the kernels that have work.
-func (b *Backend) launchAttention(y, q tensor.Mat, nHead int) {
+func (b *Backend) launchAttention(y, q tensor.Mat, kv []tensor.KeyValue, nHead int) {
 	w, size, narrow := &b.work, q.Cols/nHead, b.copyRoom(y)
 	scale := driver.Float32(float32(math.Log2E / math.Sqrt(float64(size))))
 	copy, copyFormat := narrow.args()
@@ -233,7 +236,7 @@ func (b *Backend) launchAttention(y, q tensor.Mat, nHead int) {
 				driver.Pointer(stage(b, p.flash)), cols, scale)
 		}
 		if len(p.inRows) > 0 {
-			b.roundAndAttend(p, y, q, narrow, dtype, scale)
+			b.roundAndAttend(p, y, q, narrow, dtype, b.allRounded(q, kv, nHead), scale)
 		}
 		if len(p.few) > 0 {
 			b.launchFew(k.few, p, y, q, nHead, narrow, scale)

@@ -25,8 +25,19 @@ func (b *Backend) AttendsRounded(size int, dtype tensor.DType) bool {
 	return size == headSize && k != nil && k.rows != nil
 }
 
-// roundAndAttend rounds the queries of a call, and the keys and values of its sequences in rows, to a format, and appends their attention.
-func (b *Backend) roundAndAttend(w *productWork, y, q tensor.Mat, narrow narrowRows, dtype tensor.DType, scale driver.Arg) {
+// allRounded reports whether attention_rows computes all sequences of a call.
+func (b *Backend) allRounded(q tensor.Mat, kv []tensor.KeyValue, nHead int) bool {
+	for i := range kv {
+		s := &kv[i]
+		if s.DType != kv[0].DType || s.DType == tensor.F32 || !s.Packed.IsZero() || s.Paged.Page != nil || !aligned(q.Dev, s.K.Dev, s.V.Dev) {
+			return false
+		}
+	}
+	return len(kv) > 0 && b.AttendsRounded(q.Cols/nHead, kv[0].DType)
+}
+
+// roundAndAttend rounds the queries of a call, unless they are short, and the keys and values of its sequences in rows, to a format, and appends their attention.
+func (b *Backend) roundAndAttend(w *productWork, y, q tensor.Mat, narrow narrowRows, dtype tensor.DType, whole bool, scale driver.Arg) {
 	cols, n := q.Cols, q.Rows
 	for i := range w.inRows {
 		n += 2 * int(w.inRows[i].nKey)
@@ -46,7 +57,9 @@ func (b *Backend) roundAndAttend(w *productWork, y, q tensor.Mat, narrow narrowR
 		t.v = uint64(r.add(tensor.Mat{Rows: int(t.nKey), Cols: cols, Dev: uintptr(t.v)}))
 	}
 	r.flush()
-	if narrow.dtype == dtype {
+	if whole && y.Rows >= manyRows && dtype == b.narrows {
+		rows.y, rows.copy = 0, b.leave(y, dtype).at
+	} else if narrow.dtype == dtype {
 		rows.copy = narrow.at
 	} else if narrow.dtype != tensor.F32 {
 		b.copied = copied{} // it has no copy
@@ -67,8 +80,11 @@ type rounding struct {
 	to    driver.Address
 }
 
-// add returns where x will be.
+// add returns where x is in 16 bits, or will be.
 func (r *rounding) add(x tensor.Mat) driver.Address {
+	if s, ok := r.b.shortOf(x); ok && s.dtype == r.dtype {
+		return s.at
+	}
 	if r.from.Rows == 0 || x.Dev != r.from.Dev+uintptr(4*r.from.Rows*r.from.Cols) {
 		r.flush()
 		r.from, r.to = tensor.Mat{Cols: x.Cols, Dev: x.Dev}, r.free

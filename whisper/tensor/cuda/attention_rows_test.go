@@ -157,7 +157,7 @@ func TestAttentionOfRoundedRows(t *testing.T) {
 
 // TestProductAfterRoundedAttention checks that a product takes the copy of the result where it is in the product's format, and no other.
 func TestProductAfterRoundedAttention(t *testing.T) {
-	const rows, cols = 70, 64
+	const rows, cols = fewRows + 10, 64
 	for _, dtype := range []tensor.DType{tensor.BF16, tensor.F16} {
 		b := open(t)
 		r := newRoom(t, b)

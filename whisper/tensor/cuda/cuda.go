@@ -27,24 +27,27 @@ type Backend struct {
 	device *driver.Device
 	info   driver.Info
 
-	mu      sync.Mutex // guards what follows
-	list    *driver.List
-	k       kernelSet
-	narrow  buffer       // rows in 16 bits, for the next product
-	beside  buffer       // the same, while narrow is read
-	copied  copied       // of what
-	narrows tensor.DType // of products of 16 bits that are to be expected, the format; F32: none are
-	ranks   buffer       // rows times factors of low rank
-	parts   buffer       // of sums over rows, and of attention
-	stats   buffer       // of rows
-	shorts  buffer       // queries, keys and values in 16 bits
-	arrived buffer       // counters of blocks
-	waiting waitingProducts
-	args    []driver.Arg // of a launch
-	err     error        // the first failure since the last Read
-	index   index
-	work    attentionWork
-	picking picking
+	mu        sync.Mutex // guards what follows
+	list      *driver.List
+	k         kernelSet
+	narrow    buffer       // rows in 16 bits, for the next product
+	beside    buffer       // the same, while narrow is read
+	copied    copied       // of what
+	shortened []short      // in no order
+	narrows   tensor.DType // of products of 16 bits that are to be expected, the format; F32: none are
+	ranks     buffer       // rows times factors of low rank
+	products  buffer       // that are added to what there is
+	swapped   bool         // narrow and beside
+	parts     buffer       // of sums over rows, and of attention
+	stats     buffer       // of rows
+	shorts    buffer       // queries, keys and values in 16 bits, and what is to be widened
+	arrived   buffer       // counters of blocks
+	waiting   waitingProducts
+	args      []driver.Arg // of a launch
+	err       error        // the first failure since the last Read
+	index     index
+	work      attentionWork
+	picking   picking
 
 	mel spectrograph // has a lock of its own
 }

@@ -16,22 +16,29 @@ type finished struct {
 	row   []int32
 	bias  tensor.Mat
 	gelu  bool
+	add   bool // y += that; there is no copy then
 }
 
 // finish appends it.
 func (b *Backend) finish(f finished) {
 	rows, cols := f.x.Rows, f.x.Cols
+	from, short := b.shortOf(f.x)
+	if !short {
+		from = narrowRows{at: address(f.x)}
+	}
 	if rows*cols == 0 {
 		return
 	}
 	width := 1
-	if cols%4 == 0 && aligned(f.x.Dev, f.y.Dev, f.scale.Dev, f.bias.Dev, uintptr(f.copy.at)) {
+	if cols%4 == 0 && aligned(uintptr(from.at), f.y.Dev, f.scale.Dev, f.bias.Dev, uintptr(f.copy.at)) {
 		width = 4
 	}
 	n := rows * cols / width
 	copy, copyFormat := f.copy.args()
-	b.launch(b.k.epilogue, driver.Dim3{X: blocks(n, blockSize)}, pointer(f.y), copy, copyFormat, pointer(f.x), pointer(f.scale),
-		driver.Pointer(stage(b, f.row)), pointer(f.bias), driver.Int64(int64(n)), driver.Int32(cols/width), driver.Int32(width), truth(f.gelu))
+	x, xFormat := from.args()
+	b.launch(b.k.epilogue, driver.Dim3{X: blocks(n, blockSize)}, pointer(f.y), copy, copyFormat, x, xFormat, pointer(f.scale),
+		driver.Pointer(stage(b, f.row)), pointer(f.bias), driver.Int64(int64(n)), driver.Int32(cols/width), driver.Int32(width), truth(f.gelu),
+		truth(f.add))
 }
 
 // aligned reports whether addresses are those of 16 bytes that a thread reads at once; 0 is.
@@ -53,8 +60,10 @@ func truth(is bool) driver.Arg {
 
 // Add computes y = a + b.
 func (b *Backend) Add(y, a, c tensor.Mat) {
-	b.begin()
+	b.beginAware()
 	defer b.end()
+	b.widen(a)
+	b.widen(c)
 	b.wrote(y)
 	n, width := y.Rows*y.Cols, 1
 	if n == 0 {
@@ -102,11 +111,26 @@ func (b *Backend) launchRows(k *driver.Kernel, rows, cols int, args ...driver.Ar
 }
 
 // LayerNorm computes y[i] = gamma ∘ (x[i] - mean) / sqrt(var + LayerNormEps) + beta.
-func (b *Backend) LayerNorm(y, x, gamma, beta tensor.Mat) {
-	b.begin()
+func (b *Backend) LayerNorm(y, x, gamma, beta tensor.Mat) { b.layerNorm(y, x, gamma, beta, false) }
+
+// LayerNormRounded is LayerNorm for linears alone, to whose format y may be rounded.
+func (b *Backend) LayerNormRounded(y, x, gamma, beta tensor.Mat) {
+	b.layerNorm(y, x, gamma, beta, true)
+}
+
+func (b *Backend) layerNorm(y, x, gamma, beta tensor.Mat, rounded bool) {
+	b.beginAware()
 	defer b.end()
-	narrow := b.copyRoom(y)
-	if b.normFew(y, narrow, x, gamma, beta) {
+	b.widen(x)
+	b.wrote(y)
+	var narrow narrowRows
+	if rounded && x.Rows >= manyRows && b.narrows != tensor.F32 {
+		narrow = b.leave(y, b.narrows)
+		y.Dev = 0
+	} else {
+		narrow = b.copyRoom(y)
+	}
+	if b.normInRegisters(y, narrow, x, gamma, beta) {
 		return
 	}
 	copy, copyFormat := narrow.args()

@@ -36,6 +36,10 @@ func (b *Backend) few(c *linearCall) (done bool) {
 		b.flush()
 		return false
 	}
+	b.widen(c.x)
+	if c.add {
+		b.widen(c.y)
+	}
 	low := &b.index.low
 	if low.list(c.low); len(low.entries) == 0 {
 		low.most = 0
@@ -134,7 +138,7 @@ func (b *Backend) flush() {
 
 // copyBeside is copyRoom for a kernel that reads the buffer of narrow rows: another takes its place.
 func (b *Backend) copyBeside(y tensor.Mat) narrowRows {
-	b.narrow, b.beside = b.beside, b.narrow
+	b.narrow, b.beside, b.swapped = b.beside, b.narrow, !b.swapped
 	return b.copyRoom(y)
 }
 

@@ -149,10 +149,10 @@ func (b *Backend) shrinkFew(f *fewLaunch, x tensor.Mat) {
 		driver.Int32(p[0].low.most), driver.Int32(p[1].low.most), driver.Int32(p[2].low.most), pointer(x), driver.Int32(f.inner))
 }
 
-// normFew appends LayerNorm of few rows; !done where it is not for the kernel.
-func (b *Backend) normFew(y tensor.Mat, copy narrowRows, x, gamma, beta tensor.Mat) (done bool) {
+// normInRegisters appends LayerNorm of rows that a block keeps; !done where it is not for the kernel.
+func (b *Backend) normInRegisters(y tensor.Mat, copy narrowRows, x, gamma, beta tensor.Mat) (done bool) {
 	const most = 4096 // columns, four of a thread
-	if b.k.normFew == nil || x.Rows > fewRows || x.Cols%4 != 0 || x.Cols > most || x.Rows*x.Cols == 0 ||
+	if b.k.normFew == nil || x.Cols%4 != 0 || x.Cols > most || x.Rows*x.Cols == 0 ||
 		!aligned(y.Dev, x.Dev, gamma.Dev, beta.Dev, uintptr(copy.at)) {
 		return false
 	}

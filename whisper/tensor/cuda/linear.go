@@ -14,6 +14,7 @@ type packed struct {
 	held
 	nOut, nIn int
 	dtype     tensor.DType
+	results   bool // may be left in dtype: see RoundResults
 }
 
 // Shape returns the shape of the weight.
@@ -62,13 +63,15 @@ func (b *Backend) newPacked(nOut, nIn int, dtype tensor.DType) (*packed, error) 
 	return p, b.hold(&p.held, typeOf(dtype).Bytes()*nOut*nIn)
 }
 
-// product appends y = x wᵀ for x that may be scaled: s.In[row] ∘ x. !ok where there was no room.
-func (b *Backend) product(y, x tensor.Mat, p *packed, s tensor.Scales) (ok bool) {
+// product appends y = x wᵀ, with out in that format, for x that may be scaled: s.In[row] ∘ x; and with add y += it. !ok where there was no room.
+func (b *Backend) product(y, x tensor.Mat, p *packed, s tensor.Scales, out tensor.DType, add bool) (ok bool) {
 	if y.Rows*y.Cols == 0 {
 		return true
 	}
 	if x.Cols == 0 {
-		b.zero(y)
+		if !add {
+			b.zero(y)
+		}
 		return true
 	}
 	from := address(x)
@@ -86,56 +89,85 @@ func (b *Backend) product(y, x tensor.Mat, p *packed, s tensor.Scales) (ok bool)
 	case isNarrow(p.dtype):
 		from, ok = b.narrowed(x, p.dtype)
 	default:
+		b.widen(x)
 		ok = true
 	}
 	if !ok {
 		return false
 	}
-	b.wrote(y)
-	b.list.Gemm(driver.Gemm{M: x.Rows, N: p.nOut, K: p.nIn, A: from, B: p.at, C: address(y), In: typeOf(p.dtype), Out: driver.F32, TransB: true, Alpha: 1})
+	g := driver.Gemm{M: x.Rows, N: p.nOut, K: p.nIn, A: from, B: p.at, C: address(y), In: typeOf(p.dtype), Out: typeOf(out), TransB: true, Alpha: 1}
+	switch {
+	case add:
+		b.widen(y)
+		g.Beta = 1
+		b.wrote(y)
+	case isNarrow(out):
+		b.leave(y, out)
+	default:
+		b.wrote(y)
+	}
+	b.list.Gemm(g)
 	return true
 }
 
 // Linear computes y = x wᵀ + bias.
 func (b *Backend) Linear(y, x tensor.Mat, w tensor.Packed, bias tensor.Mat) {
-	b.linear(y, x, w, bias, tensor.Scales{}, nil, false)
+	b.linear(&linearCall{y: y, x: x, w: w.(*packed), bias: bias})
 }
 
 // LinearGELU computes y = GELU(x wᵀ + bias).
 func (b *Backend) LinearGELU(y, x tensor.Mat, w tensor.Packed, bias tensor.Mat) {
-	b.linear(y, x, w, bias, tensor.Scales{}, nil, true)
+	b.linear(&linearCall{y: y, x: x, w: w.(*packed), bias: bias, gelu: true})
 }
 
 // ScaledLinear computes y[i] = out[row[i]] ∘ ((in[row[i]] ∘ x[i]) wᵀ) + bias, and with gelu GELU of that.
 func (b *Backend) ScaledLinear(y, x tensor.Mat, w tensor.Packed, bias tensor.Mat, s tensor.Scales, gelu bool) {
-	b.linear(y, x, w, bias, s, nil, gelu)
+	b.linear(&linearCall{y: y, x: x, w: w.(*packed), bias: bias, scales: s, gelu: gelu})
 }
 
 // LowRankLinear computes ScaledLinear, or Linear where s is the zero Scales, with low[i] added to row i before GELU.
 func (b *Backend) LowRankLinear(y, x tensor.Mat, w tensor.Packed, bias tensor.Mat, s tensor.Scales, low []*tensor.LowRank, gelu bool) {
-	b.linear(y, x, w, bias, s, low, gelu)
+	b.linear(&linearCall{y: y, x: x, w: w.(*packed), bias: bias, scales: s, low: low, gelu: gelu})
 }
 
-func (b *Backend) linear(y, x tensor.Mat, w tensor.Packed, bias tensor.Mat, s tensor.Scales, low []*tensor.LowRank, gelu bool) {
+// LinearAdd adds to y what LowRankLinear computes.
+func (b *Backend) LinearAdd(y, x tensor.Mat, w tensor.Packed, bias tensor.Mat, s tensor.Scales, low []*tensor.LowRank) {
+	b.linear(&linearCall{y: y, x: x, w: w.(*packed), bias: bias, scales: s, low: low, add: true})
+}
+
+func (b *Backend) linear(c *linearCall) {
 	b.mu.Lock()
 	defer b.end()
-	if b.few(&linearCall{y: y, x: x, w: w.(*packed), bias: bias, scales: s, low: low, gelu: gelu}) {
+	if b.few(c) || c.y.Rows*c.y.Cols == 0 {
 		return
 	}
-	b.wrote(y)
-	if !b.product(y, x, w.(*packed), s) || y.Rows*y.Cols == 0 {
+	f := finished{y: c.y, x: c.y, scale: c.scales.Out, row: c.scales.Row, bias: c.bias, gelu: c.gelu}
+	out := tensor.F32
+	switch {
+	case c.add && (!f.scale.IsZero() || c.low != nil): // apart, for what is done to it before it is added
+		at, ok := b.room(&b.products, 4*c.y.Rows*c.y.Cols)
+		if !ok {
+			return
+		}
+		f.x.Dev, f.add = uintptr(at), true
+		b.widen(c.y)
+		b.wrote(c.y)
+	case !c.add && c.w.results && c.y.Rows >= manyRows && c.x.Cols > 0:
+		out = c.w.dtype
+		f.y, f.copy = tensor.Mat{}, narrowRows{address(c.y), out}
+	}
+	if !b.product(f.x, c.x, c.w, c.scales, out, c.add && !f.add) {
 		return
 	}
-	f := finished{y: y, x: y, scale: s.Out, row: s.Row, bias: bias, gelu: gelu}
-	if low != nil {
-		b.addLowRank(f, x, low)
+	if c.low != nil {
+		b.addLowRank(f, c.x, c.low)
 		return
 	}
-	if f.scale.IsZero() && f.bias.IsZero() && !gelu {
+	if f.scale.IsZero() && f.bias.IsZero() && !f.gelu && !f.add {
 		return
 	}
-	if gelu {
-		f.copy = b.copyRoom(y)
+	if f.gelu && out == tensor.F32 {
+		f.copy = b.copyRoom(c.y)
 	}
 	b.finish(f)
 }

@@ -16,6 +16,12 @@ const longList = 8192
 
 // begin is called first in each kernel, with the lock, and end last.
 func (b *Backend) begin() {
+	b.beginAware()
+	b.widenAll()
+}
+
+// beginAware is begin in a kernel that knows of short matrices.
+func (b *Backend) beginAware() {
 	b.mu.Lock()
 	b.flush()
 }
@@ -30,11 +36,20 @@ func (b *Backend) end() {
 // run hands the list over. With the lock.
 func (b *Backend) run() {
 	b.flush()
+	b.widenAll()
 	b.copied = copied{}
+	b.unswap()
 	if b.list.Len() == 0 {
 		return
 	}
 	b.fail(b.device.Run(b.list))
+}
+
+// unswap lets the next list begin with the buffers that this one began with, so that it is the same.
+func (b *Backend) unswap() {
+	if b.swapped {
+		b.narrow, b.beside, b.swapped = b.beside, b.narrow, false
+	}
 }
 
 // fail makes err the error of the next Read, where there is none yet.
@@ -113,6 +128,7 @@ type copied struct {
 
 // wrote is told of what each kernel writes: a copy of it is of no use any more.
 func (b *Backend) wrote(y tensor.Mat) {
+	b.wroteShort(y)
 	c := b.copied
 	if c.n > 0 && y.Dev < c.from+uintptr(4*c.n) && c.from < y.Dev+uintptr(4*y.Rows*y.Cols) {
 		b.copied = copied{}
@@ -146,6 +162,9 @@ func (b *Backend) copyRoom(y tensor.Mat) narrowRows {
 // narrowed returns x in a format of 16 bits.
 func (b *Backend) narrowed(x tensor.Mat, dtype tensor.DType) (at driver.Address, ok bool) {
 	n := x.Rows * x.Cols
+	if s, short := b.shortOf(x); short && s.dtype == dtype {
+		return s.at, true
+	}
 	if c := b.copied; c.n > 0 && c.dtype == dtype && x.Dev >= c.from && x.Dev+uintptr(4*n) <= c.from+uintptr(4*c.n) {
 		return b.narrow.at + driver.Address(x.Dev-c.from)/2, true
 	}

@@ -111,21 +111,32 @@ func (b *Backend) addLowRank(f finished, x tensor.Mat, low []*tensor.LowRank) {
 	}
 	entries, row := driver.Pointer(stage(b, t.entries)), driver.Pointer(stage(b, t.row))
 	var z driver.Address
+	x16, short := b.shortOf(x)
+	if !short {
+		b.widen(x)
+		x16 = narrowRows{at: address(x)}
+	}
+	from, fromFormat := x16.args()
 	if t.most > 0 {
 		var ok bool
 		if z, ok = b.room(&b.ranks, 4*x.Rows*t.most); !ok {
 			return
 		}
 		b.list.Launch(b.k.shrink, driver.Dim3{X: blocks(x.Rows, 4), Y: blocks(t.most, 8)}, driver.Dim3{X: 512}, 0, driver.Pointer(z),
-			pointer(x), entries, row, driver.Int32(x.Rows), driver.Int32(x.Cols), driver.Int32(t.most))
+			from, fromFormat, entries, row, driver.Int32(x.Rows), driver.Int32(x.Cols), driver.Int32(t.most))
 	}
-	if f.gelu {
+	if f.gelu && f.copy.at == 0 {
 		f.copy = b.copyRoom(f.y)
 	}
 	copy, copyFormat := f.copy.args()
-	b.launch(b.k.expandEpilogue, driver.Dim3{X: blocks(x.Rows, 4), Y: blocks(f.y.Cols, 256)}, pointer(f.y), copy, copyFormat, pointer(f.x),
+	product, short := b.shortOf(f.x)
+	if !short {
+		product = narrowRows{at: address(f.x)}
+	}
+	from, fromFormat = product.args()
+	b.launch(b.k.expandEpilogue, driver.Dim3{X: blocks(x.Rows, 4), Y: blocks(f.x.Cols, 256)}, pointer(f.y), copy, copyFormat, from, fromFormat,
 		pointer(f.scale), driver.Pointer(stage(b, f.row)), pointer(f.bias), driver.Pointer(z), entries, row, driver.Int32(x.Rows),
-		driver.Int32(f.y.Cols), driver.Int32(t.most), truth(f.gelu))
+		driver.Int32(f.x.Cols), driver.Int32(t.most), truth(f.gelu), truth(f.add))
 }
 
 // AddLowRank adds low[i] to row i of y.

@@ -21,7 +21,12 @@ func (b *Backend) Alloc(n int) (uintptr, error) {
 }
 
 // Free takes memory back. Kernels that wait in the list still have it: what it is handed out for comes after them.
-func (b *Backend) Free(address uintptr) { b.device.Free(driver.Address(address)) }
+func (b *Backend) Free(address uintptr) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.widenAll() // what is short may be there
+	b.device.Free(driver.Address(address))
+}
 
 // Write copies data to m.
 func (b *Backend) Write(m tensor.Mat, data []float32) {
@@ -50,7 +55,9 @@ func (b *Backend) Read(data []float32, m tensor.Mat) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.flush()
+	b.widenAll()
 	b.copied = copied{}
+	b.unswap()
 	var to []byte
 	if len(data) > 0 {
 		to = bytesOf(data)

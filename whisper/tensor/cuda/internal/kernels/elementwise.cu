@@ -18,6 +18,18 @@ template <int W> KP_DEV numbers<W> load(const float *x, long long i) {
   }
   return n;
 }
+template <int W> KP_DEV numbers<W> load(const void *x, int format, long long i) { /* from a format */
+  if (format == kp_is_f32) return load<W>((const float *)x, i);
+  numbers<W> n;
+  if constexpr (W == 4) {
+    kp_u64 f = ((const kp_u64 *)x)[i];
+    KP_UNROLL
+    for (int k = 0; k < 4; k++) n.v[k] = kp_widen(format, (unsigned)(f >> 16 * k) & 0xffffu);
+  } else {
+    n.v[0] = kp_get(x, format, i);
+  }
+  return n;
+}
 template <int W> KP_DEV void store(float *y, numbers<W> n, long long i) {
   if constexpr (W == 4) {
     kp_float4 f = {n.v[0], n.v[1], n.v[2], n.v[3]};
@@ -54,11 +66,11 @@ KP_KERNEL(add)(float *y, const float *a, const float *b, long long n, int width)
 
 /* r is the row, and c the group of W within it, of groups. */
 template <int W>
-KP_DEV void finish(float *y, void *copy, int format, const float *x, const float *scale, const int *row, const float *bias, long long i,
-                   int groups, int gelu) {
+KP_DEV void finish(float *y, void *copy, int format, const void *x, int x_format, const float *scale, const int *row, const float *bias,
+                   long long i, int groups, int gelu, int add) {
   int r = (int)(i / groups);
   int c = (int)(i - (long long)r * groups);
-  numbers<W> v = load<W>(x, i);
+  numbers<W> v = load<W>(x, x_format, i);
   if (scale) {
     numbers<W> s = load<W>(scale, (row ? (long long)row[r] * groups : 0) + c);
     KP_UNROLL
@@ -73,21 +85,26 @@ KP_DEV void finish(float *y, void *copy, int format, const float *x, const float
     KP_UNROLL
     for (int k = 0; k < W; k++) v.v[k] = kp_gelu(v.v[k]);
   }
+  if (add) {
+    numbers<W> s = load<W>(y, i);
+    KP_UNROLL
+    for (int k = 0; k < W; k++) v.v[k] += s.v[k];
+  }
   if (y) store(y, v, i);
   if (copy) store(copy, format, v, i);
 }
 
 /* y[i] = gelu(x[i] ∘ scale[row[i]] + bias), of which every part may be absent: a null scale, a null row (scale has one row),
- * a null bias, no gelu. copy, where there is one, is y in a format of 16 bits; where y is null there is only that. groups is the number
- * of threads of a row. */
-KP_KERNEL(epilogue)(float *y, void *copy, int format, const float *x, const float *scale, const int *row, const float *bias,
-                    long long n, int groups, int width, int gelu) {
+ * a null bias, no gelu; with add, y += that. x is of a format. copy, where there is one, is y in a format of 16 bits, and may be x; where y is
+ * null there is only that. groups is the number of threads of a row. */
+KP_KERNEL(epilogue)(float *y, void *copy, int format, const void *x, int x_format, const float *scale, const int *row, const float *bias,
+                    long long n, int groups, int width, int gelu, int add) {
   long long i = index_of_thread();
   if (i >= n) return;
   if (width == 4)
-    finish<4>(y, copy, format, x, scale, row, bias, i, groups, gelu);
+    finish<4>(y, copy, format, x, x_format, scale, row, bias, i, groups, gelu, add);
   else
-    finish<1>(y, copy, format, x, scale, row, bias, i, groups, gelu);
+    finish<1>(y, copy, format, x, x_format, scale, row, bias, i, groups, gelu, add);
 }
 
 /* y = x, from a format of 16 bits */

@@ -74,7 +74,7 @@ KP_KERNEL(shrink_few)(float *z0, float *z1, float *z2, const low_rank *low0, con
   if ((kp_tid() & 31) == 0) (p == 0 ? z0 : p == 1 ? z1 : z2)[(long long)row * (p == 0 ? most0 : p == 1 ? most1 : most2) + k] = sum;
 }
 
-/* layer_norm of norm.cu for few rows: a thread keeps four numbers of a row, of fours, a block has a row. */
+/* layer_norm of norm.cu: a thread keeps four numbers of a row, of fours, a block has a row. */
 KP_KERNEL(layer_norm_few)(kp_float4 *y, kp_u64 *copy, int format, const kp_float4 *x, const kp_float4 *gamma, const kp_float4 *beta, int fours,
                           float eps) {
   KP_SHARED float scratch[32];
@@ -90,6 +90,6 @@ KP_KERNEL(layer_norm_few)(kp_float4 *y, kp_u64 *copy, int format, const kp_float
   if (i >= fours) return;
   v.x = kp_fma(v.x * inverse, g.x, b.x), v.y = kp_fma(v.y * inverse, g.y, b.y);
   v.z = kp_fma(v.z * inverse, g.z, b.z), v.w = kp_fma(v.w * inverse, g.w, b.w);
-  y[at] = v;
+  if (y) y[at] = v;
   if (copy) copy[at] = kp_narrow_pair(format, v.x, v.y) | (kp_u64)kp_narrow_pair(format, v.z, v.w) << 32;
 }

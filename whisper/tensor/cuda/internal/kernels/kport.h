@@ -255,11 +255,12 @@ KP_DEV unsigned kp_narrow_pair(int format, float low, float high) {
 }
 /* to[i] = x, in a format of 16 bits */
 KP_DEV void kp_put(void *to, int format, long long i, float x) { ((unsigned short *)to)[i] = (unsigned short)kp_narrow(format, x); }
-/* x[i], in a format of 16 bits */
-KP_DEV float kp_get(const void *x, int format, long long i) {
-  unsigned short bits = ((const unsigned short *)x)[i];
-  return format == kp_is_f16 ? kp_wide(kp_half{bits}) : kp_wide(kp_bf16{bits});
+/* The number of a format of 16 bits that has these bits */
+KP_DEV float kp_widen(int format, unsigned bits) {
+  return format == kp_is_f16 ? kp_wide(kp_half{(unsigned short)bits}) : kp_wide(kp_bf16{(unsigned short)bits});
 }
+/* x[i], in a format of 16 bits */
+KP_DEV float kp_get(const void *x, int format, long long i) { return kp_widen(format, ((const unsigned short *)x)[i]); }
 
 KP_DEV int kp_least(int a, int b) { return a < b ? a : b; }
 

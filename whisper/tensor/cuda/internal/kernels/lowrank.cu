@@ -6,17 +6,28 @@
 enum { shrink_rows = 4, shrink_ranks = 8 };
 
 /* sum[k] += x v[k] over the part of a warp, for n rows of v. */
-template <class T> KP_DEV void shrink_part(float sum[shrink_ranks], const float *x, const T *v, int n, int cols, int from) {
+template <class X, class T> KP_DEV void shrink_part(float sum[shrink_ranks], const X *x, const T *v, int n, int cols, int from) {
   for (int c = from; c < cols; c += 128) {
-    float f = x[c];
+    float f = kp_wide(x[c]);
     KP_UNROLL
     for (int k = 0; k < shrink_ranks; k++)
       if (k < n) sum[k] = kp_fma(f, kp_wide(v[(long long)k * cols + c]), sum[k]);
   }
 }
 
-/* z (rows, most) = x vᵀ. A block of 512 threads has 4 rows, 4 warps for each, and 8 ranks: blocks (rows, ranks). */
-KP_KERNEL(shrink)(float *z, const float *x, const low_rank *low, const int *index, int rows, int cols, int most) {
+/* shrink_part by the format of v */
+template <class X> KP_DEV void shrink_row(float sum[shrink_ranks], const X *x, const low_rank &l, int first, int n, int cols, int from) {
+  long long at = (long long)first * cols;
+  if (l.format == kp_is_bf16)
+    shrink_part(sum, x, (const kp_bf16 *)l.v + at, n, cols, from);
+  else if (l.format == kp_is_f16)
+    shrink_part(sum, x, (const kp_half *)l.v + at, n, cols, from);
+  else
+    shrink_part(sum, x, (const float *)l.v + at, n, cols, from);
+}
+
+/* z (rows, most) = x vᵀ, for x of a format. A block of 512 threads has 4 rows, 4 warps for each, and 8 ranks: blocks (rows, ranks). */
+KP_KERNEL(shrink)(float *z, const void *x, int x_format, const low_rank *low, const int *index, int rows, int cols, int most) {
   KP_SHARED float sums[shrink_rows][4][shrink_ranks];
   int line = kp_tid() / 128, row = kp_bid_x() * shrink_rows + line, first = kp_bid_y() * shrink_ranks;
   int warp = kp_tid() / 32 % 4, n = 0;
@@ -25,13 +36,13 @@ KP_KERNEL(shrink)(float *z, const float *x, const low_rank *low, const int *inde
     n = kp_least(l.rank - first, shrink_ranks);
     if (n > 0) {
       float sum[shrink_ranks] = {};
-      const float *xs = x + (long long)row * cols;
-      if (l.format == kp_is_bf16)
-        shrink_part(sum, xs, (const kp_bf16 *)l.v + (long long)first * cols, n, cols, kp_tid() % 128);
-      else if (l.format == kp_is_f16)
-        shrink_part(sum, xs, (const kp_half *)l.v + (long long)first * cols, n, cols, kp_tid() % 128);
+      long long at = (long long)row * cols;
+      if (x_format == kp_is_bf16)
+        shrink_row(sum, (const kp_bf16 *)x + at, l, first, n, cols, kp_tid() % 128);
+      else if (x_format == kp_is_f16)
+        shrink_row(sum, (const kp_half *)x + at, l, first, n, cols, kp_tid() % 128);
       else
-        shrink_part(sum, xs, (const float *)l.v + (long long)first * cols, n, cols, kp_tid() % 128);
+        shrink_row(sum, (const float *)x + at, l, first, n, cols, kp_tid() % 128);
       KP_UNROLL
       for (int k = 0; k < shrink_ranks; k++) {
         float s = kp_warp_sum(sum[k]);
@@ -46,18 +57,19 @@ KP_KERNEL(shrink)(float *z, const float *x, const low_rank *low, const int *inde
 
 /* y[i] = gelu(x[i] ∘ scale[row[i]] + bias + z[i] uᵀ + d) with what epilogue of elementwise.cu may leave out. A block of 256 threads
  * has 4 rows and 256 columns: blocks (rows, columns). */
-KP_KERNEL(expand_epilogue)(float *y, void *copy, int format, const float *x, const float *scale, const int *row, const float *bias,
-                           const float *z, const low_rank *low, const int *index, int rows, int cols, int most, int gelu) {
+KP_KERNEL(expand_epilogue)(float *y, void *copy, int format, const void *x, int x_format, const float *scale, const int *row, const float *bias,
+                           const float *z, const low_rank *low, const int *index, int rows, int cols, int most, int gelu, int add) {
   int c = kp_bid_y() * 256 + kp_tid();
   if (c >= cols) return;
   for (int r = kp_bid_x() * 4; r < kp_least(kp_bid_x() * 4 + 4, rows); r++) {
     long long at = (long long)r * cols + c;
-    float v = x[at];
+    float v = x_format == kp_is_f32 ? ((const float *)x)[at] : kp_get(x, x_format, at);
     if (scale) v *= scale[(row ? (long long)row[r] * cols : 0) + c];
     if (bias) v += bias[c];
     if (index[r] >= 0) v = expand_to(v, low[index[r]], z + (long long)r * most, most, c);
     if (gelu) v = kp_gelu(v);
-    y[at] = v;
+    if (add) v += y[at];
+    if (y) y[at] = v;
     if (copy) kp_put(copy, format, at, v);
   }
 }

@@ -12,7 +12,8 @@ KP_DEV void moments(const float *x, int cols, float eps, float *scratch, float *
   *inverse = 1.0f / __builtin_sqrtf(kp_block_sum(sum, scratch) / (float)cols + eps);
 }
 
-/* y[i] = gamma ∘ (x[i] - mean) / sqrt(var + eps) + beta. A block has a row; copy, where there is one, is y in a format of 16 bits. */
+/* y[i] = gamma ∘ (x[i] - mean) / sqrt(var + eps) + beta. A block has a row; y, or copy, which is
+ * that in a format of 16 bits, may be null. */
 KP_KERNEL(layer_norm)(float *y, void *copy, int format, const float *x, const float *gamma, const float *beta, int cols, float eps) {
   KP_SHARED float scratch[32];
   long long at = (long long)kp_bid_x() * cols;
@@ -20,7 +21,7 @@ KP_KERNEL(layer_norm)(float *y, void *copy, int format, const float *x, const fl
   moments(x + at, cols, eps, scratch, &mean, &inverse);
   for (int c = kp_tid(); c < cols; c += kp_bdim()) {
     float v = kp_fma((x[at + c] - mean) * inverse, gamma[c], beta[c]);
-    y[at + c] = v;
+    if (y) y[at + c] = v;
     if (copy) kp_put(copy, format, at + c, v);
   }
 }
