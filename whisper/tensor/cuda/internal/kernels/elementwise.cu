@@ -83,7 +83,7 @@ KP_DEV void finish(float *y, void *copy, int format, const void *x, int x_format
   }
   if (gelu) {
     KP_UNROLL
-    for (int k = 0; k < W; k++) v.v[k] = kp_gelu(v.v[k]);
+    for (int k = 0; k < W; k++) v.v[k] = y ? kp_gelu(v.v[k]) : kp_gelu_rounded(v.v[k]);
   }
   if (add) {
     numbers<W> s = load<W>(y, i);

@@ -27,6 +27,7 @@ KP_DEV void kp_fence() {}
 KP_DEV void kp_prefetch(const void *) {}
 KP_DEV void kp_let_next() {}
 KP_DEV void kp_await() {}
+KP_DEV float kp_reciprocal(float x) { return 1.0f / x; }
 KP_DEV float kp_log2(float x) { return log2f(x); }
 KP_DEV float kp_float(unsigned bits) { float f; memcpy(&f, &bits, 4); return f; }
 KP_DEV unsigned kp_bits(float x) { unsigned u; memcpy(&u, &x, 4); return u; }
