@@ -187,6 +187,8 @@ template <bool across> KP_DEV void kp_group_multiply(kp_half, float d[32], const
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(tile), "r"((int)add), "n"((int)across)
                : "memory");
 }
+/* The part that begins so many bytes behind it */
+KP_DEV kp_u64 kp_tile_behind(kp_u64 tile, unsigned bytes) { return (tile & 0xffffffff00000000) | ((unsigned)tile + (bytes >> 4)); }
 KP_DEV void kp_group_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 KP_DEV void kp_group_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 template <int left, bool apart = false> KP_DEV void kp_group_wait(float d[32]) {
