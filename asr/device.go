@@ -87,13 +87,12 @@ func (d *modelDevice) encode(mels []audio.Mel, adapterOf []int32, keep []int) ([
 func (d *modelDevice) project(kept []int, adapterOf []int32) ([]*whisper.CrossKV, error) {
 	d.ops.Reset()
 	s := &whisper.Step{Ops: d.ops, Adapter: d.adapters, AdapterOf: adapterOf, Seg: tensor.Segments{0}}
-	var all []float32
-	cols := 0
+	all, cols := make([][]float32, 0, len(kept)), 0
 	for _, k := range kept {
-		all, cols = append(all, d.kept[k].data...), d.kept[k].cols
+		all, cols = append(all, d.kept[k].data), d.kept[k].cols
 		s.Seg = append(s.Seg, s.Seg[len(s.Seg)-1]+int32(d.kept[k].rows))
 	}
-	return d.model.Decoder.KeepCrossKV(&d.pool, s, d.ops.Upload(s.Seg.Rows(), cols, all))
+	return d.model.Decoder.KeepCrossKV(&d.pool, s, d.ops.UploadParts(s.Seg.Rows(), cols, all))
 }
 
 func (d *modelDevice) free(c *whisper.CrossKV) { d.pool.Free(c) }

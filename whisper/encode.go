@@ -35,7 +35,7 @@ func (m *Model) EncodeInto(p *CrossPool, o *tensor.Ops, adapter Adapter, windows
 // s.Seg, which it sets.
 func (m *Model) EncodeStates(s *Step, windows []audio.Mel) (tensor.Mat, error) {
 	s.Seg = tensor.Segments{0}
-	var frames []float32
+	frames := make([][]float32, 0, len(windows))
 	for _, w := range windows {
 		switch n := m.Dims.WindowFrames(); {
 		case w.NMels != m.Dims.NMels:
@@ -43,8 +43,8 @@ func (m *Model) EncodeStates(s *Step, windows []audio.Mel) (tensor.Mat, error) {
 		case w.Frames == 0 || w.Frames > n || !m.Dims.Unpadded && w.Frames != n:
 			return tensor.Mat{}, fmt.Errorf("%w has %d frames, the model takes %d", ErrWindow, w.Frames, n)
 		}
-		frames = append(frames, w.Data...)
+		frames = append(frames, w.Data)
 		s.Seg = append(s.Seg, s.Seg[len(s.Seg)-1]+int32(w.Frames))
 	}
-	return m.Encoder.Forward(s, s.Upload(s.Seg.Rows(), m.Dims.NMels, frames)), nil
+	return m.Encoder.Forward(s, s.UploadParts(s.Seg.Rows(), m.Dims.NMels, frames)), nil
 }

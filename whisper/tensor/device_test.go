@@ -45,6 +45,9 @@ func TestScopeOnDevice(t *testing.T) {
 			o.New(40, 10)
 			return y
 		})
+		if before < 0 && y.Dev != outside.Dev {
+			t.Error("what was made before the scope is elsewhere after it")
+		}
 		after := o.New(30, 100) // what was taken back is used again
 		o.CopyTo(after, o.Upload(30, 100, make([]float32, 3000)))
 		if !slices.Equal(read(t, o, y), numbers) || !slices.Equal(read(t, o, outside), numbers) {

@@ -160,6 +160,27 @@ func (o *Ops) Upload(rows, cols int, data []float32) Mat {
 	return m
 }
 
+// UploadParts is [Ops.Upload] of data that lies in parts, one after the other, each of whole rows.
+func (o *Ops) UploadParts(rows, cols int, parts [][]float32) Mat {
+	m := o.New(rows, cols)
+	at := 0
+	for _, p := range parts {
+		n := 0
+		if cols > 0 {
+			n = len(p) / cols
+		}
+		if len(p) != n*cols || at+n > rows {
+			fail("part of %d numbers at row %d of an upload (%d, %d)", len(p), at, rows, cols)
+		}
+		o.write(m.Slice(at, at+n), p)
+		at += n
+	}
+	if at != rows {
+		fail("upload of %d rows as (%d, %d)", at, rows, cols)
+	}
+	return m
+}
+
 // Operand returns data as a matrix (rows, cols) to be read until the next Reset: over data itself where the
 // backend computes in host memory, and a copy on a device.
 func (o *Ops) Operand(rows, cols int, data []float32) Mat {

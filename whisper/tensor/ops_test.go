@@ -188,6 +188,27 @@ func TestUploadAndRead(t *testing.T) {
 	}
 }
 
+// TestUploadParts holds parts to one upload of all, and parts that are not whole rows, or not all of them, to a panic.
+func TestUploadParts(t *testing.T) {
+	o := newOps()
+	all := []float32{1, 2, 3, 4, 5, 6, 7, 8}
+	for _, parts := range [][][]float32{{all}, {all[:2], all[2:]}, {all[:4], nil, all[4:6], all[6:]}} {
+		if y := o.UploadParts(4, 2, parts); !slices.Equal(y.Data, all) {
+			t.Errorf("%v become %v", parts, y.Data)
+		}
+	}
+	for _, parts := range [][][]float32{nil, {all[:6]}, {all[:3], all[3:]}, {all, all[:2]}} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("parts %v of 4 rows of 2 numbers do not panic", parts)
+				}
+			}()
+			o.UploadParts(4, 2, parts)
+		}()
+	}
+}
+
 func TestScope(t *testing.T) {
 	rng, o := newRNG(3), newOps()
 	x, norm := random(rng, 4, 300), random(rng, 1, 300)

@@ -34,6 +34,7 @@ func (s *suite) runForward(t *testing.T) {
 	t.Run("PackedAttention", s.testPackedAttention)
 	t.Run("LinearGELU", s.testLinearGELU)
 	t.Run("ScaledLinear", s.testScaledLinear)
+	t.Run("LinearAdd", s.testLinearAdd)
 	t.Run("LowRankLinear", s.testLowRankLinear)
 	t.Run("AddRows", s.testAddRows)
 	t.Run("Mix", s.testMix)

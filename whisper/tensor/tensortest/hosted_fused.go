@@ -54,6 +54,12 @@ func (h *hosted) LowRankLinear(y, x tensor.Mat, w tensor.Packed, bias tensor.Mat
 	})
 }
 
+func (h *hosted) LinearAdd(y, x tensor.Mat, w tensor.Packed, bias tensor.Mat, s tensor.Scales, low []*tensor.LowRank) {
+	h.on(func(t *transfer) {
+		h.Device.(tensor.ResidualLinear).LinearAdd(t.mat(y), t.mat(x), w, t.mat(bias), t.scales(s), low)
+	})
+}
+
 func (h *hosted) AddLowRank(y, x tensor.Mat, low []*tensor.LowRank) {
 	h.on(func(t *transfer) { h.Device.(tensor.LowRankLinear).AddLowRank(t.mat(y), t.mat(x), low) })
 }

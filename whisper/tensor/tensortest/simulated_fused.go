@@ -27,6 +27,7 @@ var (
 	_ tensor.PackedEmbedder = (*Fused)(nil)
 	_ tensor.GELULinear     = (*Fused)(nil)
 	_ tensor.ScaledLinear   = (*Fused)(nil)
+	_ tensor.ResidualLinear = (*Fused)(nil)
 	_ tensor.LowRankLinear  = (*Fused)(nil)
 	_ tensor.RowAdder       = (*Fused)(nil)
 	_ tensor.Mixer          = (*Fused)(nil)
@@ -154,8 +155,8 @@ func (d *Fused) EmbedPacked(y tensor.Mat, w tensor.Packed, id []int32) {
 	}, y)
 }
 
-// linear queues a linear of any form.
-func (d *Fused) linear(y, x tensor.Mat, w tensor.Packed, bias tensor.Mat, s tensor.Scales, low []*tensor.LowRank, gelu bool) {
+// linear queues a linear of any form, with add one that is added to y.
+func (d *Fused) linear(y, x tensor.Mat, w tensor.Packed, bias tensor.Mat, s tensor.Scales, low []*tensor.LowRank, gelu, add bool) {
 	nOut, nIn := w.Shape()
 	p := packedOf(w)
 	s.Row = slices.Clone(s.Row)
@@ -163,19 +164,23 @@ func (d *Fused) linear(y, x tensor.Mat, w tensor.Packed, bias tensor.Mat, s tens
 	d.run(func(m []tensor.Mat) {
 		s.In, s.Out = m[3], m[4]
 		weight := &tensor.Weight{Mat: tensor.Mat{Rows: nOut, Cols: nIn}, Packed: p.Packed}
-		d.ops.LinearTo(m[0], m[1], weight, m[2], s, hostLow, gelu)
+		if add {
+			d.ops.LinearAddTo(m[0], m[1], weight, m[2], s, hostLow)
+		} else {
+			d.ops.LinearTo(m[0], m[1], weight, m[2], s, hostLow, gelu)
+		}
 		d.ops.Reset()
 	}, y, x, bias, s.In, s.Out)
 }
 
 // LinearGELU computes GELU of a linear.
 func (d *Fused) LinearGELU(y, x tensor.Mat, w tensor.Packed, bias tensor.Mat) {
-	d.linear(y, x, w, bias, tensor.Scales{}, nil, true)
+	d.linear(y, x, w, bias, tensor.Scales{}, nil, true, false)
 }
 
 // ScaledLinear computes a linear between scales.
 func (d *Fused) ScaledLinear(y, x tensor.Mat, w tensor.Packed, bias tensor.Mat, s tensor.Scales, gelu bool) {
-	d.linear(y, x, w, bias, s, nil, gelu)
+	d.linear(y, x, w, bias, s, nil, gelu, false)
 }
 
 // deviceLowRank are factors that were packed for a simulated device.
@@ -245,7 +250,12 @@ func (d *Fused) PackLowRank(u, v, added tensor.Mat, dtype tensor.DType) (tensor.
 
 // LowRankLinear computes a linear with products of low rank beside it.
 func (d *Fused) LowRankLinear(y, x tensor.Mat, w tensor.Packed, bias tensor.Mat, s tensor.Scales, low []*tensor.LowRank, gelu bool) {
-	d.linear(y, x, w, bias, s, low, gelu)
+	d.linear(y, x, w, bias, s, low, gelu, false)
+}
+
+// LinearAdd adds a linear with all that stands beside it.
+func (d *Fused) LinearAdd(y, x tensor.Mat, w tensor.Packed, bias tensor.Mat, s tensor.Scales, low []*tensor.LowRank) {
+	d.linear(y, x, w, bias, s, low, false, true)
 }
 
 // AddLowRank adds products of low rank.

@@ -2,20 +2,16 @@
 
 package driver
 
-// #include "operation.h"
-import "C"
-
 import (
+	"sync"
 	"unsafe"
 
 	"gorgonia.org/cu"
 )
 
-// pinnedBytes is the size of the buffer of page-locked memory through which data goes to the device and comes from it.
-const pinnedBytes = 1 << 20
-
-// CopyIn copies data to the device, after all that was run, and returns when data may change. Lists that were not run yet come
-// after it: memory that such a list uses must not be written by CopyIn.
+// CopyIn copies data to the device, after all that was run. It returns when data may change, which may be before the copy has happened;
+// what goes wrong in that comes out of Wait or CopyOut. Lists that were not run yet come after it: memory that such a list uses must
+// not be written by CopyIn.
 func (d *Device) CopyIn(to Address, data []byte) error {
 	if len(data) == 0 {
 		return nil
@@ -36,15 +32,41 @@ func (d *Device) RunRead(l *List, data []byte, from Address) error {
 	return d.finish(l, d.hand(call{list: l, data: data, from: from, wait: true}))
 }
 
+// fillers is how many slots are filled side by side: one core reads memory more slowly than a device is given it.
+const fillers = 8
+
 func (d *Device) copyIn(to Address, data []byte) error {
 	d.count(func(s *Stats) { s.BytesIn += int64(len(data)) })
-	for at := 0; at < len(data); at += len(d.pinned) {
-		n := copy(d.pinned, data[at:])
-		if err := d.copyAsync(cu.DevicePtr(to)+cu.DevicePtr(at), d.pinned[:n]); err != nil {
-			return err
+	var pieces [fillers]struct {
+		*slot
+		n int
+	}
+	for at := 0; at < len(data); {
+		var filling sync.WaitGroup
+		n := 0
+		for end := at; n < fillers && end < len(data); n++ {
+			s, err := d.slots.take()
+			if err != nil {
+				filling.Wait()
+				return err
+			}
+			part := data[end:min(end+slotBytes, len(data))]
+			pieces[n].slot, pieces[n].n = s, len(part)
+			if end += len(part); end == len(data) || n == fillers-1 { // the last one is filled here
+				copy(s.host, part)
+				continue
+			}
+			filling.Go(func() { copy(s.host, part) })
 		}
-		if err := d.wait(); err != nil { // before the buffer is filled again
-			return err
+		filling.Wait()
+		for _, p := range pieces[:n] {
+			if err := d.copyAsync(cu.DevicePtr(to)+cu.DevicePtr(at), p.host[:p.n]); err != nil {
+				return err
+			}
+			if err := wrap("cuEventRecord", p.copied.Record(d.stream)); err != nil {
+				return err
+			}
+			at += p.n
 		}
 	}
 	return nil
@@ -56,18 +78,38 @@ func (d *Device) copyAsync(to cu.DevicePtr, pinned []byte) error {
 	return wrap("copy to the device", err)
 }
 
+// copyBack queues a copy to page-locked memory.
+func (d *Device) copyBack(pinned []byte, from cu.DevicePtr) error {
+	return wrap("copy from the device", cu.MemcpyDtoHAsync(unsafe.Pointer(&pinned[0]), from, int64(len(pinned)), d.stream))
+}
+
 func (d *Device) copyOut(data []byte, from Address) error {
 	d.count(func(s *Stats) { s.BytesOut += int64(len(data)) })
-	for at := 0; at < len(data); at += len(d.pinned) {
-		n := min(len(data)-at, len(d.pinned))
-		err := cu.MemcpyDtoHAsync(unsafe.Pointer(&d.pinned[0]), cu.DevicePtr(from)+cu.DevicePtr(at), int64(n), d.stream)
-		if err := wrap("copy from the device", err); err != nil {
+	if len(data) > slotBytes { // several slots, and so all that there may be
+		if err := d.wait(); err != nil {
 			return err
+		}
+	}
+	for at := 0; at < len(data); {
+		var pieces [maxSlots][]byte
+		n := 0
+		for end := at; n < maxSlots && end < len(data); n++ {
+			s, err := d.slots.take()
+			if err != nil {
+				return err
+			}
+			pieces[n] = s.host[:min(slotBytes, len(data)-end)]
+			if err := d.copyBack(pieces[n], cu.DevicePtr(from)+cu.DevicePtr(end)); err != nil {
+				return err
+			}
+			end += len(pieces[n])
 		}
 		if err := d.wait(); err != nil {
 			return err
 		}
-		copy(data[at:], d.pinned[:n])
+		for _, p := range pieces[:n] {
+			at += copy(data[at:], p)
+		}
 	}
 	return nil
 }
@@ -76,19 +118,4 @@ func (d *Device) count(f func(*Stats)) {
 	d.mu.Lock()
 	f(&d.stats)
 	d.mu.Unlock()
-}
-
-// allocPinned allocates page-locked memory of the host, which the device reads and writes without a copy between.
-func allocPinned(bytes int) ([]byte, error) {
-	var p unsafe.Pointer
-	if err := result("cuMemHostAlloc", int(C.cuMemHostAlloc(&p, C.size_t(bytes), C.CU_MEMHOSTALLOC_PORTABLE))); err != nil {
-		return nil, err
-	}
-	return unsafe.Slice((*byte)(p), bytes), nil
-}
-
-func freePinned(b []byte) {
-	if b != nil {
-		C.cuMemFreeHost(unsafe.Pointer(&b[0]))
-	}
 }

@@ -56,7 +56,7 @@ type Device struct {
 	stream    cu.Stream
 	blas      C.blas_t
 	workspace cu.DevicePtr
-	pinned    []byte // through which results come
+	slots     slots
 	modules   []C.CUmodule
 	names     map[uint64]string // of kernels, by function
 	graphs    graphs
@@ -198,9 +198,10 @@ func (d *Device) setup(ordinal int) (err error) {
 	if d.stream, err = cu.MakeStream(cu.NonBlocking); err != nil {
 		return wrap("cuStreamCreate", err)
 	}
-	if d.pinned, err = allocPinned(pinnedBytes); err != nil {
+	if _, err = d.slots.take(); err != nil { // what small results come through is there from the beginning
 		return err
 	}
+	d.slots.landed()
 	if d.beside {
 		return nil
 	}
@@ -256,7 +257,7 @@ func (d *Device) teardown() {
 	for _, m := range d.modules {
 		C.cuModuleUnload(m)
 	}
-	freePinned(d.pinned)
+	d.slots.free()
 	if d.stream != (cu.Stream{}) {
 		d.stream.Destroy()
 	}
@@ -280,6 +281,12 @@ func (d *Device) Close() error {
 func (d *Device) Wait() error { return d.hand(call{wait: true}) }
 
 // wait is Wait on the device's thread.
-func (d *Device) wait() error { return wrap("wait", d.stream.Synchronize()) }
+func (d *Device) wait() error {
+	err := wrap("wait", d.stream.Synchronize())
+	if err == nil {
+		d.slots.landed()
+	}
+	return err
+}
 
 func (d *Device) cStream() C.CUstream { return C.CUstream(unsafe.Pointer(d.stream.C())) }

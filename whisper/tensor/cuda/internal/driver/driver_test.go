@@ -136,7 +136,7 @@ func TestInfo(t *testing.T) {
 
 func TestCopy(t *testing.T) {
 	d := open(t)
-	for _, n := range []int{1, 100, pinnedBytes/4 - 1, pinnedBytes/4 + 1, pinnedBytes} {
+	for _, n := range []int{1, 100, slotBytes/4 - 1, slotBytes/4 + 1, 3 * slotBytes / 4, (maxSlots*slotBytes + slotBytes/2) / 4} {
 		x := ramp(n, 1, 1)
 		a := upload(t, d, x...)
 		if got := download(t, d, a, n); !slices.Equal(got, x) {
