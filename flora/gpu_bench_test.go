@@ -3,6 +3,7 @@
 package flora_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,7 +24,7 @@ func BenchmarkGPUStep(b *testing.B) {
 	if cudatest.Fake() {
 		b.Skip("SKIP: a GPU absent: its fake computes too slowly")
 	}
-	m := newGPUBenchModel(b, backend)
+	m := newGPUBenchModel(b, backend, 1)
 	for _, n := range []int{1, 64} {
 		b.Run(fmt.Sprintf("base/%d", n), func(b *testing.B) { benchGPUStep(b, m, n, nil) })
 	}
@@ -32,9 +33,61 @@ func BenchmarkGPUStep(b *testing.B) {
 	}
 }
 
-func newGPUBenchModel(b *testing.B, backend tensor.Backend) *benchModel {
+// BenchmarkGPUEncode measures the encoder of large-v3-turbo, in bfloat16 and random weights, on 8 windows: the wall time of a window, and what
+// its kernels, products and copies take by the device's clock, each by itself.
+func BenchmarkGPUEncode(b *testing.B) {
+	backend := cudatest.Open(b)
+	if cudatest.Fake() {
+		b.Skip("SKIP: a GPU absent: its fake computes too slowly")
+	}
 	d, _ := whisper.Geometry("turbo")
-	d.NAudioLayer = 1
+	m := newGPUBenchModel(b, backend, d.NAudioLayer)
+	mels := slices.Repeat([]audio.Mel{m.mel}, 8)
+	encode := func() {
+		m.ops.Reset()
+		if _, err := m.EncodeStates(&whisper.Step{Ops: m.ops}, mels); err != nil {
+			b.Fatal(err)
+		}
+		if err := m.ops.Read(nil, tensor.Mat{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for range 3 { // until it is replayed
+		encode()
+	}
+	var wall []time.Duration
+	for b.Loop() {
+		begin := time.Now()
+		encode()
+		wall = append(wall, time.Since(begin))
+	}
+	slices.Sort(wall)
+	b.ReportMetric(perWindow(wall[len(wall)/2], len(mels)), "ms/window")
+	b.ReportMetric(perWindow(deviceTime(b, backend.(tensor.Profiler), encode), len(mels)), "device-ms/window")
+}
+
+// deviceTime returns what f takes by the device's clock.
+func deviceTime(b *testing.B, p tensor.Profiler, f func()) (sum time.Duration) {
+	if err := p.Profile(true); err != nil {
+		b.Fatal(err)
+	}
+	f()
+	timings, err := p.Timings()
+	if err := errors.Join(err, p.Profile(false)); err != nil {
+		b.Fatal(err)
+	}
+	for _, t := range timings {
+		sum += t.Time
+	}
+	return sum
+}
+
+// perWindow returns the milliseconds of each of n windows.
+func perWindow(d time.Duration, n int) float64 { return 1e3 * d.Seconds() / float64(n) }
+
+func newGPUBenchModel(b *testing.B, backend tensor.Backend, layers int) *benchModel {
+	d, _ := whisper.Geometry("turbo")
+	d.NAudioLayer = layers
 	m := &benchModel{Model: whisper.Outline(d), ops: tensor.NewOps(backend)}
 	var err error
 	if m.Tokenizer, err = whisper.NewTokenizer(whisper.TrainBPE(slices.Values([]string{"a b"}), 0), 99, 1); err != nil {
