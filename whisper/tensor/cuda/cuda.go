@@ -163,6 +163,7 @@ func (k *kernelSet) names() map[string]**driver.Kernel {
 		"product_8_bf16": &k.fewBF16.rows8, "product_8_f16": &k.fewF16.rows8,
 		"product_16_bf16": &k.fewBF16.rows16, "product_16_f16": &k.fewF16.rows16,
 		"product_32_bf16": &k.fewBF16.rows32, "product_32_f16": &k.fewF16.rows32,
+		"shrink_many_bf16": &k.fewBF16.shrinkMany, "shrink_many_f16": &k.fewF16.shrinkMany,
 		"pick_chunks": &k.pickChunks, "pick_rows": &k.pickRows,
 		"attention_stats": &k.attentionStats, "attention_dq": &k.attentionDQuery, "attention_dkv": &k.attentionDKey,
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // fewKernels are those of products of few rows of a format, by the rows of a block.
-type fewKernels struct{ rows8, rows16, rows32 *driver.Kernel }
+type fewKernels struct{ rows8, rows16, rows32, shrinkMany *driver.Kernel }
 
 // fewOf returns the kernels of a format, nil where the device has none.
 func (b *Backend) fewOf(dtype tensor.DType) *fewKernels {

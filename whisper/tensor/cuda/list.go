@@ -159,14 +159,23 @@ func (b *Backend) copyRoom(y tensor.Mat) narrowRows {
 	return narrowRows{at, b.narrows}
 }
 
+// copyOf returns where there is a copy of x in 16 bits.
+func (b *Backend) copyOf(x tensor.Mat) (rows narrowRows, ok bool) {
+	c := b.copied
+	if c.n == 0 || x.Dev < c.from || x.Dev+uintptr(4*x.Rows*x.Cols) > c.from+uintptr(4*c.n) {
+		return narrowRows{}, false
+	}
+	return narrowRows{b.narrow.at + driver.Address(x.Dev-c.from)/2, c.dtype}, true
+}
+
 // narrowed returns x in a format of 16 bits.
 func (b *Backend) narrowed(x tensor.Mat, dtype tensor.DType) (at driver.Address, ok bool) {
 	n := x.Rows * x.Cols
 	if s, short := b.shortOf(x); short && s.dtype == dtype {
 		return s.at, true
 	}
-	if c := b.copied; c.n > 0 && c.dtype == dtype && x.Dev >= c.from && x.Dev+uintptr(4*n) <= c.from+uintptr(4*c.n) {
-		return b.narrow.at + driver.Address(x.Dev-c.from)/2, true
+	if c, ok := b.copyOf(x); ok && c.dtype == dtype {
+		return c.at, true
 	}
 	if at, ok = b.room(&b.narrow, 2*n); !ok {
 		return 0, false

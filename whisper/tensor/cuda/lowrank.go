@@ -105,6 +105,20 @@ func (t *lowRankTable) list(low []*tensor.LowRank) {
 	}
 }
 
+// shrinkMany returns the kernel that multiplies rows which are in 16 bits by factors of the same format, nil where there is none.
+func (b *Backend) shrinkMany(t *lowRankTable, x tensor.Mat, rows narrowRows) *driver.Kernel {
+	k := b.fewOf(rows.dtype)
+	if k == nil || x.Cols%32 != 0 || !aligned(uintptr(rows.at)) {
+		return nil
+	}
+	for i := range t.entries {
+		if e := &t.entries[i]; e.rank > 0 && e.format != int32(formatOf(rows.dtype)) {
+			return nil
+		}
+	}
+	return k.shrinkMany
+}
+
 // addLowRank appends f with low[i] added to row i before its GELU, for the operand x.
 func (b *Backend) addLowRank(f finished, x tensor.Mat, low []*tensor.LowRank) {
 	t := &b.index.low
@@ -117,6 +131,9 @@ func (b *Backend) addLowRank(f finished, x tensor.Mat, low []*tensor.LowRank) {
 	var z driver.Address
 	x16, short := b.shortOf(x)
 	if !short {
+		x16, short = b.copyOf(x)
+	}
+	if !short {
 		b.widen(x)
 		x16 = narrowRows{at: address(x)}
 	}
@@ -126,8 +143,13 @@ func (b *Backend) addLowRank(f finished, x tensor.Mat, low []*tensor.LowRank) {
 		if z, ok = b.room(&b.ranks, 4*x.Rows*t.most); !ok {
 			return
 		}
-		b.list.Launch(b.k.shrink, driver.Dim3{X: blocks(x.Rows, 4), Y: blocks(t.most, 8)}, driver.Dim3{X: 512}, 0, driver.Pointer(z),
-			from, fromFormat, entries, row, driver.Int32(x.Rows), driver.Int32(x.Cols), driver.Int32(t.most))
+		if k := b.shrinkMany(t, x, x16); k != nil {
+			b.list.Launch(k, driver.Dim3{X: blocks(x.Rows, 16), Y: blocks(t.most, 8)}, driver.Dim3{X: 256}, 0, driver.Pointer(z), from, entries, row,
+				driver.Int32(x.Rows), driver.Int32(x.Cols), driver.Int32(t.most))
+		} else {
+			b.list.Launch(b.k.shrink, driver.Dim3{X: blocks(x.Rows, 4), Y: blocks(t.most, 8)}, driver.Dim3{X: 512}, 0, driver.Pointer(z),
+				from, fromFormat, entries, row, driver.Int32(x.Rows), driver.Int32(x.Cols), driver.Int32(t.most))
+		}
 	}
 	if f.gelu && f.copy.at == 0 {
 		f.copy = b.copyRoom(f.y)
@@ -138,7 +160,7 @@ func (b *Backend) addLowRank(f finished, x tensor.Mat, low []*tensor.LowRank) {
 		product = narrowRows{at: address(f.x)}
 	}
 	from, fromFormat = product.args()
-	b.launch(b.k.expandEpilogue, driver.Dim3{X: blocks(x.Rows, 4), Y: blocks(f.x.Cols, 256)}, pointer(f.y), copy, copyFormat, from, fromFormat,
+	b.launch(b.k.expandEpilogue, driver.Dim3{X: blocks(x.Rows, 16), Y: blocks(f.x.Cols, 256)}, pointer(f.y), copy, copyFormat, from, fromFormat,
 		pointer(f.scale), driver.Pointer(stage(b, f.row)), pointer(f.bias), driver.Pointer(z), entries, row, driver.Int32(x.Rows),
 		driver.Int32(f.x.Cols), driver.Int32(t.most), truth(f.gelu), truth(f.add))
 }

@@ -55,18 +55,54 @@ KP_KERNEL(shrink)(float *z, const void *x, int x_format, const low_rank *low, co
   if (k < n) z[(long long)row * most + first + k] = sums[line][0][k] + sums[line][1][k] + sums[line][2][k] + sums[line][3][k];
 }
 
-/* y[i] = gelu(x[i] ∘ scale[row[i]] + bias + z[i] uᵀ + d) with what epilogue of elementwise.cu may leave out. A block of 256 threads
- * has 4 rows and 256 columns: blocks (rows, columns). */
+enum { expand_rows = 16, expand_kept = 8 };
+
+/* The first factors of column c of an adapter, or all up to 8, in float32; zeros behind them */
+template <class T> KP_DEV void keep(float kept[expand_kept], const T *u, int rank) {
+  KP_UNROLL
+  for (int k = 0; k < expand_kept; k++) kept[k] = k < rank ? kp_wide(u[k]) : 0.0f;
+}
+
+/* y[i] = gelu(x[i] ∘ scale[row[i]] + bias + z[i] uᵀ + d) with what epilogue of elementwise.cu may leave out; with add, y += that. A block of 256
+ * threads has 16 rows and 256 columns: blocks (rows, columns). A thread keeps the factors of its column while rows have the same adapter, of rank
+ * 8 or less. */
 KP_KERNEL(expand_epilogue)(float *y, void *copy, int format, const void *x, int x_format, const float *scale, const int *row, const float *bias,
                            const float *z, const low_rank *low, const int *index, int rows, int cols, int most, int gelu, int add) {
   int c = kp_bid_y() * 256 + kp_tid();
   if (c >= cols) return;
-  for (int r = kp_bid_x() * 4; r < kp_least(kp_bid_x() * 4 + 4, rows); r++) {
+  int of = -1;
+  float kept[expand_kept] = {}, more = 0, b = bias ? bias[c] : 0.0f;
+  low_rank l = {};
+  for (int r = kp_bid_x() * expand_rows; r < kp_least(kp_bid_x() * expand_rows + expand_rows, rows); r++) {
     long long at = (long long)r * cols + c;
     float v = x_format == kp_is_f32 ? ((const float *)x)[at] : kp_get(x, x_format, at);
     if (scale) v *= scale[(row ? (long long)row[r] * cols : 0) + c];
-    if (bias) v += bias[c];
-    if (index[r] >= 0) v = expand_to(v, low[index[r]], z + (long long)r * most, most, c);
+    v += b;
+    int i = index[r];
+    if (i >= 0 && i != of) {
+      of = i, l = low[i], more = l.d ? ((const float *)l.d)[c] : 0.0f;
+      if (l.u && l.rank <= expand_kept) {
+        long long at_u = (long long)c * l.rank;
+        if (l.format == kp_is_bf16)
+          keep(kept, (const kp_bf16 *)l.u + at_u, l.rank);
+        else if (l.format == kp_is_f16)
+          keep(kept, (const kp_half *)l.u + at_u, l.rank);
+        else
+          keep(kept, (const float *)l.u + at_u, l.rank);
+      }
+    }
+    if (i >= 0) {
+      const float *zs = z + (long long)r * most;
+      if (l.u && l.rank <= expand_kept) {
+        float sum = 0;
+        KP_UNROLL
+        for (int k = 0; k < expand_kept; k++)
+          if (k < l.rank) sum = kp_fma(zs[k], kept[k], sum);
+        v = v + sum + more;
+      } else {
+        v = expand_to(v, l, zs, most, c);
+      }
+    }
     if (gelu) v = kp_gelu(v);
     if (add) v += y[at];
     if (y) y[at] = v;
