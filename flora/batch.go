@@ -133,9 +133,7 @@ func (b *Batch) LinearAdd(s *whisper.Step, l *whisper.Linear, y, x tensor.Mat) (
 		return false
 	}
 	if b.direct(s, at) {
-		p := &b.pass
-		p.adapters = s.AdapterRows()
-		scales, low := p.operands(at, 0, x.Rows)
+		scales, low := b.pass.operands(s, at, 0, x.Rows)
 		s.LinearAddTo(y, x, &l.Weight, l.Bias, scales, low)
 		return true
 	}

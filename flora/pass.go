@@ -1,6 +1,8 @@
 package flora
 
 import (
+	"slices"
+
 	"glossa/whisper"
 	"glossa/whisper/tensor"
 )
@@ -15,7 +17,7 @@ type pass struct {
 	x, y tensor.Mat
 	gelu bool
 
-	adapters []int32 // of each row of x
+	adapters []int32 // of each row of x, where some have further terms
 
 	row []int32           // of the scales, for each row of the pass
 	low []*tensor.LowRank // for each row
@@ -35,15 +37,18 @@ const stackRows = 4096
 
 // byRows computes rows from:to of y.
 func (p *pass) byRows(from, to int) {
-	p.adapters = p.s.AdapterRows()
 	copies := 0
-	for _, k := range p.adapters[from:to] {
-		copies = max(copies, len(p.at.of[k].further))
+	for i := range p.s.Seg.Len() {
+		if first, end := p.s.Seg.Range(i); first < to && end > from {
+			copies = max(copies, len(p.at.of[index(p.s, i)].further))
+		}
 	}
 	if copies == 0 {
-		p.direct(from, to)
+		scales, low := p.operands(p.s, p.at, from, to)
+		p.s.LinearTo(p.y.Slice(from, to), p.x.Slice(from, to), &p.l.Weight, p.l.Bias, scales, low, p.gelu)
 		return
 	}
+	p.adapters = p.s.AdapterRows()
 	size := max(stackRows/(1+copies), 1)
 	for ; from < to; from += size {
 		p.from, p.to = from, min(from+size, to)
@@ -51,25 +56,37 @@ func (p *pass) byRows(from, to int) {
 	}
 }
 
-// list sets the scales of the first term at a site and the product of low rank of each row under adapters. It reports
-// whether any has either.
-func (p *pass) list(at *site, adapters []int32) (scaled, lowRank bool) {
-	p.row, p.low = p.row[:0], p.low[:0]
-	for _, k := range adapters {
-		a := &at.of[k]
+// list sets the scales of the first term at a site and the product of low rank of rows from:to of a step. It reports whether any has either.
+func (p *pass) list(s *whisper.Step, at *site, from, to int) (scaled, lowRank bool) {
+	n := to - from
+	p.row, p.low = slices.Grow(p.row[:0], n)[:n], slices.Grow(p.low[:0], n)[:n]
+	for i := range s.Seg.Len() {
+		first, end := s.Seg.Range(i)
+		first, end = max(first, from)-from, min(end, to)-from
+		if first >= end {
+			continue
+		}
+		a := &at.of[index(s, i)]
 		var l *tensor.LowRank
 		if a.adapted != nil {
 			l = a.low
 		}
-		p.row, p.low = append(p.row, a.first), append(p.low, l)
+		fill(p.row[first:end], a.first)
+		fill(p.low[first:end], l)
 		scaled, lowRank = scaled || a.first > 0, lowRank || l != nil
 	}
 	return scaled, lowRank
 }
 
-// operands returns the scales and the products of low rank of rows from:to, which have no further terms at a site.
-func (p *pass) operands(at *site, from, to int) (scales tensor.Scales, low []*tensor.LowRank) {
-	scaled, lowRank := p.list(at, p.adapters[from:to])
+func fill[T any](x []T, v T) {
+	for i := range x {
+		x[i] = v
+	}
+}
+
+// operands returns the scales and the products of low rank of rows from:to of a step, which have no further terms at a site.
+func (p *pass) operands(s *whisper.Step, at *site, from, to int) (scales tensor.Scales, low []*tensor.LowRank) {
+	scaled, lowRank := p.list(s, at, from, to)
 	if scaled {
 		scales = tensor.Scales{In: at.in, Out: at.out, Row: p.row}
 	}
@@ -79,17 +96,11 @@ func (p *pass) operands(at *site, from, to int) (scales tensor.Scales, low []*te
 	return scales, low
 }
 
-// direct computes rows that have no further terms.
-func (p *pass) direct(from, to int) {
-	scales, low := p.operands(p.at, from, to)
-	p.s.LinearTo(p.y.Slice(from, to), p.x.Slice(from, to), &p.l.Weight, p.l.Bias, scales, low, p.gelu)
-}
-
 // computeStacked computes rows p.from:p.to, of which some have further terms: each of these is a copy of its
 // row, scaled otherwise. It returns nothing.
 func (p *pass) computeStacked() tensor.Mat {
 	n := p.to - p.from
-	lowRank := p.stack(p.adapters[p.from:p.to])
+	lowRank := p.stack()
 	l := p.l
 	all := p.s.New(len(p.row), l.Weight.Rows)
 	x := p.s.Embed(p.x, p.source)
@@ -109,9 +120,10 @@ func (p *pass) computeStacked() tensor.Mat {
 	return tensor.Mat{}
 }
 
-// stack lists rows under adapters, and then their copies. It reports whether any has a product of low rank.
-func (p *pass) stack(adapters []int32) (lowRank bool) {
-	_, lowRank = p.list(p.at, adapters)
+// stack lists rows p.from:p.to, and then their copies. It reports whether any has a product of low rank.
+func (p *pass) stack() (lowRank bool) {
+	_, lowRank = p.list(p.s, p.at, p.from, p.to)
+	adapters := p.adapters[p.from:p.to]
 	p.source, p.sum = p.source[:0], p.sum[:0]
 	for i := range adapters {
 		p.source = append(p.source, int32(p.from+i))

@@ -83,7 +83,7 @@ func (f *benchCommand) contenders(m *adapterBench, c adapterCase) ([]*contender,
 		}
 		p := *policy
 		p.MergedBytes = 1 << 50
-		if size := int64(len(as)) * phaseBytes(m, c.phase); s == flora.Merged && roomOn(m.backend) > 0 && size > roomOn(m.backend)/2 {
+		if size := int64(len(as)) * phaseBytes(m, c.phase); s == flora.Merged && roomOn(m.backend) > 0 && size > roomOn(m.backend)/4*3 {
 			continue
 		}
 		b, err := flora.NewBatchWith(m.Model, m.backend, flora.Options{Strategy: s, Policy: &p}, as...)

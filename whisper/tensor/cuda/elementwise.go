@@ -3,6 +3,9 @@
 package cuda
 
 import (
+	"fmt"
+	"math"
+
 	"glossa/whisper/tensor"
 	"glossa/whisper/tensor/cuda/internal/driver"
 )
@@ -34,6 +37,9 @@ func (b *Backend) finish(f finished) {
 		width = 4
 	}
 	n := rows * cols / width
+	if n > math.MaxUint32 {
+		panic(fmt.Sprintf("cuda: a matrix (%d, %d) has more numbers than threads can be told apart for", rows, cols))
+	}
 	copy, copyFormat := f.copy.args()
 	x, xFormat := from.args()
 	b.launch(b.k.epilogue, driver.Dim3{X: blocks(n, blockSize)}, pointer(f.y), copy, copyFormat, x, xFormat, pointer(f.scale),

@@ -132,7 +132,7 @@ func (b *Backend) flush() {
 	if f.bytes > 0 {
 		b.shrinkFew(&f.fewLaunch, f.x)
 	}
-	b.launchProducts(&f.fewLaunch, f.k.grid(f.n, f.rows, f.cols, f.inner))
+	b.launchProducts(&f.fewLaunch, f.k.grid(f.rows, f.inner))
 	f.n = 0
 }
 

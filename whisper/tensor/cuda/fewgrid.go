@@ -7,8 +7,8 @@ import (
 	"glossa/whisper/tensor/cuda/internal/driver"
 )
 
-// fewKernels are those of products of few rows of a format, by the columns of a warp and the rows of a block.
-type fewKernels struct{ k16x8, k16x16, k16x32, k32x32, k16x64, k32x64 *driver.Kernel }
+// fewKernels are those of products of few rows of a format, by the rows of a block.
+type fewKernels struct{ rows8, rows16, rows32 *driver.Kernel }
 
 // fewOf returns the kernels of a format, nil where the device has none.
 func (b *Backend) fewOf(dtype tensor.DType) *fewKernels {
@@ -19,52 +19,39 @@ func (b *Backend) fewOf(dtype tensor.DType) *fewKernels {
 	case tensor.F16:
 		k = &b.k.fewF16
 	}
-	if k.k16x8 == nil {
+	if k.rows8 == nil {
 		return nil
 	}
 	return k
 }
 
 const (
+	fewColumns  = 16   // of a block
 	fewInner    = 1280 // terms of a block, about
 	fewMaxParts = 4    // blocks that share a sum, at most
-	fewBlocks   = 72   // are enough to have the memory's rate
 )
 
 // fewGrid is how a launch divides products: see product.h.
 type fewGrid struct {
-	kernel        *driver.Kernel
-	columns, rows int // of a block
-	sides         int // warps beside each other in it
-	parts         int // blocks that share a sum
+	kernel *driver.Kernel
+	rows   int // of a block
+	parts  int // blocks that share a sum
 }
 
 // fewParts returns how many blocks share sums of so many terms. Nothing else may decide on it: a row has then the same bits, whatever
 // stands beside it.
 func fewParts(inner int) int { return min(max((inner+fewInner/2)/fewInner, 1), fewMaxParts) }
 
-// grid chooses how n products (rows, cols) of inner terms are divided: large blocks read the least, as long as there are enough of them.
-func (k *fewKernels) grid(n, rows, cols, inner int) fewGrid {
-	g := fewGrid{parts: fewParts(inner), rows: 64}
-	one, two := k.k16x64, k.k32x64
+// grid chooses how products of so many rows and inner terms are divided.
+func (k *fewKernels) grid(rows, inner int) fewGrid {
+	parts := fewParts(inner)
 	switch {
 	case rows <= 8:
-		g.rows, one, two = 8, k.k16x8, nil
+		return fewGrid{k.rows8, 8, parts}
 	case rows <= 16:
-		g.rows, one, two = 16, k.k16x16, nil
-	case rows <= 32:
-		g.rows, one, two = 32, k.k16x32, k.k32x32
+		return fewGrid{k.rows16, 16, parts}
 	}
-	enough := func(columns, least int) bool { return n*g.parts*blocks(cols, columns)*blocks(rows, g.rows) >= least }
-	switch {
-	case two != nil && enough(64, fewBlocks):
-		g.kernel, g.columns, g.sides = two, 64, 2
-	case two != nil && enough(32, fewBlocks), two == nil && enough(32, 2*fewBlocks):
-		g.kernel, g.columns, g.sides = one, 32, 2
-	default:
-		g.kernel, g.columns, g.sides = one, 16, 1
-	}
-	return g
+	return fewGrid{k.rows32, 32, parts}
 }
 
 // fewProduct is one product of a launch. Its operand is narrow or, where it is scaled, will be.
@@ -95,8 +82,8 @@ func (b *Backend) launchProducts(f *fewLaunch, g fewGrid) {
 	var part, arrived driver.Address
 	if g.parts > 1 {
 		var ok bool
-		tiles := f.n * blocks(f.cols, g.columns) * blocks(f.rows, g.rows)
-		if part, ok = b.room(&b.parts, 4*tiles*g.parts*g.rows*g.columns); !ok {
+		tiles := f.n * blocks(f.cols, fewColumns) * blocks(f.rows, g.rows)
+		if part, ok = b.room(&b.parts, 4*tiles*g.parts*g.rows*fewColumns); !ok {
 			return
 		}
 		if arrived, ok = b.counters(tiles); !ok {
@@ -113,8 +100,8 @@ func (b *Backend) launchProducts(f *fewLaunch, g fewGrid) {
 	args = append(args, driver.Pointer(f.row), copy, copyFormat, driver.Pointer(part), driver.Pointer(arrived), driver.Int32(f.rows),
 		driver.Int32(f.cols), driver.Int32(f.inner), driver.Int32(g.parts), truth(f.gelu), truth(f.add))
 	b.args = args
-	b.list.Launch(g.kernel, driver.Dim3{X: blocks(f.cols, g.columns), Y: blocks(f.rows, g.rows), Z: f.n * g.parts},
-		driver.Dim3{X: 128 * g.sides}, 0, args...)
+	b.list.Launch(g.kernel, driver.Dim3{X: blocks(f.cols, fewColumns), Y: blocks(f.rows, g.rows), Z: f.n * g.parts},
+		driver.Dim3{X: 256}, 0, args...)
 }
 
 // counters returns n counters of blocks, which are 0 whenever no kernel runs.

@@ -81,9 +81,13 @@ func (t *lowRankTable) list(low []*tensor.LowRank) {
 	}
 	clear(t.of)
 	t.entries, t.row, t.most = t.entries[:0], t.row[:0], 0
-	for _, l := range low {
-		if l == nil {
+	for i, l := range low {
+		switch {
+		case l == nil:
 			t.row = append(t.row, -1)
+			continue
+		case i > 0 && l == low[i-1]:
+			t.row = append(t.row, t.row[i-1])
 			continue
 		}
 		n, known := t.of[l]

@@ -23,8 +23,8 @@ func TestMain(m *testing.M) { fake.Main(m, "testdata/kernels.cu") }
 //go:embed testdata/kernels.ptx
 var ptx string
 
-// TestPTXIsCurrent makes testdata/kernels.ptx again.
-func TestPTXIsCurrent(t *testing.T) {
+// TestBuildsPTX makes testdata/kernels.ptx again.
+func TestBuildsPTX(t *testing.T) {
 	clang, err := exec.LookPath("clang-19")
 	if err != nil {
 		fake.Skip(t, "clang-19, absent: %v", err)
@@ -418,7 +418,7 @@ func TestLoadModuleErrors(t *testing.T) {
 	if _, err := d.LoadModule(ptx, "axpy", "absent"); err == nil || !strings.Contains(err.Error(), "kernel absent") {
 		t.Errorf("%v", err)
 	}
-	if _, err := d.LoadModule("no PTX"); err == nil || !strings.Contains(err.Error(), "CUDA_ERROR_INVALID_PTX") || !strings.Contains(err.Error(), ".version") {
+	if _, err := d.LoadModule("no PTX"); err == nil || !strings.Contains(err.Error(), "CUDA_ERROR_INVALID_") {
 		t.Errorf("%v", err)
 	}
 	if _, err := d.LoadModule(".entry f(.param .align 8 .b8 p[16])"); err == nil || !strings.Contains(err.Error(), "neither a pointer nor a number") {

@@ -68,8 +68,8 @@ KP_KERNEL(add)(float *y, const float *a, const float *b, long long n, int width)
 template <int W>
 KP_DEV void finish(float *y, void *copy, int format, const void *x, int x_format, const float *scale, const int *row, const float *bias,
                    long long i, int groups, int gelu, int add) {
-  int r = (int)(i / groups);
-  int c = (int)(i - (long long)r * groups);
+  unsigned r = (unsigned)i / (unsigned)groups; /* in 64 bits it would take longer than all else */
+  unsigned c = (unsigned)i - r * (unsigned)groups;
   numbers<W> v = load<W>(x, x_format, i);
   if (scale) {
     numbers<W> s = load<W>(scale, (row ? (long long)row[r] * groups : 0) + c);
@@ -83,7 +83,7 @@ KP_DEV void finish(float *y, void *copy, int format, const void *x, int x_format
   }
   if (gelu) {
     KP_UNROLL
-    for (int k = 0; k < W; k++) v.v[k] = kp_gelu(v.v[k]);
+    for (int k = 0; k < W; k++) v.v[k] = y ? kp_gelu(v.v[k]) : kp_gelu_rounded(v.v[k]);
   }
   if (add) {
     numbers<W> s = load<W>(y, i);

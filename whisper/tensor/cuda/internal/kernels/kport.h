@@ -16,6 +16,7 @@
  *   kp_sync                   the barrier of the block
  *   kp_fma kp_max kp_exp2 kp_log2   kp_max is the other number where one is NaN
  *   kp_exp2_flushed           kp_exp2 with zero for what is below the least normal number: one instruction, where that takes four
+ *   kp_reciprocal             1/x to a unit in the last place
  *   kp_shfl kp_shfl_xor kp_any   of all threads of a warp
  *   kp_round kp_wide          to and from the formats of 16 bits: kp_bf16 (bfloat16), kp_half (IEEE 754 binary16)
  *   kp_put kp_get             the same where the format is told when the kernel runs
@@ -70,6 +71,7 @@ KP_DEV void kp_sync() { __syncthreads(); }
 KP_DEV float kp_fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 KP_DEV float kp_exp2(float x) { float y; asm("ex2.approx.f32 %0, %1;" : "=f"(y) : "f"(x)); return y; }
 KP_DEV float kp_exp2_flushed(float x) { float y; asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x)); return y; }
+KP_DEV float kp_reciprocal(float x) { float y; asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x)); return y; }
 KP_DEV float kp_log2(float x) { float y; asm("lg2.approx.f32 %0, %1;" : "=f"(y) : "f"(x)); return y; }
 KP_DEV float kp_max(float a, float b) { return __builtin_fmaxf(a, b); }
 KP_DEV float kp_float(unsigned bits) { return __builtin_bit_cast(float, bits); }
@@ -185,6 +187,8 @@ template <bool across> KP_DEV void kp_group_multiply(kp_half, float d[32], const
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(tile), "r"((int)add), "n"((int)across)
                : "memory");
 }
+/* The part that begins so many bytes behind it */
+KP_DEV kp_u64 kp_tile_behind(kp_u64 tile, unsigned bytes) { return (tile & 0xffffffff00000000) | ((unsigned)tile + (bytes >> 4)); }
 KP_DEV void kp_group_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 KP_DEV void kp_group_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 template <int left, bool apart = false> KP_DEV void kp_group_wait(float d[32]) {

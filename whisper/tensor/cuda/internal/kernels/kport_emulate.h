@@ -27,6 +27,7 @@ KP_DEV void kp_fence() {}
 KP_DEV void kp_prefetch(const void *) {}
 KP_DEV void kp_let_next() {}
 KP_DEV void kp_await() {}
+KP_DEV float kp_reciprocal(float x) { return 1.0f / x; }
 KP_DEV float kp_log2(float x) { return log2f(x); }
 KP_DEV float kp_float(unsigned bits) { float f; memcpy(&f, &bits, 4); return f; }
 KP_DEV unsigned kp_bits(float x) { unsigned u; memcpy(&u, &x, 4); return u; }
@@ -156,6 +157,7 @@ static inline void kp_group_compute(void *const *lanes, unsigned n) {
 KP_DEV bool kp_is_half(kp_bf16) { return false; }
 KP_DEV bool kp_is_half(kp_half) { return true; }
 KP_DEV kp_u64 kp_tile(const void *shared) { return (kp_u64)(uintptr_t)shared; }
+KP_DEV kp_u64 kp_tile_behind(kp_u64 tile, unsigned bytes) { return tile + bytes; }
 template <bool across, class T> KP_DEV void kp_group_multiply(T, float d[32], const unsigned a[4], kp_u64 tile, bool add) {
   kp_products *p = kp_my_products();
   p->list[p->n++] = {a, d, tile, add, across, kp_is_half(T()), p->committed};

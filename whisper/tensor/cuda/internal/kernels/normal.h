@@ -19,6 +19,21 @@ KP_DEV float kp_normal(float x, float *e) {
   return x < 0 ? q : 1.0f - q;
 }
 
+/* x Φ(x) to about 2⁻¹⁸ of itself, or 1e-6, for what is rounded to 16 bits: the argument of exp2 is rounded, and the reciprocal is the device's. */
+KP_DEV float kp_gelu_rounded(float x) {
+  float a = kp_float(kp_bits(x) & 0x7fffffffu);
+  float t = kp_reciprocal(kp_fma(0.28f, a, 1.0f));
+  float e = kp_exp2(a * a * (-0.5f * KP_LOG2E));
+  float p = -0.106322067683f;
+  p = kp_fma(p, t, 0.3922342952f);
+  p = kp_fma(p, t, -0.241248959992f);
+  p = kp_fma(p, t, 0.272680866319f);
+  p = kp_fma(p, t, 0.0658527259889f);
+  p = kp_fma(p, t, 0.116803188493f);
+  float q = e * t * p;
+  return x * (x < 0 ? q : 1.0f - q);
+}
+
 /* x Φ(x), Hendrycks & Gimpel 2016. */
 KP_DEV float kp_gelu(float x) {
   float e;
