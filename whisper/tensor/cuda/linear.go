@@ -64,7 +64,8 @@ func (b *Backend) newPacked(nOut, nIn int, dtype tensor.DType) (*packed, error) 
 }
 
 // product appends y = x wᵀ, with out in that format, for x that may be scaled: s.In[row] ∘ x; and with add y += it. !ok where there was no room.
-func (b *Backend) product(y, x tensor.Mat, p *packed, s tensor.Scales, out tensor.DType, add bool) (ok bool) {
+// Where bias is not nil it may be added, and is then the zero Mat.
+func (b *Backend) product(y, x tensor.Mat, p *packed, s tensor.Scales, out tensor.DType, add bool, bias *tensor.Mat) (ok bool) {
 	if y.Rows*y.Cols == 0 {
 		return true
 	}
@@ -105,6 +106,11 @@ func (b *Backend) product(y, x tensor.Mat, p *packed, s tensor.Scales, out tenso
 		b.leave(y, out)
 	default:
 		b.wrote(y)
+	}
+	if bias != nil && isNarrow(p.dtype) && b.list.Biased(driver.Biased{
+		M: g.M, N: g.N, K: g.K, A: g.A, B: g.B, C: g.C, Bias: address(*bias), In: g.In, Beta: g.Beta}) {
+		*bias = tensor.Mat{}
+		return true
 	}
 	b.list.Gemm(g)
 	return true
@@ -156,7 +162,11 @@ func (b *Backend) linear(c *linearCall) {
 		out = c.w.dtype
 		f.y, f.copy = tensor.Mat{}, narrowRows{address(c.y), out}
 	}
-	if !b.product(f.x, c.x, c.w, c.scales, out, c.add && !f.add) {
+	var early *tensor.Mat // the bias, where nothing else is left to be done
+	if !f.bias.IsZero() && f.scale.IsZero() && c.low == nil && !f.gelu && out == tensor.F32 && c.x.Rows >= manyRows {
+		early = &f.bias
+	}
+	if !b.product(f.x, c.x, c.w, c.scales, out, c.add && !f.add, early) {
 		return
 	}
 	if c.low != nil {

@@ -43,18 +43,25 @@ const char *blas_load(const char *const *names) {
       snprintf(text, sizeof text, "the library has no %s", symbols[i].name);
       return text;
     }
+  lt_find(lib);
   return 0;
 }
 
 int blas_create(blas_t *b) {
   int rc = create(&b->handle);
-  return rc ? rc : set_math(b->handle, NO_REDUCED_PRECISION_REDUCTION);
+  if (rc) return rc;
+  lt_create(b);
+  return set_math(b->handle, NO_REDUCED_PRECISION_REDUCTION);
 }
 int blas_version(blas_t *b, int *version) { return get_version(b->handle, version); }
-int blas_destroy(blas_t *b) { return destroy(b->handle); }
+int blas_destroy(blas_t *b) {
+  lt_destroy(b);
+  return destroy(b->handle);
+}
 
 // A stream puts the library's own workspace back, so the workspace comes after it. A captured graph keeps the address.
 int blas_use(blas_t *b, CUstream stream, CUdeviceptr workspace, size_t bytes) {
+  b->workspace = (void *)workspace, b->bytes = bytes;
   int rc = set_stream(b->handle, stream);
   return rc ? rc : set_workspace(b->handle, (void *)workspace, bytes);
 }

@@ -48,6 +48,7 @@ type Device struct {
 	pool  pool
 	lists map[*List]struct{}
 	stats Stats
+	plans map[shape]*C.lt_plan_t // nil where cuBLASLt has none
 
 	// of the thread
 	lost      error // ErrLost, wrapped, after a fault
@@ -115,6 +116,7 @@ func openDevice(ordinal int, beside bool) (*Device, error) {
 		lists: make(map[*List]struct{}), names: make(map[uint64]string),
 	}
 	d.pool.taken = make(map[Address]*block)
+	d.plans = make(map[shape]*C.lt_plan_t)
 	d.pool.checked = os.Getenv("GLOSSA_CUDA_CHECK") != ""
 	d.graphs.init()
 	d.graphs.off = d.graphs.off || beside
@@ -247,6 +249,7 @@ func (d *Device) teardown() {
 		d.stream.Synchronize()
 	}
 	d.graphs.clear()
+	d.freePlans()
 	d.closeBLAS()
 	d.mu.Lock()
 	for l := range d.lists {

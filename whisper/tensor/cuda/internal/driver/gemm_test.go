@@ -193,3 +193,81 @@ func TestGemmPanics(t *testing.T) {
 		t.Error("a product of no rows is an operation")
 	}
 }
+
+// testBiased computes products with biases, four times each: plainly, in a graph that is made, and by it.
+func testBiased(t *testing.T, d *Device) {
+	l := d.NewList()
+	r := rand.New(rand.NewPCG(7, 8))
+	small := func(n int) []float32 {
+		x := make([]float32, n)
+		for i := range x {
+			x[i] = float32(r.IntN(5) - 2)
+		}
+		return x
+	}
+	place := func(of Type, x []float32) Address {
+		at := alloc(t, d, len(x)*of.Bytes())
+		if err := d.CopyIn(at, pack(of, x)); err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
+	for _, in := range []Type{BF16, F16} {
+		for i, size := range [][3]int{{1, 8, 8}, {300, 40, 16}, {300, 40, 16}, {17, 264, 24}} {
+			m, n, k := size[0], size[1], size[2]
+			beta := float32(i % 2)
+			a, b, bias, c := small(m*k), small(n*k), small(n), small(m*n)
+			g := Biased{M: m, N: n, K: k, A: place(in, a), B: place(in, b), Bias: place(F32, bias), C: alloc(t, d, 4*m*n), In: in, Beta: beta}
+			want := append([]float32(nil), c...)
+			product(Gemm{M: m, N: n, K: k, TransB: true, Alpha: 1, Beta: beta}.full(), a, b, want)
+			for range 4 {
+				if err := d.CopyIn(g.C, pack(F32, c)); err != nil {
+					t.Fatal(err)
+				}
+				if !l.Biased(g) {
+					t.Fatalf("cuBLASLt has no %+v", g)
+				}
+				got := make([]byte, 4*m*n)
+				if err := d.RunRead(l, got, g.C); err != nil {
+					t.Fatal(err)
+				}
+				for j, v := range unpack(F32, got) {
+					if v != want[j]+bias[j%n] {
+						t.Fatalf("%+v: number %d is %v, want %v", g, j, v, want[j]+bias[j%n])
+					}
+				}
+			}
+		}
+	}
+	if s := d.Stats(); s.Uncaptured != 0 || s.GraphLaunches != 3*8 {
+		t.Errorf("%+v", s)
+	}
+	x := alloc(t, d, 1<<16)
+	for _, g := range []Biased{
+		{M: 3, N: 8, K: 8, A: x + 16, B: x, C: x, Bias: x, In: BF16}, {M: 3, N: 8, K: 8, A: x, B: x, C: x + 64, Bias: x, In: BF16},
+		{M: 3, N: 8, K: 8, A: x, B: x, C: x, Bias: x + 4, In: BF16}, {M: 3, N: 12, K: 8, A: x, B: x, C: x, Bias: x, In: BF16},
+		{M: 3, N: 8, K: 20, A: x, B: x, C: x, Bias: x, In: BF16},
+	} {
+		if l.Biased(g) || l.Len() != 0 {
+			t.Errorf("%+v is added", g)
+		}
+	}
+}
+
+func TestBiased(t *testing.T) { testBiased(t, open(t)) }
+
+// Without cuBLASLt there are no such products, and all else works.
+func TestFakeNoBiased(t *testing.T) {
+	t.Setenv("FAKECUDA_NO_CUBLASLT", "1")
+	d := open(t)
+	x := alloc(t, d, 1<<16)
+	l := d.NewList()
+	for range 2 {
+		if l.Biased(Biased{M: 3, N: 8, K: 8, A: x, B: x, C: x, Bias: x, In: BF16}) || l.Len() != 0 {
+			t.Error("a product with a bias without cuBLASLt")
+		}
+	}
+	if len(d.plans) != 1 {
+		t.Errorf("%d shapes were looked for, of one", len(d.plans))
+	}
+}

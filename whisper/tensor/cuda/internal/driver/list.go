@@ -151,4 +151,5 @@ const (
 	opGemm
 	opCopy
 	opSet
+	opBiased
 )

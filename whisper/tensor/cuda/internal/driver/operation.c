@@ -32,6 +32,7 @@ failure_t run_words(const uint64_t *words, size_t n, CUstream stream, blas_t *bl
       break;
     }
     case OP_GEMM: f.blas = blas_gemm(blas, w); at += 13; break;
+    case OP_BIASED: f.blas = lt_biased(blas, w, stream); at += 8; break;
     case OP_COPY: f.cuda = cuMemcpyDtoDAsync(w[1], w[2], w[3], stream); at += 4; break;
     case OP_SET: f.cuda = cuMemsetD8Async(w[1], (unsigned char)(w[0] >> 8), w[2], stream); at += 3; break;
     default: f.cuda = CUDA_ERROR_INVALID_VALUE;

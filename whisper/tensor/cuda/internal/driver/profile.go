@@ -126,6 +126,8 @@ func (d *Device) timingName(w []uint64) string {
 		return d.names[w[1]]
 	case opGemm:
 		return fmt.Sprintf("product %d x %d x %d, %d times", uint32(w[1]), w[1]>>32, uint32(w[2]), w[2]>>32)
+	case opBiased:
+		return fmt.Sprintf("product %d x %d x %d, with bias", uint32(w[1]), w[1]>>32, uint32(w[2]))
 	case opCopy:
 		return "copy"
 	default:

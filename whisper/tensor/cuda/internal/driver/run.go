@@ -72,6 +72,8 @@ func (d *Device) describeOperation(w []uint64) string {
 		return fmt.Sprintf("launch %s, grid %d x %d x %d", d.names[w[1]], uint32(w[2]), w[2]>>32, uint32(w[3]))
 	case opGemm:
 		return fmt.Sprintf("product (%d, %d) (%d, %d), %d times", uint32(w[1]), uint32(w[2]), uint32(w[2]), w[1]>>32, w[2]>>32)
+	case opBiased:
+		return fmt.Sprintf("product (%d, %d) (%d, %d) with a bias", uint32(w[1]), uint32(w[2]), uint32(w[2]), w[1]>>32)
 	case opCopy:
 		return fmt.Sprintf("copy %d bytes on the device", w[3])
 	default:
@@ -86,6 +88,8 @@ func length(w []uint64) int {
 		return 6 + int(w[0]>>8)
 	case opGemm:
 		return 13
+	case opBiased:
+		return 8
 	case opCopy:
 		return 4
 	default:
@@ -100,7 +104,7 @@ func (d *Device) countPlain(words []uint64) {
 		switch w[0] & 255 {
 		case opLaunch:
 			launches++
-		case opGemm:
+		case opGemm, opBiased:
 			products++
 		}
 	}

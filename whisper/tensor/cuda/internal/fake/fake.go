@@ -14,6 +14,7 @@
 //	FAKECUDA_NO_CAPTURE      if 1, no stream can be captured
 //	FAKECUDA_NO_INSTANTIATE  if 1, no graph can be made ready
 //	FAKECUDA_NO_CUBLAS       if set, cuBLAS does not start
+//	FAKECUDA_NO_CUBLASLT     if set, cuBLASLt does not start
 //	FAKECUDA_QUIET           if set, faults are not printed
 package fake
 
