@@ -11,6 +11,9 @@ import (
 type factors struct {
 	held
 	entry lowRankEntry
+
+	table  uint64 // the last lowRankTable.list that listed them, and their place in it
+	listed int32
 }
 
 // lowRankEntry is low_rank of lowrank.cu.
@@ -69,17 +72,14 @@ func (b *Backend) PackLowRank(u, v, d tensor.Mat, dtype tensor.DType) (tensor.Pa
 type lowRankTable struct {
 	entries []lowRankEntry
 	row     []int32
-	of      map[*tensor.LowRank]int32
-	most    int // the greatest rank
+	lists   uint64 // calls of list
+	most    int    // the greatest rank
 }
 
 // list fills the table. There are as many entries as rows, or a power of two that is enough, so that the table's size changes with the
 // batch alone.
 func (t *lowRankTable) list(low []*tensor.LowRank) {
-	if t.of == nil {
-		t.of = make(map[*tensor.LowRank]int32)
-	}
-	clear(t.of)
+	t.lists++
 	t.entries, t.row, t.most = t.entries[:0], t.row[:0], 0
 	for i, l := range low {
 		switch {
@@ -90,15 +90,13 @@ func (t *lowRankTable) list(low []*tensor.LowRank) {
 			t.row = append(t.row, t.row[i-1])
 			continue
 		}
-		n, known := t.of[l]
-		if !known {
-			f := l.Packed().(*factors)
-			n = int32(len(t.entries))
-			t.of[l] = n
+		f := l.Packed().(*factors)
+		if f.table != t.lists {
+			f.table, f.listed = t.lists, int32(len(t.entries))
 			t.entries = append(t.entries, f.entry)
 			t.most = max(t.most, int(f.entry.rank))
 		}
-		t.row = append(t.row, n)
+		t.row = append(t.row, f.listed)
 	}
 	for n := len(t.entries); n&(n-1) != 0; n++ {
 		t.entries = append(t.entries, lowRankEntry{})
