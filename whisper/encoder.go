@@ -48,3 +48,17 @@ func (e *Encoder) Embed(s *Step, mel tensor.Mat) tensor.Mat {
 	s.Seg = seg
 	return s.Sum(x, s.Embed(e.Positions, s.positions()))
 }
+
+// round says whether the backend may round what products and attention alone read to their format, as they do themselves.
+func (e *Encoder) round(rounded bool) {
+	for i := range e.Blocks {
+		b := &e.Blocks[i]
+		b.AttnNorm.Rounded, b.MLPNorm.Rounded = rounded, rounded
+		for _, l := range []*Linear{&b.Attn.Query, &b.Attn.Key, &b.Attn.Value, &b.MLP.FC1} {
+			if r, ok := l.Weight.Packed.(tensor.ResultRounder); ok && rounded {
+				r.RoundResults()
+			}
+		}
+	}
+	e.Norm.Rounded = rounded
+}

@@ -293,17 +293,10 @@ func (m *Model) packKeyValues(b tensor.Backend, dtype tensor.DType) {
 		self = tensor.F32
 	}
 	for i := range m.Encoder.Blocks {
-		block := &m.Encoder.Blocks[i]
-		a := &block.Attn
+		a := &m.Encoder.Blocks[i].Attn
 		a.PackKV, a.KV = ok, self
-		block.AttnNorm.Rounded, block.MLPNorm.Rounded = true, true
-		for _, l := range []*Linear{&a.Query, &a.Key, &a.Value, &block.MLP.FC1} {
-			if r, ok := l.Weight.Packed.(tensor.ResultRounder); ok {
-				r.RoundResults()
-			}
-		}
 	}
-	m.Encoder.Norm.Rounded = true
+	m.Encoder.round(self != tensor.F32)
 	for i := range m.Decoder.Blocks {
 		a := m.Decoder.Blocks[i].Cross
 		a.PackKV, a.KV = ok, dtype
