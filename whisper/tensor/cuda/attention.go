@@ -78,6 +78,7 @@ func (b *Backend) Attention(y, q tensor.Mat, seg tensor.Segments, kv []tensor.Ke
 	}
 	address(y) // both on the device
 	address(q)
+	b.wrote(y) // before anything is rounded: what is widened for it takes the same buffer
 	w := &b.work
 	w.reset()
 	table := b.pageTable(kv)
