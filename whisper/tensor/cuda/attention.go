@@ -76,8 +76,7 @@ func (b *Backend) Attention(y, q tensor.Mat, seg tensor.Segments, kv []tensor.Ke
 	if !b.allRounded(q, kv, nHead) {
 		b.widenAll()
 	}
-	address(y) // both on the device
-	address(q)
+	_, _ = address(y), address(q) // both on the device
 	b.wrote(y) // before anything is rounded: what is widened for it takes the same buffer
 	w := &b.work
 	w.reset()
