@@ -184,7 +184,7 @@ func TestStream(t *testing.T) {
 	if _, err := c.Next(); err != io.EOF {
 		t.Errorf("after done: %v", err)
 	}
-	deadline := time.Now().Add(15 * time.Second)
+	deadline := time.Now().Add(time.Minute) // it may be kept for CloseTimeout and then for Resume
 	for closed := 0; closed == 0; time.Sleep(time.Millisecond) {
 		counted.mu.Lock()
 		closed = counted.closed["/v1/stream"]
