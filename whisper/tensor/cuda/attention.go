@@ -77,7 +77,7 @@ func (b *Backend) Attention(y, q tensor.Mat, seg tensor.Segments, kv []tensor.Ke
 		b.widenAll()
 	}
 	_, _ = address(y), address(q) // both on the device
-	b.wrote(y) // before anything is rounded: what is widened for it takes the same buffer
+	b.wrote(y)                    // before anything is rounded: what is widened for it takes the same buffer
 	w := &b.work
 	w.reset()
 	table := b.pageTable(kv)
