@@ -83,10 +83,10 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, want *wanted) er
 		case <-tick.C:
 			e.comment("still at it")
 		case x := <-ended:
+			e.tell(want, segments.take())
 			if x.err != nil && !e.begun {
 				return x.err
 			}
-			e.tell(want, segments.take())
 			if x.err != nil {
 				answer := s.answer(r, x.err)
 				s.logFault(r.Context(), answer)
