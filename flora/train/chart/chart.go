@@ -38,12 +38,13 @@ type Panel struct {
 	LogY    bool   // the y axis is logarithmic; not where a value is 0 or less
 	Zero    bool   // the y axis begins at 0
 	Dodge   bool   // series of one place are drawn a little beside each other, so that their error bars are seen
+	Ends    bool   // names of series stand behind their last points, and not in the legend
 	Series  []Series
 }
 
 // Series is a line through points.
 type Series struct {
-	Name  string // in the legend; "" leaves it out
+	Name  string // in the legend, or behind the last point; "" leaves it out
 	X, Y  []float64
 	Error []float64 // half the height of each point's error bar; nil for none
 	Color int       // of the theme's palette, by number

@@ -72,7 +72,7 @@ func (f Figure) legend() (lines [][]Series) {
 	used := vg.Length(0)
 	for _, p := range f.Panels {
 		for _, s := range p.Series {
-			if s.Name == "" || seen[s.Name] {
+			if p.Ends || s.Name == "" || seen[s.Name] {
 				continue
 			}
 			seen[s.Name] = true
@@ -162,6 +162,9 @@ func (p Panel) draw(c draw.Canvas, t Theme) {
 			s.X = p.dodge(s.X, i)
 		}
 		s.addTo(g, t)
+	}
+	if p.Ends {
+		g.Add(endNames{p.Series, t})
 	}
 	g.X.Min, g.X.Max = spread(xMin, xMax)
 	g.X.Tick.Marker = ticks{}
