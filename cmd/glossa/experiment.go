@@ -21,6 +21,7 @@ import (
 type experimentCommand struct {
 	Rates ratesCommand `cmd:"" default:"withargs" help:"Train adapters of several kinds and ranks, and compare their error rates."`
 	Speed speedCommand `cmd:"" help:"Draw what adapters cost in time, from measurements of glossa bench --adapters --json."`
+	Ranks ranksCommand `cmd:"" help:"Draw speed over ranks beside LoRA by torch.bmm, from what whisper/tensor/cuda/run.sh measured on a GPU."`
 }
 
 // Help tells what comes of it, with examples.
@@ -275,4 +276,19 @@ func (s *speedCommand) Run(c *console) error {
 		return err
 	}
 	return c.print(string(text))
+}
+
+// ranksCommand draws measurements over ranks.
+type ranksCommand struct {
+	Results string `arg:"" placeholder:"DIR" help:"The results of run.sh: ranks-*.json, and peer-bmm_lora.json if torch was there."`
+	Out     string `required:"" placeholder:"FILE.svg" help:"The file for the figure."`
+}
+
+// Run writes the figure.
+func (r *ranksCommand) Run() error {
+	svg, err := experiment.DrawRanks(r.Results)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(r.Out, svg, 0o666)
 }

@@ -155,5 +155,6 @@ fi
 
 if part table; then
 	./table "$results" | tee "$results/table.txt"
+	./glossa experiment ranks "$results" --out "$results/ranks.svg" && say "$results/ranks.svg shows speed over ranks"
 fi
 exit $failed
