@@ -132,48 +132,68 @@ func (b *Batch) LinearAdd(s *whisper.Step, l *whisper.Linear, y, x tensor.Mat) (
 	if at == nil || !at.touched(s) {
 		return false
 	}
-	if b.direct(s, at) {
+	byWeight, copies := b.passes(s, at)
+	switch {
+	case !byWeight && !copies:
 		scales, low := b.pass.operands(s, at, 0, x.Rows)
 		s.LinearAddTo(y, x, &l.Weight, l.Bias, scales, low)
-		return true
+	case b.groups(l) && !copies:
+		b.pass.start(s, l, at, y, x, false)
+		b.computeGrouped(true)
+		b.pass.end()
+	default:
+		z := s.New(y.Rows, y.Cols)
+		b.compute(s, l, at, z, x, false)
+		s.AddTo(&y, z)
 	}
-	z := s.New(y.Rows, y.Cols)
-	b.compute(s, l, at, z, x, false)
-	s.AddTo(&y, z)
 	return true
 }
 
-// direct reports whether all sequences of a step pass the base model's weight once.
-func (b *Batch) direct(s *whisper.Step, at *site) bool {
+// passes reports whether rows of any sequence of a step pass a weight of their adapter's, and whether copies of any for further terms pass the
+// base model's.
+func (b *Batch) passes(s *whisper.Step, at *site) (byWeight, copies bool) {
 	for i := range s.Seg.Len() {
-		if len(at.of[index(s, i)].further) > 0 || b.byWeight(s, at, i) {
-			return false
+		if b.byWeight(s, at, i) {
+			byWeight = true
+		} else if len(at.of[index(s, i)].further) > 0 {
+			copies = true
 		}
 	}
-	return true
+	return byWeight, copies
 }
 
 // compute computes into y what Linear returns.
 func (b *Batch) compute(s *whisper.Step, l *whisper.Linear, at *site, y, x tensor.Mat, gelu bool) {
 	p := &b.pass
-	p.s, p.l, p.at, p.x, p.y, p.gelu = s, l, at, x, y, gelu
+	p.start(s, l, at, y, x, gelu)
+	defer p.end()
+	if byWeight, copies := b.passes(s, at); byWeight && !copies && b.groups(l) {
+		b.computeGrouped(false)
+		return
+	}
+	b.runs(p.byRows, func(k int32, first int) { b.weights.add(b, at.of[k].adapted, k, first) })
+	b.weights.compute(b)
+}
+
+// runs calls byRows for rows from:to of sequences that pass the base model's weight, as many together as stand side by side, and byWeight for each
+// adapter k whose rows pass a weight of its own, with the first sequence of these.
+func (b *Batch) runs(byRows func(from, to int), byWeight func(k int32, first int)) {
+	s, at := b.pass.s, b.pass.at
 	for from, n := 0, s.Seg.Len(); from < n; {
 		to := from
 		for to < n && !b.byWeight(s, at, to) {
 			to++
 		}
 		if to > from {
-			p.byRows(int(s.Seg[from]), int(s.Seg[to]))
+			byRows(int(s.Seg[from]), int(s.Seg[to]))
 			from = to
 			continue
 		}
 		if k := index(s, from); !earlier(s, from, k) {
-			b.weights.add(b, at.of[k].adapted, k, from)
+			byWeight(k, from)
 		}
 		from++
 	}
-	b.weights.compute(b)
-	p.s, p.l, p.at, p.x, p.y = nil, nil, nil, tensor.Mat{}, tensor.Mat{}
 }
 
 // touched reports whether any sequence of the step has an adapter that adapts the linear.

@@ -81,7 +81,7 @@ func fillAround(x []float32, rng *rand.Rand, center, width float32) {
 }
 
 // adapters returns a batch of n random adapters of all linears, by their default strategies.
-func (m *benchModel) adapters(b *testing.B, n int, kind flora.Kind, rank int) *flora.Batch {
+func (m *benchModel) adapters(b *testing.B, n int, kind flora.Kind, rank int, o flora.Options) *flora.Batch {
 	b.Helper()
 	rng := rand.New(rand.NewPCG(2, 2))
 	random := func(rows, cols int, center, width float32) tensor.Mat {
@@ -110,7 +110,7 @@ func (m *benchModel) adapters(b *testing.B, n int, kind flora.Kind, rank int) *f
 		}
 		as = append(as, a)
 	}
-	batch, err := flora.NewBatch(m.Model, m.ops.Backend(), as...)
+	batch, err := flora.NewBatchWith(m.Model, m.ops.Backend(), o, as...)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func eachBench(b *testing.B, n int, kinds []benchKind, f func(b *testing.B, m *b
 		b.Run(dtype.String(), func(b *testing.B) {
 			m := newBenchModel(b, dtype)
 			for _, k := range kinds {
-				b.Run(fmt.Sprintf("%s-%d", k.kind, k.rank), func(b *testing.B) { f(b, m, m.adapters(b, n, k.kind, k.rank)) })
+				b.Run(fmt.Sprintf("%s-%d", k.kind, k.rank), func(b *testing.B) { f(b, m, m.adapters(b, n, k.kind, k.rank, flora.Options{})) })
 			}
 		})
 	}

@@ -29,12 +29,12 @@ func BenchmarkGPUStep(b *testing.B) {
 		b.Run(fmt.Sprintf("base/%d", n), func(b *testing.B) { benchGPUStep(b, m, n, nil) })
 	}
 	for _, k := range []benchKind{{flora.FLoRA, 1}, {flora.LoRA, 1}, {flora.LoRA, 8}} {
-		b.Run(fmt.Sprintf("%s-%d/64", k.kind, k.rank), func(b *testing.B) { benchGPUStep(b, m, 64, m.adapters(b, 32, k.kind, k.rank)) })
+		b.Run(fmt.Sprintf("%s-%d/64", k.kind, k.rank), func(b *testing.B) { benchGPUStep(b, m, 64, m.adapters(b, 32, k.kind, k.rank, flora.Options{})) })
 	}
 }
 
-// BenchmarkGPUEncode measures the encoder of large-v3-turbo, in bfloat16 and random weights, on 8 windows: the wall time of a window, and what
-// its kernels, products and copies take by the device's clock, each by itself.
+// BenchmarkGPUEncode measures the encoder of large-v3-turbo, in bfloat16 and random weights, on 8 windows, without adapters and under as many, by the
+// strategies that are of use there: the wall time of a window, and what its kernels, products and copies take by the device's clock, each by itself.
 func BenchmarkGPUEncode(b *testing.B) {
 	backend := cudatest.Open(b)
 	if cudatest.Fake() {
@@ -42,10 +42,32 @@ func BenchmarkGPUEncode(b *testing.B) {
 	}
 	d, _ := whisper.Geometry("turbo")
 	m := newGPUBenchModel(b, backend, d.NAudioLayer)
-	mels := slices.Repeat([]audio.Mel{m.mel}, 8)
+	b.Run("base", func(b *testing.B) { benchGPUEncode(b, m, nil) })
+	for _, k := range []benchKind{{flora.FLoRA, 1}, {flora.LoRA, 8}} {
+		for _, s := range []flora.Strategy{flora.Mix, flora.Merged} {
+			p := flora.DefaultPolicy(m.Model)
+			p.MergedBytes = 32 << 30
+			b.Run(fmt.Sprintf("%s-%d/%s", k.kind, k.rank, s), func(b *testing.B) {
+				benchGPUEncode(b, m, m.adapters(b, encodedTogether, k.kind, k.rank, flora.Options{Strategy: s, Policy: p}))
+			})
+		}
+	}
+}
+
+const encodedTogether = 8
+
+func benchGPUEncode(b *testing.B, m *benchModel, batch *flora.Batch) {
+	mels := slices.Repeat([]audio.Mel{m.mel}, encodedTogether)
+	step := &whisper.Step{Ops: m.ops}
+	if batch != nil {
+		step.Adapter = batch
+		for i := range mels {
+			step.AdapterOf = append(step.AdapterOf, int32(1+i))
+		}
+	}
 	encode := func() {
 		m.ops.Reset()
-		if _, err := m.EncodeStates(&whisper.Step{Ops: m.ops}, mels); err != nil {
+		if _, err := m.EncodeStates(step, mels); err != nil {
 			b.Fatal(err)
 		}
 		if err := m.ops.Read(nil, tensor.Mat{}); err != nil {
@@ -63,7 +85,10 @@ func BenchmarkGPUEncode(b *testing.B) {
 	}
 	slices.Sort(wall)
 	b.ReportMetric(perWindow(wall[len(wall)/2], len(mels)), "ms/window")
-	b.ReportMetric(perWindow(deviceTime(b, backend.(tensor.Profiler), encode), len(mels)), "device-ms/window")
+	b.ReportMetric(perWindow(deviceTime(b, m.ops.Backend().(tensor.Profiler), encode), len(mels)), "device-ms/window")
+	if batch != nil {
+		batch.Trim()
+	}
 }
 
 // deviceTime returns what f takes by the device's clock.

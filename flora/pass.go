@@ -32,6 +32,13 @@ type pass struct {
 
 func (p *pass) begin() { p.stacked = p.computeStacked }
 
+// start sets what is at hand, and end forgets it.
+func (p *pass) start(s *whisper.Step, l *whisper.Linear, at *site, y, x tensor.Mat, gelu bool) {
+	p.s, p.l, p.at, p.x, p.y, p.gelu = s, l, at, x, y, gelu
+}
+
+func (p *pass) end() { p.start(nil, nil, nil, tensor.Mat{}, tensor.Mat{}, false) }
+
 // stackRows is about the most rows and copies that pass a weight at once, so that their memory is bounded.
 const stackRows = 4096
 

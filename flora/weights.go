@@ -15,6 +15,7 @@ type weights struct {
 	task    func(i int) // computes one, made once
 	threads int         // that the backend computes with, 1 where it does not tell
 	merged  merged
+	rows    []tensor.RowGroup // of the linear at hand, for a backend that takes all at once
 
 	mu      sync.Mutex
 	scratch []*tensor.Weight // for mixed weights, those that are free
@@ -88,18 +89,29 @@ func (b *Batch) computeGroup(g *group) {
 		}
 		defer b.weights.put(w)
 	}
-	bias := p.l.Bias
-	if !g.factors.D.IsZero() {
-		bias = g.bias
+	bias := g.biasOf(p.l)
+	runsOf(p.s, g.index, g.first, func(from, to int) {
+		p.s.LinearTo(p.y.Slice(from, to), p.x.Slice(from, to), w, bias, tensor.Scales{}, nil, p.gelu)
+	})
+}
+
+// biasOf returns the bias of a linear for rows that pass the adapter's weight.
+func (a *adapted) biasOf(l *whisper.Linear) tensor.Mat {
+	if a.factors.D.IsZero() {
+		return l.Bias
 	}
-	s := p.s
-	for from := g.first; from < s.Seg.Len(); {
+	return a.bias
+}
+
+// runsOf calls f for rows from:to of the sequences under adapter k, as many together as stand side by side. first is the first of the sequences.
+func runsOf(s *whisper.Step, k int32, first int, f func(from, to int)) {
+	for from := first; from < s.Seg.Len(); {
 		to := from
-		for to < s.Seg.Len() && index(s, to) == g.index {
+		for to < s.Seg.Len() && index(s, to) == k {
 			to++
 		}
 		if i, j := int(s.Seg[from]), int(s.Seg[to]); i < j {
-			s.LinearTo(p.y.Slice(i, j), p.x.Slice(i, j), w, bias, tensor.Scales{}, nil, p.gelu)
+			f(i, j)
 		}
 		from = to + 1
 	}
@@ -112,12 +124,18 @@ func (b *Batch) mixed(l *whisper.Linear, a *adapted) (*tensor.Weight, error) {
 	if !ok || l.Weight.Packed == nil {
 		return b.remade(l, a)
 	}
+	w, err := b.taken(m, l)
+	if err == nil {
+		m.Mix(w.Packed, l.Weight.Packed, a.update)
+	}
+	return w, err
+}
+
+// taken is take that gives merged weights up for room.
+func (b *Batch) taken(m tensor.Mixer, l *whisper.Linear) (*tensor.Weight, error) {
 	w, err := b.weights.take(m, l)
 	if errors.Is(err, tensor.ErrMemory) && b.weights.merged.release(b.stepResidents) {
 		w, err = b.weights.take(m, l)
-	}
-	if err == nil {
-		m.Mix(w.Packed, l.Weight.Packed, a.update)
 	}
 	return w, err
 }

@@ -43,6 +43,7 @@ type Backend struct {
 	shorts    buffer       // queries, keys and values in 16 bits, and what is to be widened
 	arrived   buffer       // counters of blocks
 	waiting   waitingProducts
+	mixing    []mixJob     // of a GroupedLinear
 	args      []driver.Arg // of a launch
 	err       error        // the first failure since the last Read
 	index     index
@@ -60,7 +61,7 @@ var (
 	_ tensor.ScaledLinear     = (*Backend)(nil)
 	_ tensor.LowRankLinear    = (*Backend)(nil)
 	_ tensor.RowAdder         = (*Backend)(nil)
-	_ tensor.Mixer            = (*Backend)(nil)
+	_ tensor.GroupedLinear    = (*Backend)(nil)
 	_ tensor.PackedEmbedder   = (*Backend)(nil)
 	_ tensor.KeyValuePacker   = (*Backend)(nil)
 	_ tensor.RoundedAttention = (*Backend)(nil)

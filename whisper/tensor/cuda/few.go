@@ -151,4 +151,5 @@ type linearCall struct {
 	low    []*tensor.LowRank
 	gelu   bool
 	add    bool
+	left   narrowRows // where all of it is left in 16 bits alone: see leave
 }

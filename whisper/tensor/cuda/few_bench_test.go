@@ -76,7 +76,7 @@ func benchFewRows(t *testing.B, b *Backend, rows, nOut, nIn int) {
 		})
 	}
 	measure("cublas", 1, func(int) {
-		b.product(y, x, p, tensor.Scales{}, tensor.F32, false, nil)
+		b.product(y, x, narrowRows{}, p, tensor.Scales{}, false, nil)
 		b.finish(finished{y: y, x: y, bias: bias})
 	})
 	few := func(n int, g fewGrid) func(int) {

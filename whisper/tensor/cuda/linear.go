@@ -63,9 +63,9 @@ func (b *Backend) newPacked(nOut, nIn int, dtype tensor.DType) (*packed, error) 
 	return p, b.hold(&p.held, typeOf(dtype).Bytes()*nOut*nIn)
 }
 
-// product appends y = x wᵀ, with out in that format, for x that may be scaled: s.In[row] ∘ x; and with add y += it. !ok where there was no room.
-// Where bias is not nil it may be added, and is then the zero Mat.
-func (b *Backend) product(y, x tensor.Mat, p *packed, s tensor.Scales, out tensor.DType, add bool, bias *tensor.Mat) (ok bool) {
+// product appends y = x wᵀ for x that may be scaled: s.In[row] ∘ x; or with add y += it, or where left is not nowhere it is there, in its format.
+// !ok where there was no room. Where bias is not nil it may be added, and is then the zero Mat.
+func (b *Backend) product(y, x tensor.Mat, left narrowRows, p *packed, s tensor.Scales, add bool, bias *tensor.Mat) (ok bool) {
 	if y.Rows*y.Cols == 0 {
 		return true
 	}
@@ -96,14 +96,14 @@ func (b *Backend) product(y, x tensor.Mat, p *packed, s tensor.Scales, out tenso
 	if !ok {
 		return false
 	}
-	g := driver.Gemm{M: x.Rows, N: p.nOut, K: p.nIn, A: from, B: p.at, C: address(y), In: typeOf(p.dtype), Out: typeOf(out), TransB: true, Alpha: 1}
+	g := driver.Gemm{M: x.Rows, N: p.nOut, K: p.nIn, A: from, B: p.at, C: address(y), In: typeOf(p.dtype), Out: driver.F32, TransB: true, Alpha: 1}
 	switch {
+	case left.at != 0:
+		g.C, g.Out = left.at, typeOf(left.dtype)
 	case add:
 		b.widen(y)
 		g.Beta = 1
 		b.wrote(y)
-	case isNarrow(out):
-		b.leave(y, out)
 	default:
 		b.wrote(y)
 	}
@@ -147,8 +147,21 @@ func (b *Backend) linear(c *linearCall) {
 	if b.few(c) || c.y.Rows*c.y.Cols == 0 {
 		return
 	}
+	if b.leaves(c) {
+		c.left = b.leave(c.y, c.w.dtype)
+	}
+	b.many(c)
+}
+
+// leaves reports whether the result of a linear is left in the format of its weight.
+func (b *Backend) leaves(c *linearCall) bool {
+	return !c.add && c.w.results && c.y.Rows >= manyRows && c.x.Cols > 0
+}
+
+// many appends a linear by a product of cuBLAS and what is to be done to that.
+func (b *Backend) many(c *linearCall) {
 	f := finished{y: c.y, x: c.y, scale: c.scales.Out, row: c.scales.Row, bias: c.bias, gelu: c.gelu}
-	out := tensor.F32
+	left := c.left.at != 0
 	switch {
 	case c.add && (!f.scale.IsZero() || c.low != nil): // apart, for what is done to it before it is added
 		at, ok := b.room(&b.products, 4*c.y.Rows*c.y.Cols)
@@ -158,15 +171,14 @@ func (b *Backend) linear(c *linearCall) {
 		f.x.Dev, f.add = uintptr(at), true
 		b.widen(c.y)
 		b.wrote(c.y)
-	case !c.add && c.w.results && c.y.Rows >= manyRows && c.x.Cols > 0:
-		out = c.w.dtype
-		f.y, f.copy = tensor.Mat{}, narrowRows{address(c.y), out}
+	case left:
+		f.y, f.copy = tensor.Mat{}, c.left
 	}
 	var early *tensor.Mat // the bias, where nothing else is left to be done
-	if !f.bias.IsZero() && f.scale.IsZero() && c.low == nil && !f.gelu && out == tensor.F32 && c.x.Rows >= manyRows {
+	if !f.bias.IsZero() && f.scale.IsZero() && c.low == nil && !f.gelu && !left && c.x.Rows >= manyRows {
 		early = &f.bias
 	}
-	if !b.product(f.x, c.x, c.w, c.scales, out, c.add && !f.add, early) {
+	if !b.product(f.x, c.x, c.left, c.w, c.scales, c.add && !f.add, early) {
 		return
 	}
 	if c.low != nil {
@@ -176,7 +188,7 @@ func (b *Backend) linear(c *linearCall) {
 	if f.scale.IsZero() && f.bias.IsZero() && !f.gelu && !f.add {
 		return
 	}
-	if f.gelu && out == tensor.F32 {
+	if f.gelu && !left {
 		f.copy = b.copyRoom(c.y)
 	}
 	b.finish(f)

@@ -65,18 +65,31 @@ func (b *Backend) NewMixed(w tensor.Packed) (tensor.Packed, error) {
 func (b *Backend) Mix(dst, w tensor.Packed, u tensor.PackedUpdate) {
 	b.begin()
 	defer b.end()
-	to, from, p := dst.(*packed), w.(*packed), u.(*update)
-	if to.nOut*to.nIn == 0 {
+	b.mix(w.(*packed), []mixJob{{dst.(*packed).at, u.(*update)}})
+}
+
+// mixJob is an update of a weight, and where it is written.
+type mixJob struct {
+	to     driver.Address
+	update *update
+}
+
+// mix appends updates of a weight.
+func (b *Backend) mix(from *packed, jobs []mixJob) {
+	if from.nOut*from.nIn == 0 {
 		return
 	}
 	k := b.k.mixF32
-	switch to.dtype {
+	switch from.dtype {
 	case tensor.BF16:
 		k = b.k.mixBF16
 	case tensor.F16:
 		k = b.k.mixF16
 	}
-	b.launch(k, driver.Dim3{X: blocks(to.nOut, 4), Y: blocks(to.nIn, 256)}, driver.Pointer(to.at), driver.Pointer(from.at), driver.Pointer(p.a),
-		driver.Pointer(p.b), driver.Pointer(p.u), driver.Pointer(p.v), driver.Int32(to.nOut), driver.Int32(to.nIn), driver.Int32(p.terms),
-		driver.Int32(p.rank), truth(p.base))
+	for _, j := range jobs {
+		p := j.update
+		b.launch(k, driver.Dim3{X: blocks(from.nOut, 4), Y: blocks(from.nIn, 256)}, driver.Pointer(j.to), driver.Pointer(from.at), driver.Pointer(p.a),
+			driver.Pointer(p.b), driver.Pointer(p.u), driver.Pointer(p.v), driver.Int32(from.nOut), driver.Int32(from.nIn), driver.Int32(p.terms),
+			driver.Int32(p.rank), truth(p.base))
+	}
 }

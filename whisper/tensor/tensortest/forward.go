@@ -38,6 +38,7 @@ func (s *suite) runForward(t *testing.T) {
 	t.Run("LowRankLinear", s.testLowRankLinear)
 	t.Run("AddRows", s.testAddRows)
 	t.Run("Mix", s.testMix)
+	t.Run("GroupedLinear", s.testGroupedLinear)
 	t.Run("Embed", s.testEmbed)
 	t.Run("EmbedPacked", s.testEmbedPacked)
 	t.Run("Unfold", s.testUnfold)

@@ -1,6 +1,10 @@
 package tensortest
 
-import "glossa/whisper/tensor"
+import (
+	"slices"
+
+	"glossa/whisper/tensor"
+)
 
 // The kernels of the interfaces that a device may have beside those of Backend and Gradients.
 
@@ -78,6 +82,17 @@ func (h *hosted) NewMixed(w tensor.Packed) (tensor.Packed, error) {
 
 func (h *hosted) Mix(dst, w tensor.Packed, u tensor.PackedUpdate) {
 	h.Device.(tensor.Mixer).Mix(dst, w, u)
+}
+
+func (h *hosted) GroupedLinear(y, x tensor.Mat, w tensor.Packed, groups []tensor.RowGroup, gelu, add bool) {
+	h.on(func(t *transfer) {
+		groups := slices.Clone(groups)
+		for i := range groups {
+			g := &groups[i]
+			g.Bias, g.Scales = t.mat(g.Bias), t.scales(g.Scales)
+		}
+		h.Device.(tensor.GroupedLinear).GroupedLinear(t.mat(y), t.mat(x), w, groups, gelu, add)
+	})
 }
 
 func (h *hosted) Max(x []float32) float32 { return h.Device.(tensor.Chooser).Max(x) }

@@ -30,7 +30,7 @@ var (
 	_ tensor.ResidualLinear = (*Fused)(nil)
 	_ tensor.LowRankLinear  = (*Fused)(nil)
 	_ tensor.RowAdder       = (*Fused)(nil)
-	_ tensor.Mixer          = (*Fused)(nil)
+	_ tensor.GroupedLinear  = (*Fused)(nil)
 	_ tensor.BalancedPacker = (*Fused)(nil)
 	_ tensor.Picker         = (*Fused)(nil)
 	_ tensor.Freer          = (*devicePacked)(nil)
@@ -256,6 +256,20 @@ func (d *Fused) LowRankLinear(y, x tensor.Mat, w tensor.Packed, bias tensor.Mat,
 // LinearAdd adds a linear with all that stands beside it.
 func (d *Fused) LinearAdd(y, x tensor.Mat, w tensor.Packed, bias tensor.Mat, s tensor.Scales, low []*tensor.LowRank) {
 	d.linear(y, x, w, bias, s, low, false, true)
+}
+
+// GroupedLinear computes the linears of groups of rows, one after the other.
+func (d *Fused) GroupedLinear(y, x tensor.Mat, w tensor.Packed, groups []tensor.RowGroup, gelu, add bool) {
+	for _, g := range groups {
+		weight := w
+		if g.Weight != nil {
+			weight = g.Weight
+		}
+		if g.Update != nil {
+			d.Mix(weight, w, g.Update)
+		}
+		d.linear(y.Slice(g.From, g.To), x.Slice(g.From, g.To), weight, g.Bias, g.Scales, g.Low, gelu, add)
+	}
 }
 
 // AddLowRank adds products of low rank.
