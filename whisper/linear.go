@@ -54,10 +54,7 @@ type LayerNorm struct {
 
 // Forward returns the normalised rows of x (nRow, nState).
 func (n *LayerNorm) Forward(s *Step, x tensor.Mat) tensor.Mat {
-	if n.Rounded {
-		return s.LayerNormRounded(x, n.Gamma, n.Beta)
-	}
-	return s.LayerNorm(x, n.Gamma, n.Beta)
+	return s.LayerNorm(x, n.Gamma, n.Beta, n.Rounded)
 }
 
 // ranges returns how large the columns of normalised rows are: the root mean squares of rows whose

@@ -67,7 +67,7 @@ func TestOpsWithoutMemory(t *testing.T) {
 	}
 	big := o.New(1000, 2000)
 	y := o.GELU(o.Sum(big, big))
-	o.Scope(func() tensor.Mat { return o.LayerNorm(y, o.New(1, 2000), o.New(1, 2000)) })
+	o.Scope(func() tensor.Mat { return o.LayerNorm(y, o.New(1, 2000), o.New(1, 2000), false) })
 	memory := o.Alloc(10)
 	if !memory.Lacks() {
 		t.Error("there is memory after there was none")
@@ -149,7 +149,7 @@ func TestGradientsOnDevice(t *testing.T) {
 			x := o.Embed(params[0], []int32{1, 4, 4, 8, 0})
 			x, _ = o.Unfold(x, tensor.NewSegments(2, 3), 1, 1)
 			q := o.GELU(o.Linear(x, &tensor.Weight{Mat: params[1]}, params[2]))
-			k := o.Scale(o.LayerNorm(x, params[3], params[4]), params[5], []int32{0, 1, 1, 0, 1})
+			k := o.Scale(o.LayerNorm(x, params[3], params[4], false), params[5], []int32{0, 1, 1, 0, 1})
 			seg := tensor.NewSegments(2, 3)
 			kv := []tensor.KeyValue{{K: k.Slice(0, 2), V: q.Slice(0, 2)}, {K: k.Slice(2, 5), V: q.Slice(2, 5)}}
 			y := o.Sum(o.Attention(q, seg, kv, 2, true), x)

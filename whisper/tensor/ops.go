@@ -218,11 +218,16 @@ func (o *Ops) OuterSum(a, b Mat) Mat {
 }
 
 // LayerNorm returns gamma ∘ (x - mean) / sqrt(var + LayerNormEps) + beta, row by row
-// (Ba et al. 2016, eq. 4), for gamma and beta (1, nCol).
-func (o *Ops) LayerNorm(x, gamma, beta Mat) Mat {
+// (Ba et al. 2016, eq. 4), for gamma and beta (1, nCol). With rounded, linears with packed weights alone read the
+// result, which they round to their format: without a tape a [RoundedNorm] may do it for them.
+func (o *Ops) LayerNorm(x, gamma, beta Mat, rounded bool) Mat {
 	checkShape("gamma of a layer norm", gamma, 1, x.Cols)
 	checkShape("beta of a layer norm", beta, 1, x.Cols)
 	y := o.New(x.Rows, x.Cols)
+	if b, ok := o.backend.(RoundedNorm); ok && rounded && !o.recording {
+		b.LayerNormRounded(y, x, gamma, beta)
+		return y
+	}
 	o.backend.LayerNorm(y, x, gamma, beta)
 	if !o.recording {
 		return y
@@ -230,19 +235,6 @@ func (o *Ops) LayerNorm(x, gamma, beta Mat) Mat {
 	return o.record(y, func(y Mat) {
 		o.gradients.LayerNormBackward(o.grad(x), o.grad(gamma), o.grad(beta), o.grad(y), x, gamma)
 	}, x, gamma, beta)
-}
-
-// LayerNormRounded is LayerNorm for linears with packed weights alone, which the backend may round to their format.
-func (o *Ops) LayerNormRounded(x, gamma, beta Mat) Mat {
-	b, ok := o.backend.(RoundedNorm)
-	if !ok || o.recording {
-		return o.LayerNorm(x, gamma, beta)
-	}
-	checkShape("gamma of a layer norm", gamma, 1, x.Cols)
-	checkShape("beta of a layer norm", beta, 1, x.Cols)
-	y := o.New(x.Rows, x.Cols)
-	b.LayerNormRounded(y, x, gamma, beta)
-	return y
 }
 
 // GELU returns x Φ(x) (Hendrycks & Gimpel 2016), Φ the normal distribution function.

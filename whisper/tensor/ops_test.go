@@ -71,8 +71,8 @@ func TestShapesPanic(t *testing.T) {
 		{"scale index negative", "index -1", func() { o.Scale(x, tensor.Zeros(2, 4), []int32{0, -1, 1}) }},
 		{"bias", "bias", func() { o.AddBias(x, tensor.Zeros(1, 3)) }},
 		{"bias of two rows", "bias", func() { o.AddBias(x, tensor.Zeros(2, 4)) }},
-		{"gamma", "gamma", func() { o.LayerNorm(x, tensor.Zeros(1, 3), tensor.Zeros(1, 4)) }},
-		{"beta", "beta", func() { o.LayerNorm(x, tensor.Zeros(1, 4), tensor.Zeros(1, 3)) }},
+		{"gamma", "gamma", func() { o.LayerNorm(x, tensor.Zeros(1, 3), tensor.Zeros(1, 4), false) }},
+		{"beta", "beta", func() { o.LayerNorm(x, tensor.Zeros(1, 4), tensor.Zeros(1, 3), false) }},
 		{"embedding beyond", "index 3", func() { o.Embed(x, []int32{0, 3}) }},
 		{"embedding before", "index -1", func() { o.Embed(x, []int32{-1}) }},
 		{"segments of other rows", "attention of 3 rows", attend(x, tensor.NewSegments(1, 1), kv, 2, false)},
@@ -116,7 +116,7 @@ func TestSliceAliases(t *testing.T) {
 
 // step runs a few operations of an inference step and returns their last result.
 func step(o *tensor.Ops, x tensor.Mat, w *tensor.Weight, norm tensor.Mat) tensor.Mat {
-	y := o.LayerNorm(x, norm, norm)
+	y := o.LayerNorm(x, norm, norm, false)
 	y = o.GELU(o.Linear(y, w, tensor.Mat{}))
 	y = o.Scale(y, norm, nil)
 	return o.LogSoftmax(o.Sum(x, y))

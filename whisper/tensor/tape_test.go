@@ -131,7 +131,7 @@ func TestGradients(t *testing.T) {
 			[]tensor.Mat{mat(5, 3), mat(4, 3)}},
 		{"AddBias", func(o *tensor.Ops, p []tensor.Mat) tensor.Mat { return o.AddBias(p[0], p[1]) },
 			[]tensor.Mat{mat(5, 3), mat(1, 3)}},
-		{"LayerNorm", func(o *tensor.Ops, p []tensor.Mat) tensor.Mat { return o.LayerNorm(p[0], p[1], p[2]) },
+		{"LayerNorm", func(o *tensor.Ops, p []tensor.Mat) tensor.Mat { return o.LayerNorm(p[0], p[1], p[2], false) },
 			[]tensor.Mat{mat(4, 6), mat(1, 6), mat(1, 6)}},
 		{"GELU", func(o *tensor.Ops, p []tensor.Mat) tensor.Mat { return o.GELU(p[0]) }, []tensor.Mat{mat(4, 6)}},
 		{"Embed", func(o *tensor.Ops, p []tensor.Mat) tensor.Mat { return o.Embed(p[0], index) }, []tensor.Mat{mat(4, 3)}},
@@ -207,13 +207,13 @@ func TestGradientsOfAComposition(t *testing.T) {
 	checkGradients(t, func(o *tensor.Ops, p []tensor.Mat) tensor.Mat {
 		table, twice, gamma, beta, scale := p[0], &tensor.Weight{Mat: p[1]}, p[2], p[3], p[4]
 		x := o.Embed(table, id)
-		y := o.LayerNorm(x, gamma, beta)
+		y := o.LayerNorm(x, gamma, beta, false)
 		k := o.Scale(o.Linear(y, twice, beta), scale, []int32{0, 0, 0, 1, 1})
 		kv := []tensor.KeyValue{{K: k.Slice(0, 3), V: y.Slice(0, 3)}, {K: k.Slice(3, 5), V: y.Slice(3, 5)}}
 		x = o.Sum(x, o.Attention(y, lengths, kv, nHead, true))
 		h := o.Linear(o.GELU(x), twice, tensor.Mat{})
 		o.AddTo(&h, x)
-		logits := o.Linear(o.LayerNorm(h, gamma, beta), &tensor.Weight{Mat: table}, tensor.Mat{})
+		logits := o.Linear(o.LayerNorm(h, gamma, beta, false), &tensor.Weight{Mat: table}, tensor.Mat{})
 		loss, _ := o.CrossEntropy(logits, target, []float32{0.2, 0.2, 0, 0.3, 0.1}, 0.1)
 		return loss
 	}, random(rng, nVocab, nState), random(rng, nState, nState), random(rng, 1, nState), random(rng, 1, nState),
