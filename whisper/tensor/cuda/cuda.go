@@ -113,7 +113,7 @@ type kernelSet struct {
 	attentionAny, one, tiled, merge                *driver.Kernel
 	bf16, f16                                      productKernels
 	fewBF16, fewF16                                fewKernels
-	scaleFew, shrinkFew, normFew                   *driver.Kernel
+	scaleFew, shrinkFew, normBlock                 *driver.Kernel
 	attentionStats, attentionDQuery, attentionDKey *driver.Kernel
 	pickChunks, pickRows                           *driver.Kernel
 }
@@ -160,7 +160,7 @@ func (k *kernelSet) names() map[string]**driver.Kernel {
 		"attention_rows_bf16": &k.bf16.rows, "attention_rows_bf16_sm90": &k.bf16.groups,
 		"attention_rows_f16": &k.f16.rows, "attention_rows_f16_sm90": &k.f16.groups,
 		"attention_flash_f16_sm75": &k.f16.flash, "attention_few_f16_sm75": &k.f16.few,
-		"scale_few": &k.scaleFew, "shrink_few": &k.shrinkFew, "layer_norm_few": &k.normFew,
+		"scale_few": &k.scaleFew, "shrink_few": &k.shrinkFew, "layer_norm_block": &k.normBlock,
 		"product_8_bf16": &k.fewBF16.rows8, "product_8_f16": &k.fewF16.rows8,
 		"product_16_bf16": &k.fewBF16.rows16, "product_16_f16": &k.fewF16.rows16,
 		"product_32_bf16": &k.fewBF16.rows32, "product_32_f16": &k.fewF16.rows32,

@@ -144,6 +144,19 @@ func (b *Backend) layerNorm(y, x, gamma, beta tensor.Mat, rounded bool) {
 		driver.Int32(x.Cols), driver.Float32(tensor.LayerNormEps))
 }
 
+// normInRegisters appends LayerNorm of rows that a block keeps; !done where it is not for the kernel.
+func (b *Backend) normInRegisters(y tensor.Mat, copy narrowRows, x, gamma, beta tensor.Mat) (done bool) {
+	const most = 4096 // columns, four of a thread
+	if b.k.normBlock == nil || x.Cols%4 != 0 || x.Cols > most || x.Rows*x.Cols == 0 ||
+		!aligned(y.Dev, x.Dev, gamma.Dev, beta.Dev, uintptr(copy.at)) {
+		return false
+	}
+	at, format := copy.args()
+	b.list.Launch(b.k.normBlock, driver.Dim3{X: x.Rows}, driver.Dim3{X: (x.Cols/4 + 31) / 32 * 32}, 0, pointer(y), at, format, pointer(x),
+		pointer(gamma), pointer(beta), driver.Int32(x.Cols/4), driver.Float32(tensor.LayerNormEps))
+	return true
+}
+
 // LogSoftmax computes y[i] = x[i] - log Σ exp(x[i]).
 func (b *Backend) LogSoftmax(y, x tensor.Mat) {
 	b.begin()

@@ -135,16 +135,3 @@ func (b *Backend) shrinkFew(f *fewLaunch, x tensor.Mat) {
 		driver.Pointer(p[0].low.index), driver.Pointer(p[1].low.index), driver.Pointer(p[2].low.index),
 		driver.Int32(p[0].low.most), driver.Int32(p[1].low.most), driver.Int32(p[2].low.most), pointer(x), driver.Int32(f.inner))
 }
-
-// normInRegisters appends LayerNorm of rows that a block keeps; !done where it is not for the kernel.
-func (b *Backend) normInRegisters(y tensor.Mat, copy narrowRows, x, gamma, beta tensor.Mat) (done bool) {
-	const most = 4096 // columns, four of a thread
-	if b.k.normFew == nil || x.Cols%4 != 0 || x.Cols > most || x.Rows*x.Cols == 0 ||
-		!aligned(y.Dev, x.Dev, gamma.Dev, beta.Dev, uintptr(copy.at)) {
-		return false
-	}
-	at, format := copy.args()
-	b.list.Launch(b.k.normFew, driver.Dim3{X: x.Rows}, driver.Dim3{X: (x.Cols/4 + 31) / 32 * 32}, 0, pointer(y), at, format, pointer(x),
-		pointer(gamma), pointer(beta), driver.Int32(x.Cols/4), driver.Float32(tensor.LayerNormEps))
-	return true
-}

@@ -38,6 +38,7 @@ var modules = []Module{
 	{Name: "lowrank", Major: 7},
 	{Name: "mix", Major: 7},
 	{Name: "norm", Major: 7},
+	{Name: "norm_registers", Major: 8},
 	{Name: "pick", Major: 7},
 	{Name: "product_bf16", Major: 8},
 	{Name: "product_f16", Major: 8},
