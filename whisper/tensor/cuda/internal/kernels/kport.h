@@ -206,7 +206,6 @@ KP_DEV void kp_mma8(float d[4], unsigned a0, unsigned a1, unsigned b) { /* a hal
 #endif
 
 #if !defined(KPORT_SM80)
-KP_DEV unsigned kp_pack(kp_half, float low, float high) { return kp_half_bits(low) | kp_half_bits(high) << 16; }
 KP_DEV void kp_mma(kp_half, float d[4], const unsigned a[4], unsigned b0, unsigned b1) {
   kp_mma8(d, a[0], a[1], b0); /* a[0] and a[1] have columns 0-7 of a, a[2] and a[3] 8-15; b0 and b1 the rows of b */
   kp_mma8(d, a[2], a[3], b1);
@@ -237,6 +236,11 @@ KP_DEV kp_bf16 kp_round(kp_bf16, float x) {
 KP_DEV kp_half kp_round(kp_half, float x) { return {(unsigned short)kp_half_bits(kp_within(kp_half(), x))}; }
 KP_DEV float kp_round(float, float x) { return x; }
 
+#if defined(KPORT_CPU) || !defined(KPORT_SM80)
+KP_DEV unsigned kp_pack(kp_bf16, float low, float high) { return kp_round(kp_bf16(), low).bits | (unsigned)kp_round(kp_bf16(), high).bits << 16; }
+KP_DEV unsigned kp_pack(kp_half, float low, float high) { return kp_half_bits(low) | kp_half_bits(high) << 16; }
+#endif
+
 KP_DEV float kp_wide(float x) { return x; }
 KP_DEV float kp_wide(kp_bf16 x) { return kp_float((unsigned)x.bits << 16); }
 KP_DEV float kp_wide(kp_half x) { return kp_half_value(x.bits); }
@@ -251,11 +255,7 @@ enum { kp_is_f32, kp_is_bf16, kp_is_f16 };
 KP_DEV unsigned kp_narrow(int format, float x) { return format == kp_is_f16 ? kp_round(kp_half(), x).bits : kp_round(kp_bf16(), x).bits; }
 /* Those of two numbers, the first in the low half */
 KP_DEV unsigned kp_narrow_pair(int format, float low, float high) {
-#if defined(KPORT_SM80)
   return format == kp_is_f16 ? kp_pack(kp_half(), kp_within(kp_half(), low), kp_within(kp_half(), high)) : kp_pack(kp_bf16(), low, high);
-#else
-  return kp_narrow(format, low) | kp_narrow(format, high) << 16;
-#endif
 }
 /* to[i] = x, in a format of 16 bits */
 KP_DEV void kp_put(void *to, int format, long long i, float x) { ((unsigned short *)to)[i] = (unsigned short)kp_narrow(format, x); }

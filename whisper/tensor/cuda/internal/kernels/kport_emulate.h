@@ -60,8 +60,6 @@ template <class T, int depth> static inline void kp_multiply(void *const *lanes,
   }
 }
 #if defined(KPORT_SM80)
-KP_DEV unsigned kp_pack(kp_bf16, float low, float high) { return kp_f2b(low) | (unsigned)kp_f2b(high) << 16; }
-KP_DEV unsigned kp_pack(kp_half, float low, float high) { return kp_f2h(low) | (unsigned)kp_f2h(high) << 16; }
 template <class T> KP_DEV void kp_mma(T, float d[4], const unsigned a[4], unsigned b0, unsigned b1) {
   kp_fragments mine = {{a[0], a[1], a[2], a[3]}, {b0, b1}, d};
   kp_warp(kp_multiply<T, 16>, &mine);
