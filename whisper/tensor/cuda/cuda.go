@@ -113,7 +113,9 @@ type kernelSet struct {
 	attentionAny, one, tiled, merge                *driver.Kernel
 	bf16, f16                                      productKernels
 	fewBF16, fewF16                                fewKernels
-	scaleFew, shrinkFew, normBlock                 *driver.Kernel
+	scaleFew, shrinkFew                            *driver.Kernel
+	normBlock                                      *driver.Kernel
+	normWarp768, normWarp1024, normWarp1280        *driver.Kernel
 	attentionStats, attentionDQuery, attentionDKey *driver.Kernel
 	pickChunks, pickRows                           *driver.Kernel
 }
@@ -161,6 +163,7 @@ func (k *kernelSet) names() map[string]**driver.Kernel {
 		"attention_rows_f16": &k.f16.rows, "attention_rows_f16_sm90": &k.f16.groups,
 		"attention_flash_f16_sm75": &k.f16.flash, "attention_few_f16_sm75": &k.f16.few,
 		"scale_few": &k.scaleFew, "shrink_few": &k.shrinkFew, "layer_norm_block": &k.normBlock,
+		"layer_norm_warp_768": &k.normWarp768, "layer_norm_warp_1024": &k.normWarp1024, "layer_norm_warp_1280": &k.normWarp1280,
 		"product_8_bf16": &k.fewBF16.rows8, "product_8_f16": &k.fewF16.rows8,
 		"product_16_bf16": &k.fewBF16.rows16, "product_16_f16": &k.fewF16.rows16,
 		"product_32_bf16": &k.fewBF16.rows32, "product_32_f16": &k.fewF16.rows32,

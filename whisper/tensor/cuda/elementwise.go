@@ -144,7 +144,8 @@ func (b *Backend) layerNorm(y, x, gamma, beta tensor.Mat, rounded bool) {
 		driver.Int32(x.Cols), driver.Float32(tensor.LayerNormEps))
 }
 
-// normInRegisters appends LayerNorm of rows that a block keeps; !done where it is not for the kernel.
+// normInRegisters appends LayerNorm of rows that a block or, where there are many, a warp keeps, with the same bits; !done where it is not for
+// the kernels.
 func (b *Backend) normInRegisters(y tensor.Mat, copy narrowRows, x, gamma, beta tensor.Mat) (done bool) {
 	const most = 4096 // columns, four of a thread
 	if b.k.normBlock == nil || x.Cols%4 != 0 || x.Cols > most || x.Rows*x.Cols == 0 ||
@@ -152,9 +153,27 @@ func (b *Backend) normInRegisters(y tensor.Mat, copy narrowRows, x, gamma, beta 
 		return false
 	}
 	at, format := copy.args()
+	if k := b.normWarp(x.Cols); k != nil && x.Rows >= manyRows {
+		b.list.Launch(k, driver.Dim3{X: blocks(x.Rows, 4)}, driver.Dim3{X: 128}, 0, pointer(y), at, format, pointer(x), pointer(gamma), pointer(beta),
+			driver.Int32(x.Rows), driver.Float32(tensor.LayerNormEps))
+		return true
+	}
 	b.list.Launch(b.k.normBlock, driver.Dim3{X: x.Rows}, driver.Dim3{X: (x.Cols/4 + 31) / 32 * 32}, 0, pointer(y), at, format, pointer(x),
 		pointer(gamma), pointer(beta), driver.Int32(x.Cols/4), driver.Float32(tensor.LayerNormEps))
 	return true
+}
+
+// normWarp returns the LayerNorm of rows that a warp keeps, nil for lengths that there is none for. Shorter ones have few warps in a block.
+func (b *Backend) normWarp(cols int) *driver.Kernel {
+	switch cols {
+	case 768:
+		return b.k.normWarp768
+	case 1024:
+		return b.k.normWarp1024
+	case 1280:
+		return b.k.normWarp1280
+	}
+	return nil
 }
 
 // LogSoftmax computes y[i] = x[i] - log Σ exp(x[i]).
