@@ -124,20 +124,23 @@ type kernelSet struct {
 // the place of rows on devices that it runs on.
 type productKernels struct{ packKeyValue, unpackKeys, flash, few, rows, groups *driver.Kernel }
 
-// productsOf returns the kernels of attention to keys and values of a format by tensor cores, nil where there are none. What is asked for
-// in int8 is kept in bfloat16.
+// productsOf returns the kernels of attention to keys and values of a format by tensor cores, nil where there are none.
 func (b *Backend) productsOf(dtype tensor.DType) *productKernels {
-	k := &b.k.bf16
+	if k := ofFormat(dtype, &b.k.bf16, &b.k.f16); k != nil && k.flash != nil {
+		return k
+	}
+	return nil
+}
+
+// ofFormat returns what there is for numbers of a format, nil for float32. What is asked for in int8 is kept in bfloat16.
+func ofFormat[T any](dtype tensor.DType, bf16, f16 *T) *T {
 	switch dtype {
 	case tensor.F32:
 		return nil
 	case tensor.F16:
-		k = &b.k.f16
+		return f16
 	}
-	if k.flash == nil {
-		return nil
-	}
-	return k
+	return bf16
 }
 
 // names tells where each kernel is kept. Of those that two modules have, a device has one.

@@ -12,17 +12,10 @@ type fewKernels struct{ rows8, rows16, rows32, shrinkMany *driver.Kernel }
 
 // fewOf returns the kernels of a format, nil where the device has none.
 func (b *Backend) fewOf(dtype tensor.DType) *fewKernels {
-	k := &b.k.fewBF16
-	switch dtype {
-	case tensor.F32:
-		return nil
-	case tensor.F16:
-		k = &b.k.fewF16
+	if k := ofFormat(dtype, &b.k.fewBF16, &b.k.fewF16); k != nil && k.rows8 != nil {
+		return k
 	}
-	if k.rows8 == nil {
-		return nil
-	}
-	return k
+	return nil
 }
 
 const (
