@@ -5,13 +5,6 @@
 #include <set>
 #include "fake.h"
 
-#define CONTEXT \
-  LOCK; \
-  if (!current) return CUDA_ERROR_INVALID_CONTEXT; \
-  if (current->lost) return current->lost
-#define WAITING \
-  if (capturing) { capturing->broken = CUDA_ERROR_STREAM_CAPTURE_INVALIDATED; return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED; }
-
 static const int MAX_DEVICES = 16;
 static context *const contexts = new context[MAX_DEVICES];
 static std::map<char *, size_t> &host_memory = *new std::map<char *, size_t>; /* page-locked */

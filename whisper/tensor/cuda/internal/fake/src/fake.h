@@ -88,6 +88,14 @@ extern std::mutex big_lock; /* held by every call of the API, and while work run
 #define LOCK std::unique_lock<std::mutex> lock(big_lock)
 extern thread_local context *current;
 extern thread_local stream_t *capturing; /* by this thread */
+/* Begins a call that needs a context. */
+#define CONTEXT \
+  LOCK; \
+  if (!current) return CUDA_ERROR_INVALID_CONTEXT; \
+  if (current->lost) return current->lost
+/* Begins what may not be called while this thread captures. */
+#define WAITING \
+  if (capturing) { capturing->broken = CUDA_ERROR_STREAM_CAPTURE_INVALIDATED; return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED; }
 /* Queues work, or adds it to the graph that is being captured. */
 CUresult enqueue(stream_t *, work);
 /* Waits until a stream has run its work up to number `to`. Returns why the context is lost, if it is. */

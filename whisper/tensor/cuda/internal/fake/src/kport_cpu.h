@@ -72,7 +72,6 @@ static inline bool kp_all(bool p) { return kp_ballot(!p) == 0; }
 
 /* ---- atomics: one thread runs at a time; the value before is returned ---- */
 template <class T> static inline T kp_atomic_add(T *p, T v) { T old = *p; *p = old + v; return old; }
-template <class T> static inline T kp_atomic_max(T *p, T v) { T old = *p; if (v > old) *p = v; return old; }
 
 /* ---- numbers ---- */
 static inline float kp_b2f(unsigned short b) { uint32_t u = (uint32_t)b << 16; float f; memcpy(&f, &u, 4); return f; }
@@ -104,12 +103,7 @@ static inline unsigned short kp_f2h(float f) { /* to nearest even */
   return (unsigned short)(s | (r + (rest > 0x1000u || (rest == 0x1000u && (r & 1)))));
 }
 static inline float kp_exp2(float x) { return exp2f(x); }
-static inline float kp_rsqrt(float x) { return 1.0f / sqrtf(x); }
-static inline float kp_sqrt(float x) { return sqrtf(x); }
-static inline float kp_tanh(float x) { return tanhf(x); }
-static inline float kp_erf(float x) { return erff(x); }
 static inline float kp_fma(float a, float b, float c) { return fmaf(a, b, c); }
-static inline float kp_min(float a, float b) { return fminf(a, b); }
 static inline float kp_max(float a, float b) { return fmaxf(a, b); }
 
 /* ---- how a kernel becomes known: what is appended to its preprocessed source ---- */

@@ -86,14 +86,6 @@ CUresult drain_all(std::unique_lock<std::mutex> &lock, context *c) {
 }
 
 /* ---- the API of streams and events ---- */
-#define CONTEXT \
-  LOCK; \
-  if (!current) return CUDA_ERROR_INVALID_CONTEXT; \
-  if (current->lost) return current->lost
-/* What may not be called while this thread captures. */
-#define WAITING \
-  if (capturing) { capturing->broken = CUDA_ERROR_STREAM_CAPTURE_INVALIDATED; return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED; }
-
 API CUresult cuStreamCreate(CUstream *out, unsigned flags) {
   CONTEXT;
   start_executor();
