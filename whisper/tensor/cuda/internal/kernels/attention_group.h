@@ -41,13 +41,7 @@ KP_DEV bool take_group_scores(row_softmax &f, float s[32], float w[2], float sca
   bool grows = kp_any(m[0] > f.most[0] + KP_SLACK || m[1] > f.most[1] + KP_SLACK);
   if (grows) {
     KP_UNROLL
-    for (int h = 0; h < 2; h++) {
-      m[h] = kp_max(m[h], kp_shfl_xor(m[h], 1));
-      m[h] = kp_max(m[h], kp_shfl_xor(m[h], 2));
-      m[h] = kp_max(m[h], f.most[h]);
-      w[h] = weight_of(f.most[h], m[h]);
-      f.most[h] = m[h], f.total[h] *= w[h];
-    }
+    for (int h = 0; h < 2; h++) w[h] = raise_most(f, h, m[h]);
   }
   KP_UNROLL
   for (int h = 0; h < 2; h++) {

@@ -43,6 +43,15 @@ KP_DEV void load_query_rows(unsigned a[4][4], const unsigned short *q, bool ther
  * (FlashAttention-4), as float32 has room for exponentials of that. */
 struct row_softmax { float most[2], total[2]; };
 #define KP_SLACK 8.0f
+/* Raises what row h is lessened by to the greatest of its scores, of which m is this lane's. Returns what its sums of values are to be multiplied by. */
+KP_DEV float raise_most(row_softmax &f, int h, float m) {
+  m = kp_max(m, kp_shfl_xor(m, 1));
+  m = kp_max(m, kp_shfl_xor(m, 2));
+  m = kp_max(m, f.most[h]);
+  float w = weight_of(f.most[h], m);
+  f.most[h] = m, f.total[h] *= w;
+  return w;
+}
 
 /* Takes n blocks of 8 keys into the softmax: scores become exponentials. */
 template <int n> KP_DEV void take_row_scores(row_softmax &f, float o[8][4], float s[n][4], float scale) {
@@ -57,11 +66,7 @@ template <int n> KP_DEV void take_row_scores(row_softmax &f, float o[8][4], floa
   if (kp_any(m[0] > f.most[0] + KP_SLACK || m[1] > f.most[1] + KP_SLACK)) {
     KP_UNROLL
     for (int h = 0; h < 2; h++) {
-      m[h] = kp_max(m[h], kp_shfl_xor(m[h], 1));
-      m[h] = kp_max(m[h], kp_shfl_xor(m[h], 2));
-      m[h] = kp_max(m[h], f.most[h]);
-      float w = weight_of(f.most[h], m[h]);
-      f.most[h] = m[h], f.total[h] *= w;
+      float w = raise_most(f, h, m[h]);
       KP_UNROLL
       for (int d = 0; d < 8; d++) o[d][2 * h] *= w, o[d][2 * h + 1] *= w;
     }

@@ -173,20 +173,16 @@ template <int left> KP_DEV void kp_copy_wait() { asm volatile("cp.async.wait_gro
   "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31])
 /* The part of a tile that begins at an address; groups of 8 rows are 1024 bytes apart (PTX manual, "Matrix Descriptor Format") */
 KP_DEV kp_u64 kp_tile(const void *shared) { return (kp_u64)((kp_shared_address(shared) & 0x3ffff) >> 4) | 1ull << 16 | 64ull << 32 | 1ull << 62; }
-template <bool across> KP_DEV void kp_group_multiply(kp_bf16, float d[32], const unsigned a[4], kp_u64 tile, bool add) {
-  asm volatile("{ .reg .pred p; setp.ne.b32 p, %37, 0;\n"
-               "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {" KP_REGISTERS "}, {%32,%33,%34,%35}, %36, p, 1, 1, %38; }"
-               : KP_SUMS(d)
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(tile), "r"((int)add), "n"((int)across)
-               : "memory");
-}
-template <bool across> KP_DEV void kp_group_multiply(kp_half, float d[32], const unsigned a[4], kp_u64 tile, bool add) {
-  asm volatile("{ .reg .pred p; setp.ne.b32 p, %37, 0;\n"
-               "wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 {" KP_REGISTERS "}, {%32,%33,%34,%35}, %36, p, 1, 1, %38; }"
-               : KP_SUMS(d)
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(tile), "r"((int)add), "n"((int)across)
-               : "memory");
-}
+#define KP_GROUP_MULTIPLY(T, format) \
+  template <bool across> KP_DEV void kp_group_multiply(T, float d[32], const unsigned a[4], kp_u64 tile, bool add) { \
+    asm volatile("{ .reg .pred p; setp.ne.b32 p, %37, 0;\n" \
+                 "wgmma.mma_async.sync.aligned.m64n64k16.f32." format "." format " {" KP_REGISTERS "}, {%32,%33,%34,%35}, %36, p, 1, 1, %38; }" \
+                 : KP_SUMS(d) \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(tile), "r"((int)add), "n"((int)across) \
+                 : "memory"); \
+  }
+KP_GROUP_MULTIPLY(kp_bf16, "bf16")
+KP_GROUP_MULTIPLY(kp_half, "f16")
 /* The part that begins so many bytes behind it */
 KP_DEV kp_u64 kp_tile_behind(kp_u64 tile, unsigned bytes) { return (tile & 0xffffffff00000000) | ((unsigned)tile + (bytes >> 4)); }
 KP_DEV void kp_group_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
