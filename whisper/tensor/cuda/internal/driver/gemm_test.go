@@ -75,17 +75,20 @@ func product(g Gemm, a, b, c []float32) {
 	}
 }
 
+// smallNumbers returns integers, of which sums of products are exact in each format.
+func smallNumbers(r *rand.Rand, n int) []float32 {
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = float32(r.IntN(5) - 2)
+	}
+	return x
+}
+
 func TestGemm(t *testing.T) {
 	d := open(t)
 	l := d.NewList()
 	r := rand.New(rand.NewPCG(5, 6))
-	small := func(n int) []float32 {
-		x := make([]float32, n)
-		for i := range x {
-			x[i] = float32(r.IntN(5) - 2)
-		}
-		return x
-	}
+	small := func(n int) []float32 { return smallNumbers(r, n) }
 	cases := 0
 	for _, types := range [][2]Type{{F32, F32}, {BF16, F32}, {BF16, BF16}, {F16, F32}, {F16, F16}} {
 		for form := range 4 {
@@ -198,13 +201,7 @@ func TestGemmPanics(t *testing.T) {
 func testBiased(t *testing.T, d *Device) {
 	l := d.NewList()
 	r := rand.New(rand.NewPCG(7, 8))
-	small := func(n int) []float32 {
-		x := make([]float32, n)
-		for i := range x {
-			x[i] = float32(r.IntN(5) - 2)
-		}
-		return x
-	}
+	small := func(n int) []float32 { return smallNumbers(r, n) }
 	place := func(of Type, x []float32) Address {
 		at := alloc(t, d, len(x)*of.Bytes())
 		if err := d.CopyIn(at, pack(of, x)); err != nil {
