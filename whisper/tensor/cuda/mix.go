@@ -65,7 +65,8 @@ func (b *Backend) NewMixed(w tensor.Packed) (tensor.Packed, error) {
 func (b *Backend) Mix(dst, w tensor.Packed, u tensor.PackedUpdate) {
 	b.begin()
 	defer b.end()
-	b.mix(w.(*packed), []mixJob{{dst.(*packed).at, u.(*update)}})
+	b.mixing = append(b.mixing[:0], mixJob{dst.(*packed).at, u.(*update)})
+	b.mix(w.(*packed), b.mixing)
 }
 
 // mixJob is an update of a weight, and where it is written.
@@ -74,22 +75,43 @@ type mixJob struct {
 	update *update
 }
 
-// mix appends updates of a weight.
-func (b *Backend) mix(from *packed, jobs []mixJob) {
-	if from.nOut*from.nIn == 0 {
+// mixEntry is mix_update of mix.cu.
+type mixEntry struct {
+	to, a, b, u, v          uint64
+	terms, rank, base, none int32
+}
+
+// mixRows are the rows that a thread of mix.cu has.
+const mixRows = 4
+
+// mix appends updates of a weight, as one launch.
+func (b *Backend) mix(w *packed, jobs []mixJob) {
+	if w.nOut*w.nIn == 0 {
 		return
 	}
 	k := b.k.mixF32
-	switch from.dtype {
+	switch w.dtype {
 	case tensor.BF16:
 		k = b.k.mixBF16
 	case tensor.F16:
 		k = b.k.mixF16
 	}
+	width := 16 / typeOf(w.dtype).Bytes()
+	wide := w.nIn%width == 0 && aligned(uintptr(w.at))
+	b.entries = b.entries[:0]
 	for _, j := range jobs {
 		p := j.update
-		b.launch(k, driver.Dim3{X: blocks(from.nOut, 4), Y: blocks(from.nIn, 256)}, driver.Pointer(j.to), driver.Pointer(from.at), driver.Pointer(p.a),
-			driver.Pointer(p.b), driver.Pointer(p.u), driver.Pointer(p.v), driver.Int32(from.nOut), driver.Int32(from.nIn), driver.Int32(p.terms),
-			driver.Int32(p.rank), truth(p.base))
+		wide = wide && aligned(uintptr(j.to), uintptr(p.b), uintptr(p.v))
+		e := mixEntry{to: uint64(j.to), a: uint64(p.a), b: uint64(p.b), u: uint64(p.u), v: uint64(p.v), terms: int32(p.terms), rank: int32(p.rank)}
+		if p.base {
+			e.base = 1
+		}
+		b.entries = append(b.entries, e)
 	}
+	if !wide {
+		width = 1
+	}
+	threads := blocks(w.nOut, mixRows) * (w.nIn / width)
+	b.launch(k, driver.Dim3{X: blocks(threads, blockSize), Y: 1, Z: len(jobs)}, driver.Pointer(w.at), driver.Pointer(stage(b, b.entries)),
+		driver.Int32(w.nOut), driver.Int32(w.nIn), truth(wide))
 }

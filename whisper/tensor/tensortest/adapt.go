@@ -166,7 +166,7 @@ func (s *suite) testMix(t *testing.T) {
 		t.Skipf("SKIP: updates of packed weights of backend %s absent", s.backend.Name())
 	}
 	for dtype := range s.tol.Linear {
-		for _, size := range [][2]int{{1, 1}, {31, 7}, {64, 128}, {70, 33}, {96, 513}} {
+		for _, size := range [][2]int{{1, 1}, {31, 7}, {64, 128}, {31, 136}, {70, 33}, {96, 513}} {
 			for _, balanced := range []bool{false, true} {
 				s.mix(t, b, dtype, size[0], size[1], balanced)
 			}
