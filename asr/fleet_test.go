@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -137,6 +138,42 @@ func TestFleetIsOne(t *testing.T) {
 		if len(seen) != n {
 			t.Errorf("of %d devices these have windows: %v", n, seen)
 		}
+	}
+}
+
+// adapterWatch is a device that notes the adapters of the windows which it encodes together.
+type adapterWatch struct {
+	device
+	batches [][]int32
+}
+
+func (d *adapterWatch) encode(mels []audio.Mel, adapterOf []int32, keep []int) ([]*whisper.CrossKV, error) {
+	d.batches = append(d.batches, slices.Clone(adapterOf))
+	return d.device.encode(mels, adapterOf, keep)
+}
+
+// TestWindowsOfAnAdapterAreSideBySide checks it of windows that are encoded together, whose languages take turns, and that each has its own text still.
+func TestWindowsOfAnAdapterAreSideBySide(t *testing.T) {
+	var requests []Request
+	for i := range 12 {
+		requests = append(requests, chirp(200+40*float64(i), 0.5, Request{Language: []string{"cs", "en", "de"}[i%3]}))
+	}
+	f := newFleet(t, requests...)
+	e := f.engine(t, 1, Options{SchedulerOptions: SchedulerOptions{MaxEncoderFrames: 8 * f.model.Dims.WindowFrames(), Ahead: 8}})
+	d := &adapterWatch{device: e.stations[0].device}
+	e.stations[0].device = d
+	f.check(t, e, "12 windows", nil)
+	several := 0
+	for _, b := range d.batches {
+		if !slices.IsSorted(b) {
+			t.Errorf("windows under adapters %v are encoded together", b)
+		}
+		if len(slices.Compact(slices.Clone(b))) > 1 {
+			several++
+		}
+	}
+	if several == 0 {
+		t.Errorf("no batch has windows of several adapters: %v", d.batches)
 	}
 }
 

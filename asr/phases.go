@@ -1,8 +1,10 @@
 package asr
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"glossa/audio"
@@ -32,11 +34,13 @@ func (e *Engine) carryOut(s *station, p Plan) {
 	}
 }
 
-// encode encodes windows, each under its adapter, or under none to detect its language.
+// encode encodes windows, each under its adapter, or under none to detect its language. Those of an adapter are side by side, so that they may pass a
+// weight of its own together.
 func (e *Engine) encode(s *station, rs []*recording) {
 	if rs = e.seated(s, rs); len(rs) == 0 {
 		return
 	}
+	slices.SortStableFunc(rs, func(a, b *recording) int { return cmp.Compare(a.window.adapter, b.window.adapter) })
 	e.observeWait(rs)
 	mels, adapterOf := make([]audio.Mel, len(rs)), make([]int32, len(rs))
 	var d detection

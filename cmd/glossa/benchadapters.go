@@ -15,12 +15,12 @@ import (
 
 // benchAdapterFlags ask for strategies of adapters to be measured.
 type benchAdapterFlags struct {
-	Adapters []int    `placeholder:"N,…" help:"Measure so many different adapters, as far as a batch has as many windows."`
-	Kind     []string `default:"flora,lora" placeholder:"KIND,…" help:"Their kinds: flora, hira, lora, rslora, dora, ia3. (${default})"`
-	Rank     []int    `default:"1,8" placeholder:"R,…" help:"Their ranks. (${default})"`
-	Phase    []string `default:"encode,decode" enum:"encode,decode" placeholder:"PHASE,…" help:"What is measured. (${default})"`
-	Strategy string   `default:"all" placeholder:"all|NAME" help:"The strategies that are measured: all, or scales, expand, shrink-expand, mix or merged. (${default})"`
-	Merged   int64    `placeholder:"MB" help:"The memory for merged weights that glossa may choose. (0)"`
+	Adapters []int        `placeholder:"N,…" help:"Measure so many different adapters, as far as a batch has as many windows."`
+	Kind     []string     `default:"flora,lora" placeholder:"KIND,…" help:"Their kinds: flora, hira, lora, rslora, dora, ia3. (${default})"`
+	Rank     []int        `default:"1,8" placeholder:"R,…" help:"Their ranks. (${default})"`
+	Phase    []string     `default:"encode,decode" enum:"encode,decode" placeholder:"PHASE,…" help:"What is measured. (${default})"`
+	Strategy string       `default:"all" placeholder:"all|NAME" help:"The strategies that are measured: all, or scales, expand, shrink-expand, mix or merged. (${default})"`
+	Merged   mergedMemory `placeholder:"SIZE|none" help:"The memory for merged weights that glossa may choose. (as --merged-memory has it: on a GPU a quarter of what the model and a full batch leave free, else none)"`
 }
 
 // check finds what is wrong with the flags.
@@ -45,9 +45,6 @@ func (a *benchAdapterFlags) check(f *benchCommand) error {
 		if r < 1 {
 			return fmt.Errorf("--rank %d: at least 1 is needed", r)
 		}
-	}
-	if a.Merged < 0 {
-		return fmt.Errorf("--merged %d: at least 0 is needed", a.Merged)
 	}
 	if a.Strategy == "all" {
 		return nil
@@ -162,5 +159,5 @@ func (f *benchCommand) newAdapterBench(on computer, geometry string, dtype tenso
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", geometry, dtype, err)
 	}
-	return &adapterBench{benchModel: m, backend: on.backend, geometry: geometry, dtype: dtype, costs: costs}, nil
+	return &adapterBench{benchModel: m, on: on, geometry: geometry, dtype: dtype, costs: costs}, nil
 }

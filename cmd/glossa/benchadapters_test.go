@@ -91,7 +91,7 @@ func TestBenchAdapterFlags(t *testing.T) {
 		"--adapters 1 --rank 0":              "--rank 0: at least 1",
 		"--adapters 1 --strategy fastest":    "there are: scales expand",
 		"--adapters 1 --vs old.json":         "--adapters: its results",
-		"--adapters 1 --merged=-1":           "--merged -1: at least 0",
+		"--adapters 1 --merged=-1":           "--merged",
 		"--adapters 1 --phase prompt":        "--phase",
 		"--adapters 1 --batch 0":             "--batch 0: at least 1",
 		"--adapters 1 --geometry gargantuan": "--geometry gargantuan",

@@ -16,7 +16,7 @@ import (
 // adapterBench is a model whose adapters are measured.
 type adapterBench struct {
 	*benchModel
-	backend  backend
+	on       computer
 	geometry string
 	dtype    tensor.DType
 	costs    *flora.Costs
@@ -58,7 +58,7 @@ func (f *benchCommand) measureCase(ctx context.Context, m *adapterBench, c adapt
 	if err != nil {
 		return nil, err
 	}
-	return newAdapterResults(c, threadsOf(m.backend), contenders), nil
+	return newAdapterResults(c, threadsOf(m.on.backend), contenders), nil
 }
 
 // contenders returns the base model, the strategies that are asked for, and the choice.
@@ -67,8 +67,8 @@ func (f *benchCommand) contenders(m *adapterBench, c adapterCase) ([]*contender,
 	policy := flora.DefaultPolicy(m.Model)
 	policy.Encode = flora.Load{Rows: m.Dims.NAudioCtx, Adapters: 1}
 	policy.Decode = flora.Load{Rows: c.batch, Adapters: c.adapters}
-	policy.MergedBytes = f.Merged * 1_000_000
-	chosen, err := flora.NewBatchWith(m.Model, m.backend, flora.Options{Costs: m.costs, Policy: policy}, as...)
+	policy.MergedBytes = f.Merged.on(m.Model, m.on, c.batch)
+	chosen, err := flora.NewBatchWith(m.Model, m.on.backend, flora.Options{Costs: m.costs, Policy: policy}, as...)
 	if err != nil {
 		return nil, err
 	}
@@ -83,14 +83,14 @@ func (f *benchCommand) contenders(m *adapterBench, c adapterCase) ([]*contender,
 		}
 		p := *policy
 		p.MergedBytes = 1 << 50
-		if size := int64(len(as)) * phaseBytes(m, c.phase); s == flora.Merged && roomOn(m.backend) > 0 && size > roomOn(m.backend)/4*3 {
+		if size := int64(len(as)) * phaseBytes(m, c.phase); s == flora.Merged && roomOn(m.on.backend) > 0 && size > roomOn(m.on.backend)/4*3 {
 			continue
 		}
-		b, err := flora.NewBatchWith(m.Model, m.backend, flora.Options{Strategy: s, Policy: &p}, as...)
+		b, err := flora.NewBatchWith(m.Model, m.on.backend, flora.Options{Strategy: s, Policy: &p}, as...)
 		if err != nil {
 			return nil, err
 		}
-		contenders = append(contenders, &contender{name: string(s), batch: b, chosen: string(s) == name, barred: s == flora.Merged && f.Merged == 0})
+		contenders = append(contenders, &contender{name: string(s), batch: b, chosen: string(s) == name, barred: s == flora.Merged && policy.MergedBytes == 0})
 	}
 	if !slices.ContainsFunc(contenders, func(t *contender) bool { return t.chosen }) {
 		contenders = append(contenders, &contender{name: name, batch: chosen, chosen: true})
@@ -200,18 +200,31 @@ func (f *benchCommand) encodeByTurns(ctx context.Context, m *adapterBench, c ada
 	return nil
 }
 
-// encodeAdapted returns how long it takes to encode windows.
-func (m *benchModel) encodeAdapted(mels []audio.Mel, a whisper.Adapter, adapterOf []int32) (time.Duration, error) {
-	if a == nil {
-		adapterOf = nil
+// encodeAdapted encodes windows under adapters, on a GPU as many together as the engine does.
+func (m *adapterBench) encodeAdapted(mels []audio.Mel, a whisper.Adapter, adapterOf []int32) (time.Duration, error) {
+	together := len(mels)
+	if m.on.gpu() {
+		together = gpuEncodes
 	}
 	begin := time.Now()
-	cross, err := m.EncodeInto(&m.pool, m.ops, a, mels, adapterOf)
-	if err != nil {
+	var all []*whisper.CrossKV
+	for from := 0; from < len(mels); from += together {
+		to := min(from+together, len(mels))
+		var of []int32
+		if a != nil {
+			of = adapterOf[from:to]
+		}
+		cross, err := m.EncodeInto(&m.pool, m.ops, a, mels[from:to], of)
+		if err != nil {
+			return 0, err
+		}
+		all = append(all, cross...)
+	}
+	if err := m.ops.Read(nil, tensor.Mat{}); err != nil { // a device may compute no sooner
 		return 0, err
 	}
 	d := time.Since(begin)
-	for _, kv := range cross {
+	for _, kv := range all {
 		m.pool.Free(kv)
 	}
 	return d, nil
