@@ -89,6 +89,7 @@ func TestClusterLosesAServerAndAWorker(t *testing.T) {
 	if testing.Short() {
 		t.Skip("SKIP: three servers take their time")
 	}
+	t.Parallel() // most of its time is leases that end
 	nodes, urls := startCluster(t)
 	k := &killing{t: t, counts: map[string]int{}}
 	nc, err := broker.Dial(t.Context(), broker.DialOptions{URL: "nats://" + urls})

@@ -18,6 +18,7 @@ func TestAPoisonJobTakesNoOthersAlong(t *testing.T) {
 	if testing.Short() {
 		t.Skip("SKIP: workers die, and are begun again")
 	}
+	t.Parallel() // most of its time is leases that end
 	b := &process{t: t, role: "broker", dir: t.TempDir(), addr: freeAddr(t)}
 	if err := b.begin(); err != nil {
 		t.Fatal(err)
