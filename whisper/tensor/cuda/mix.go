@@ -77,12 +77,12 @@ type mixJob struct {
 
 // mixEntry is mix_update of mix.cu.
 type mixEntry struct {
-	to, a, b, u, v          uint64
-	terms, rank, base, none int32
+	to, a, b, u, v    uint64
+	terms, rank, base int32
 }
 
-// mixRows are the rows that a thread of mix.cu has.
-const mixRows = 4
+// mixRows are the rows that a thread of mix.cu has, mixThreads the threads of a block.
+const mixRows, mixThreads = 4, 128
 
 // mix appends updates of a weight, as one launch.
 func (b *Backend) mix(w *packed, jobs []mixJob) {
@@ -112,6 +112,6 @@ func (b *Backend) mix(w *packed, jobs []mixJob) {
 		width = 1
 	}
 	threads := blocks(w.nOut, mixRows) * (w.nIn / width)
-	b.launch(k, driver.Dim3{X: blocks(threads, blockSize), Y: 1, Z: len(jobs)}, driver.Pointer(w.at), driver.Pointer(stage(b, b.entries)),
-		driver.Int32(w.nOut), driver.Int32(w.nIn), truth(wide))
+	b.list.Launch(k, driver.Dim3{X: blocks(threads, mixThreads), Y: 1, Z: len(jobs)}, driver.Dim3{X: mixThreads}, 0, driver.Pointer(w.at),
+		driver.Pointer(stage(b, b.entries)), driver.Int32(w.nOut), driver.Int32(w.nIn), truth(wide))
 }
