@@ -65,7 +65,7 @@ func (f *benchCommand) measureCase(ctx context.Context, m *adapterBench, c adapt
 func (f *benchCommand) contenders(m *adapterBench, c adapterCase) ([]*contender, error) {
 	as := m.randomAdapters(c)
 	policy := flora.DefaultPolicy(m.Model)
-	policy.Encode = flora.Load{Rows: m.Dims.NAudioCtx, Adapters: 1}
+	policy.Encode = encodeLoad(m.Model, m.on)
 	policy.Decode = flora.Load{Rows: c.batch, Adapters: c.adapters}
 	policy.MergedBytes = f.Merged.on(m.Model, m.on, c.batch)
 	chosen, err := flora.NewBatchWith(m.Model, m.on.backend, flora.Options{Costs: m.costs, Policy: policy}, as...)
