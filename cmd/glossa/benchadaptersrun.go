@@ -200,7 +200,7 @@ func (f *benchCommand) encodeByTurns(ctx context.Context, m *adapterBench, c ada
 	return nil
 }
 
-// encodeAdapted encodes windows under adapters, on a GPU as many together as the engine does.
+// encodeAdapted encodes windows under adapters, on a GPU as many together as the engine does, and those of an adapter side by side as it has them.
 func (m *adapterBench) encodeAdapted(mels []audio.Mel, a whisper.Adapter, adapterOf []int32) (time.Duration, error) {
 	together := len(mels)
 	if m.on.gpu() {
@@ -213,6 +213,7 @@ func (m *adapterBench) encodeAdapted(mels []audio.Mel, a whisper.Adapter, adapte
 		var of []int32
 		if a != nil {
 			of = adapterOf[from:to]
+			slices.Sort(of)
 		}
 		cross, err := m.EncodeInto(&m.pool, m.ops, a, mels[from:to], of)
 		if err != nil {
