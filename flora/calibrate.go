@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"glossa/whisper"
@@ -14,6 +13,7 @@ import (
 
 // Probe is a pass over some linears of a model, whose time is measured.
 type Probe struct {
+	Phase    Phase
 	Kind     Kind // "": the base model
 	Rank     int
 	Strategy Strategy
@@ -42,81 +42,85 @@ func Stopwatch(now func() time.Time, budget time.Duration) Measure {
 	}
 }
 
-// probeRows are the numbers of rows for which linears are measured: few pass through weights that come from memory, many
-// through those of one layer.
-var (
-	fewRows  = []int{1, 4, 16, 32}
-	manyRows = []int{64, 128, 256, 512, 1500}
-)
-
+// Ranks that are measured.
 const (
-	fewWeights  = 24 << 20 // about what is more than a cache holds
 	probeRank   = 8
-	probeRow    = 16 // rows of the probes with adapters
-	probeWide   = 256
-	probeCopies = 4 // rank of the probe with copies
+	probeCopies = 4 // of what has copies
 )
 
-// Calibrate measures what the parts of strategies cost for model m on b. It takes about two seconds by a [Stopwatch] of
+// Calibrate measures what the parts of strategies cost for model m on b, by linears of decoding. It takes about two seconds by a [Stopwatch] of
 // [CalibrationBudget]. The weights of m are packed.
-func Calibrate(m *whisper.Model, b tensor.Backend, measure Measure) (*Costs, error) {
-	c := newCalibration(m, b, measure)
-	defer c.free()
-	if c.fault != nil {
-		return nil, c.fault
+//
+// Where encode, the load of encoding, is of several adapters, what the parts cost at that load is measured too, for [Costs.Encode], in about two
+// seconds more: of windows under an adapter each, as many as there are adapters, or half of them, and so on, where a device lacks the memory. The
+// error wraps tensor.ErrMemory where it lacks that of one window.
+func Calibrate(m *whisper.Model, b tensor.Backend, encode Load, measure Measure) (*Costs, error) {
+	costs, err := newDecoding(m, b, measure).costs()
+	if _, mixes := b.(tensor.Mixer); err != nil || !mixes || encode.Adapters < 2 {
+		return costs, err
 	}
-	costs := &Costs{}
-	for _, rows := range fewRows {
-		p := c.probe(c.few, Load{rows, 1})
-		costs.Linear = append(costs.Linear, RowCost{rows, c.base(p) / p.Weights})
+	window := encode.Rows / encode.Adapters
+	for n := encode.Adapters; n > 0; n /= 2 {
+		costs.Encode, err = newEncoding(m, b, n, window, measure).costs()
+		if !errors.Is(err, tensor.ErrMemory) {
+			break
+		}
 	}
-	for _, rows := range manyRows {
-		p := c.probe(c.many, Load{rows, 1})
-		costs.Linear = append(costs.Linear, RowCost{rows, c.base(p) / p.Weights})
-	}
-	if err := errors.Join(c.adapters(costs), c.fault); err != nil {
+	if err != nil {
 		return nil, err
 	}
-	return costs, costs.Check()
+	return costs, nil
 }
 
 // CalibrationBudget is the time for each of a calibration's measurements.
 const CalibrationBudget = 80 * time.Millisecond
 
-// calibration measures passes over linears.
+// calibration measures passes of a phase over linears.
 type calibration struct {
-	model     *whisper.Model
-	backend   tensor.Backend
-	ops       *tensor.Ops
-	measure   Measure
-	few, many []*whisper.Linear
-	rows      map[int]tensor.Mat // operands by their columns
-	rng       *rand.Rand
-	placed    []*tensor.Memory // of rows on a device
-	fault     error            // of that
+	of      passes
+	phase   Phase
+	model   *whisper.Model
+	backend tensor.Backend
+	ops     *tensor.Ops
+	measure Measure
+	rng     *rand.Rand
+	placed  []*tensor.Memory // on a device
+	fault   error            // the first: then nothing more is measured
 }
 
-func newCalibration(m *whisper.Model, b tensor.Backend, measure Measure) *calibration {
-	c := &calibration{model: m, backend: b, ops: tensor.NewOps(b), measure: measure, rows: make(map[int]tensor.Mat), rng: rand.New(rand.NewPCG(1, 1))}
-	weights := 0
-	for _, l := range m.Linears() {
-		if PhaseOf(l.Site) != Decode {
-			continue
-		}
-		n := l.Weight.Rows * l.Weight.Cols
-		if l.Site.Layer > 0 && weights+n > fewWeights {
-			break
-		}
-		weights += n
-		c.few = append(c.few, l)
-		if l.Site.Layer == 0 {
-			c.many = append(c.many, l)
-		}
-		if _, ok := c.rows[l.Weight.Cols]; !ok {
-			c.rows[l.Weight.Cols] = c.place(c.random(manyRows[len(manyRows)-1], l.Weight.Cols, 0, 1))
-		}
+// passes are those of a phase.
+type passes interface {
+	linears(rows int) []*whisper.Linear // that a pass of so many rows is over
+	forward(s *whisper.Step, rows int)  // the pass
+	sequence() int                      // the rows of each of its sequences
+	derive(costs *Costs)                // from the times of some
+}
+
+func newCalibration(phase Phase, m *whisper.Model, b tensor.Backend, measure Measure) *calibration {
+	return &calibration{phase: phase, model: m, backend: b, ops: tensor.NewOps(b), measure: measure, rng: rand.New(rand.NewPCG(1, 1))}
+}
+
+// costs measures the costs of the phase, and gives back what it took of a device for it.
+func (c *calibration) costs() (*Costs, error) {
+	costs := &Costs{}
+	if c.fault == nil {
+		c.of.derive(costs)
 	}
-	return c
+	for _, m := range c.placed {
+		m.Free()
+	}
+	c.ops.Free()
+	if c.fault != nil {
+		return nil, c.fault
+	}
+	return costs, costs.Check()
+}
+
+// fail keeps the first error.
+func (c *calibration) fail(err error) {
+	if c.fault == nil {
+		c.fault = err
+	}
 }
 
 // place returns a matrix in the memory of the backend.
@@ -125,16 +129,9 @@ func (c *calibration) place(m tensor.Mat) tensor.Mat {
 		return m
 	}
 	memory, err := tensor.Place(c.backend, []*tensor.Mat{&m}, []tensor.Mat{m})
-	c.placed, c.fault = append(c.placed, memory), errors.Join(c.fault, err)
+	c.fail(err)
+	c.placed = append(c.placed, memory)
 	return m
-}
-
-// free gives back what was placed on a device.
-func (c *calibration) free() {
-	for _, m := range c.placed {
-		m.Free()
-	}
-	c.ops.Free()
 }
 
 // random returns numbers about center.
@@ -146,9 +143,10 @@ func (c *calibration) random(rows, cols int, center, width float64) tensor.Mat {
 	return m
 }
 
-// probe returns a pass over linears without adapters.
-func (c *calibration) probe(linears []*whisper.Linear, load Load) Probe {
-	p := Probe{Load: load, Linears: len(linears)}
+// probe returns a pass without adapters.
+func (c *calibration) probe(load Load) Probe {
+	linears := c.of.linears(load.Rows)
+	p := Probe{Phase: c.phase, Load: load, Linears: len(linears)}
 	for _, l := range linears {
 		p.Weights += float64(l.Weight.Rows) * float64(l.Weight.Cols)
 		p.Numbers += float64(l.Weight.Rows + l.Weight.Cols)
@@ -156,55 +154,87 @@ func (c *calibration) probe(linears []*whisper.Linear, load Load) Probe {
 	return p
 }
 
-// base measures a pass without adapters.
-func (c *calibration) base(p Probe) float64 {
-	linears := c.few
-	if p.Load.Rows >= manyRows[0] {
-		linears = c.many
+// time measures what f does, which p says.
+func (c *calibration) time(p Probe, f func()) (seconds float64) {
+	if c.fault != nil {
+		return 0
 	}
-	return c.measure(p, func() { c.pass(linears, &whisper.Step{}, p.Load) })
+	return c.measure(p, f)
 }
 
-// pass computes linears for rows, each a sequence.
-func (c *calibration) pass(linears []*whisper.Linear, s *whisper.Step, load Load) {
+// base measures a pass without adapters.
+func (c *calibration) base(p Probe) float64 {
+	return c.time(p, func() { c.pass(&whisper.Step{}, p.Load) })
+}
+
+// pass computes linears for rows, whose sequences are under the adapters by turns.
+func (c *calibration) pass(s *whisper.Step, load Load) {
 	s.Ops = c.ops
-	s.Seg = append(s.Seg[:0], 0)
-	for i := range load.Rows {
-		s.Seg = append(s.Seg, int32(i+1))
+	s.Seg, s.AdapterOf = append(s.Seg[:0], 0), s.AdapterOf[:0]
+	for n := c.of.sequence(); s.Seg.Rows() < load.Rows; {
+		if s.Adapter != nil {
+			s.AdapterOf = append(s.AdapterOf, int32(1+s.Seg.Len()%load.Adapters))
+		}
+		s.Seg = append(s.Seg, int32(s.Seg.Rows()+n))
 	}
-	for _, l := range linears {
-		s.Reset()
-		l.Forward(s, c.rows[l.Weight.Cols].Slice(0, load.Rows))
-	}
-	c.fault = errors.Join(c.fault, s.Read(nil, tensor.Mat{}))
+	c.of.forward(s, load.Rows)
+	c.fail(s.Read(nil, tensor.Mat{}))
 }
 
 // over measures how much longer a pass takes under adapters than without, one after the other.
-func (c *calibration) over(kind Kind, rank int, s Strategy, load Load) (seconds float64, err error) {
-	linears := c.few
-	if load.Rows >= manyRows[0] {
-		linears = c.many
-	}
-	var as []*Adapter
-	for i := range load.Adapters {
-		a := &Adapter{Name: fmt.Sprint(i), Kind: kind, Rank: rank, Sites: make(map[whisper.Site]*Factors)}
-		for _, l := range linears {
-			a.Sites[l.Site] = c.factors(kind, rank, l)
-		}
-		as = append(as, a)
-	}
-	batch, err := NewBatchWith(c.model, c.backend, Options{Strategy: s}, as...)
-	if err != nil {
-		return 0, err
-	}
-	step := &whisper.Step{Adapter: batch}
-	for i := range load.Rows {
-		step.AdapterOf = append(step.AdapterOf, int32(1+i%load.Adapters))
-	}
-	p := c.probe(linears, load)
-	base := c.base(p)
+func (c *calibration) over(kind Kind, rank int, s Strategy, load Load) (seconds float64) {
+	p := c.probe(load)
 	p.Kind, p.Rank, p.Strategy = kind, rank, s
-	return c.measure(p, func() { c.pass(linears, step, load) }) - base, nil
+	batch := c.batch(p)
+	defer discard(batch)
+	step := &whisper.Step{Adapter: batch}
+	base := c.base(c.probe(load))
+	return c.time(p, func() {
+		c.pass(step, load)
+		if kept := &batch.weights.merged; s == Merged && kept.bytes < batch.options.Policy.MergedBytes {
+			c.fail(fmt.Errorf("%w: merged weights have %d bytes", tensor.ErrMemory, kept.bytes))
+		}
+	}) - base
+}
+
+// batch returns one with the adapters of a probe, with room for their merged weights where it is for these.
+func (c *calibration) batch(p Probe) *Batch {
+	policy, linears := DefaultPolicy(c.model), c.of.linears(p.Load.Rows)
+	for _, l := range linears {
+		if p.Strategy == Merged {
+			policy.MergedBytes += int64(p.Load.Adapters) * tensor.PackedBytes(l.Weight.Packed)
+		}
+	}
+	batch, err := NewBatchWith(c.model, c.backend, Options{Strategy: p.Strategy, Policy: policy})
+	c.fail(err)
+	for i := 0; i < p.Load.Adapters && c.fault == nil; i++ {
+		a := &Adapter{Name: fmt.Sprint(i), Kind: p.Kind, Rank: p.Rank, Sites: make(map[whisper.Site]*Factors)}
+		for _, l := range linears {
+			a.Sites[l.Site] = c.factors(p.Kind, p.Rank, l)
+		}
+		r, err := batch.Prepare(a)
+		if c.fail(err); err != nil {
+			break
+		}
+		if _, err := batch.Put(r); err != nil {
+			r.Free()
+			c.fail(err)
+		}
+	}
+	return batch
+}
+
+// discard gives back what a batch has of a device, which is of no more use.
+func discard(b *Batch) {
+	b.Trim()
+	for _, r := range b.residents[1:] {
+		if r != nil {
+			r.Free()
+		}
+	}
+	for _, t := range b.sites {
+		t.placed.Free()
+	}
 }
 
 // factors returns random factors of a kind.
@@ -217,66 +247,25 @@ func (c *calibration) factors(kind Kind, rank int, l *whisper.Linear) *Factors {
 	return &Factors{Base: true, U: c.random(nOut, rank, 0, 0.1), V: c.random(rank, nIn, 0, 0.1)}
 }
 
-// adapters derives the costs of adapters from how much longer passes under them take.
-func (c *calibration) adapters(costs *Costs) (err error) {
-	over := func(kind Kind, rank int, s Strategy, load Load) float64 {
-		t, e := c.over(kind, rank, s, load)
-		if e != nil && err == nil {
-			err = e
-		}
-		return t
-	}
-	alone, distinct := Load{probeRow, 1}, Load{probeRow, probeRow}
-	c.lowRank(costs, over(LoRA, 1, ShrinkExpand, alone), over(LoRA, probeRank, ShrinkExpand, alone),
-		over(LoRA, probeRank, ShrinkExpand, distinct), over(LoRA, probeRank, ShrinkExpand, Load{probeWide, 1}))
-	p := c.probe(c.few, alone)
-	calls := float64(p.Linears)
-	costs.Scale = positive(over(FLoRA, 1, Scales, distinct) / (probeRow * p.Numbers))
-	copies := over(HiRA, probeCopies, Expand, distinct)
-	copies -= p.Weights*(costs.linear(probeRow*(1+probeCopies))-costs.linear(probeRow)) + 3*calls*costs.Call
-	costs.Copy = positive((copies - probeRow*p.Numbers*costs.Scale*(1+probeCopies)) / (probeRow * probeCopies * p.Numbers))
-	if _, ok := c.backend.(tensor.Mixer); !ok {
-		return err // rows never pass a weight of their own
-	}
-	thin, thick := over(LoRA, 1, Mix, alone), over(LoRA, probeRank, Mix, alone)
-	costs.MixRank = positive((thick - thin) / ((probeRank - 1) * p.Weights))
-	costs.Mix = positive((thin-calls*costs.Call)/p.Weights - costs.MixRank)
-	return err
+// scales derives the costs of scales and copies from passes under adapters that have them.
+func (c *calibration) scales(costs *Costs, load Load) {
+	p := c.probe(load)
+	rows := float64(load.Rows)
+	costs.Scale = positive(c.over(FLoRA, 1, Scales, load) / (rows * p.Numbers))
+	copies := c.over(HiRA, probeCopies, Expand, load)
+	copies -= p.Weights*(costs.linear(rows*(1+probeCopies))-costs.linear(rows)) + 3*float64(p.Linears)*costs.Call
+	costs.Copy = positive((copies - rows*p.Numbers*costs.Scale*(1+probeCopies)) / (rows * probeCopies * p.Numbers))
 }
 
-// lowRank derives the costs of products of low rank from passes of few rows under one adapter of rank one and of
-// probeRank, under as many such as rows, and of many rows under one. With n numbers of factors for each rank and c calls,
-//
-//	one  = c Call + n (Factor + probeRow FactorRow)
-//	wide = c Call + n probeRank (Factor + probeWide FactorRow)
-func (c *calibration) lowRank(costs *Costs, one, same, distinct, wide float64) {
-	few, many := c.probe(c.few, Load{}), c.probe(c.many, Load{})
-	part := float64(many.Linears) / float64(few.Linears)
-	costs.Factor = positive((distinct - same) / ((probeRow - 1) * probeRank * few.Numbers))
-	one -= few.Numbers * costs.Factor
-	wide -= many.Numbers*probeRank*costs.Factor + part*one
-	costs.FactorRow = positive(wide / (many.Numbers*probeRank*probeWide - part*few.Numbers*probeRow))
-	costs.Call = positive((one - few.Numbers*probeRow*costs.FactorRow) / float64(few.Linears))
+// mixes derives the costs of mixing from passes under adapters whose weights are mixed at each use, which takes longer than merged ones do.
+func (c *calibration) mixes(costs *Costs, load Load) {
+	p := c.probe(load)
+	rows, adapters, calls := float64(load.Rows), float64(load.Adapters), float64(p.Linears)
+	thin, thick := c.over(LoRA, 1, Mix, load), c.over(LoRA, probeRank, Mix, load)
+	costs.MixRank = positive((thick - thin) / ((probeRank - 1) * adapters * p.Weights))
+	merged := p.Weights*(adapters*costs.linear(rows/adapters)-costs.linear(rows)) + (adapters-1)*calls*costs.Call
+	costs.Mix = positive((thin-merged-adapters*calls*costs.Call)/(adapters*p.Weights) - costs.MixRank)
 }
 
 // positive returns x, and zero for what noise made negative.
 func positive(x float64) float64 { return max(x, 0) }
-
-// Check reports costs that cannot be those of a machine.
-func (c *Costs) Check() error {
-	for _, v := range []float64{c.Call, c.Scale, c.Copy, c.Factor, c.FactorRow, c.Mix, c.MixRank} {
-		if !(v >= 0 && v < 1) {
-			return fmt.Errorf("%w: %v seconds", ErrCosts, v)
-		}
-	}
-	sorted := slices.IsSortedFunc(c.Linear, func(a, b RowCost) int { return a.Rows - b.Rows })
-	if len(c.Linear) == 0 || !sorted {
-		return fmt.Errorf("%w: linears of %v rows", ErrCosts, c.Linear)
-	}
-	for _, r := range c.Linear {
-		if !(r.Rows > 0 && r.Seconds > 0 && r.Seconds < 1) {
-			return fmt.Errorf("%w: %v seconds for %d rows", ErrCosts, r.Seconds, r.Rows)
-		}
-	}
-	return nil
-}

@@ -15,38 +15,55 @@ import (
 	"glossa/whisper"
 	"glossa/whisper/goldentest"
 	"glossa/whisper/tensor"
+	"glossa/whisper/tensor/tensortest"
 )
 
 // invented are costs of a machine that there is not; its linears take longer in proportion to rows.
 var invented = flora.Costs{Call: 2e-6, Scale: 3e-11, Copy: 7e-11, Factor: 9e-11, FactorRow: 2e-11, Mix: 8e-11, MixRank: 3e-11}
 
+// inventedEncode are its costs in encoding, where rows that pass a weight of their own take a time besides, and nothing else does.
+var inventedEncode = flora.Costs{Scale: 5e-12, Copy: 4e-12, LowRank: 6e-12, FactorRow: 1e-12, Mix: 2e-11, MixRank: 4e-12}
+
+const inventedGroup = 3e-6
+
 func inventedLinear(rows float64) float64 { return 1e-10 * (1 + rows/10) }
+
+// encodeLoad is the load of encoding that costs are measured for: 4 windows of model m under as many adapters.
+func encodeLoad(m *whisper.Model) flora.Load {
+	return flora.Load{Rows: 4 * m.Dims.NAudioCtx, Adapters: 4}
+}
 
 // inventedTime is how long that machine takes for a probe.
 func inventedTime(p flora.Probe, _ func()) float64 {
-	c := invented
+	c, linear := invented, inventedLinear
+	if p.Phase == flora.Encode {
+		c, linear = inventedEncode, func(rows float64) float64 { return 1e-11 * rows }
+	}
 	rows, adapters, rank := float64(p.Load.Rows), float64(p.Load.Adapters), float64(p.Rank)
 	calls := float64(p.Linears)
-	t := p.Weights * inventedLinear(rows)
+	t := p.Weights * linear(rows)
+	if p.Phase == flora.Encode && (p.Strategy == flora.Mix || p.Strategy == flora.Merged) {
+		t += calls * adapters * inventedGroup
+	}
 	switch p.Strategy {
 	case flora.Scales:
 		t += rows * p.Numbers * c.Scale
 	case flora.ShrinkExpand:
-		t += calls*c.Call + rank*p.Numbers*(adapters*c.Factor+rows*c.FactorRow)
+		t += calls*c.Call + rows*p.Numbers*c.LowRank + rank*p.Numbers*(adapters*c.Factor+rows*c.FactorRow)
 	case flora.Expand:
-		t += 3*calls*c.Call + p.Weights*(inventedLinear(rows*(1+rank))-inventedLinear(rows))
+		t += 3*calls*c.Call + p.Weights*(linear(rows*(1+rank))-linear(rows))
 		t += rows * p.Numbers * ((1+rank)*c.Scale + rank*c.Copy)
 	case flora.Mix:
-		t += calls*c.Call + p.Weights*(c.Mix+c.MixRank*rank)
+		t += adapters * (calls*c.Call + p.Weights*(c.Mix+c.MixRank*rank))
 	}
 	return t
 }
 
-// TestCalibrationFindsCosts: from the times of a machine, calibration finds what its parts cost.
+// TestCalibrationFindsCosts: from the times of a machine, calibration finds what its parts cost in each phase.
 func TestCalibrationFindsCosts(t *testing.T) {
 	b := backend(t)
 	m := goldentest.Tiny(t, b, 1)
-	got, err := flora.Calibrate(m, b, inventedTime)
+	got, err := flora.Calibrate(m, b, encodeLoad(m), inventedTime)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,11 +72,47 @@ func TestCalibrationFindsCosts(t *testing.T) {
 			t.Errorf("a linear of %d rows costs %v a weight, want %v", r.Rows, r.Seconds, want)
 		}
 	}
-	g, w := reflect.ValueOf(*got), reflect.ValueOf(invented)
-	for i := range g.NumField() {
-		if want := w.Field(i); want.Kind() == reflect.Float64 && math.Abs(g.Field(i).Float()/want.Float()-1) > 1e-6 {
-			t.Errorf("%s is %v, want %v", g.Type().Field(i).Name, g.Field(i), want)
+	for _, of := range []struct{ got, want *flora.Costs }{{got, &invented}, {got.Encode, &inventedEncode}} {
+		g, w := reflect.ValueOf(*of.got), reflect.ValueOf(*of.want)
+		for i := range g.NumField() {
+			if want := w.Field(i); want.Kind() == reflect.Float64 && math.Abs(g.Field(i).Float()-want.Float()) > 1e-6*want.Float() {
+				t.Errorf("%s is %v, want %v", g.Type().Field(i).Name, g.Field(i), want)
+			}
 		}
+	}
+}
+
+// TestCostsOfEncodingAreThoseMeasured: what costs predict for the linears of a pass in encoding is what it took, under each strategy.
+func TestCostsOfEncodingAreThoseMeasured(t *testing.T) {
+	b := backend(t)
+	m := goldentest.Tiny(t, b, 1)
+	var probes []flora.Probe
+	costs, err := flora.Calibrate(m, b, encodeLoad(m), func(p flora.Probe, f func()) float64 {
+		if p.Phase == flora.Encode && p.Kind != "" {
+			probes = append(probes, p)
+		}
+		return inventedTime(p, f)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	strategies := map[flora.Strategy]bool{}
+	for _, p := range probes {
+		strategies[p.Strategy] = true
+		a := randomAdapter(t, m, "a", p.Kind, p.Rank, flora.All, rand.New(rand.NewPCG(1, 1)))
+		got := 0.0
+		for _, l := range m.Linears() {
+			if flora.PhaseOf(l.Site) == flora.Encode && l.Site.Layer == 0 {
+				got += costs.Over(p.Strategy, l, a.Sites[l.Site], p.Load)
+			}
+		}
+		want := inventedTime(p, nil) - inventedTime(flora.Probe{Phase: p.Phase, Load: p.Load, Weights: p.Weights}, nil)
+		if math.Abs(got-want) > 1e-6*math.Abs(want) {
+			t.Errorf("%s of rank %d by %s takes %v longer, want %v", p.Kind, p.Rank, p.Strategy, got, want)
+		}
+	}
+	if len(strategies) != len(flora.Strategies()) {
+		t.Errorf("of all strategies, %v were measured", strategies)
 	}
 }
 
@@ -68,33 +121,84 @@ func TestCalibrationOfNoise(t *testing.T) {
 	b := backend(t)
 	m := goldentest.Tiny(t, b, 1)
 	rng := rand.New(rand.NewPCG(1, 1))
-	if _, err := flora.Calibrate(m, b, func(flora.Probe, func()) float64 { return 1e-3 * rng.Float64() }); err != nil {
+	if _, err := flora.Calibrate(m, b, encodeLoad(m), func(flora.Probe, func()) float64 { return 1e-3 * rng.Float64() }); err != nil {
 		t.Error(err)
 	}
-	if _, err := flora.Calibrate(m, b, func(flora.Probe, func()) float64 { return 0 }); !errors.Is(err, flora.ErrCosts) {
+	if _, err := flora.Calibrate(m, b, encodeLoad(m), func(flora.Probe, func()) float64 { return 0 }); !errors.Is(err, flora.ErrCosts) {
 		t.Errorf("a clock that stands: %v", err)
 	}
 }
 
-// TestCalibrationMeasures: what is measured is done.
+// TestCalibrationMeasures: what is measured is done, in encoding apart where that is asked for.
 func TestCalibrationMeasures(t *testing.T) {
-	b := backend(t)
-	m := goldentest.Tiny(t, b, 1)
-	strategies := map[flora.Strategy]bool{}
-	costs, err := flora.Calibrate(m, b, func(p flora.Probe, f func()) float64 {
-		strategies[p.Strategy] = true
-		return flora.Stopwatch(time.Now, 0)(p, f)
-	})
-	if err != nil {
-		t.Fatal(err)
+	backends := map[string]tensor.Backend{"host": backend(t)}
+	for name, d := range devices(backend(t)) {
+		backends[name] = d
 	}
-	if err := costs.Check(); err != nil {
-		t.Error(err)
-	}
-	for _, s := range []flora.Strategy{"", flora.Scales, flora.Expand, flora.ShrinkExpand, flora.Mix} {
-		if !strategies[s] {
-			t.Errorf("%q was not measured", s)
+	for name, b := range backends {
+		m := goldentest.Tiny(t, b, 1)
+		_, mixes := b.(tensor.Mixer)
+		for _, encode := range []flora.Load{flora.DefaultPolicy(m).Encode, encodeLoad(m)} {
+			done := map[flora.Phase]map[flora.Strategy]bool{flora.Encode: {}, flora.Decode: {}}
+			costs, err := flora.Calibrate(m, b, encode, func(p flora.Probe, f func()) float64 {
+				done[p.Phase][p.Strategy] = true
+				return flora.Stopwatch(time.Now, 0)(p, f)
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := costs.Check(); err != nil {
+				t.Error(err)
+			}
+			apart := encode.Adapters > 1 && mixes
+			if (costs.Encode != nil) != apart {
+				t.Errorf("%s, load %v: the costs of encoding are %v", name, encode, costs.Encode)
+			}
+			for _, s := range append(flora.Strategies(), "") {
+				if want := (mixes || s != flora.Mix) && s != flora.Merged; done[flora.Decode][s] != want {
+					t.Errorf("%s: %q in decoding was measured: %v", name, s, !want)
+				}
+				if done[flora.Encode][s] != apart {
+					t.Errorf("%s, load %v: %q in encoding was measured: %v", name, encode, s, !apart)
+				}
+			}
 		}
+	}
+}
+
+// TestCalibrationOnDevice: calibration gives all back that it takes of a device, and where there is no memory for all windows of a load it measures
+// fewer, and fails where there is none for one.
+func TestCalibrationOnDevice(t *testing.T) {
+	d := tensortest.SimulateFused(backend(t), tensortest.DeviceOptions{})
+	m := goldentest.Tiny(t, d, 1)
+	const all = 32
+	encode := flora.Load{Rows: all * m.Dims.NAudioCtx, Adapters: all}
+	before := d.Stats().Used
+	refused, fewer, windows := 0, 0, 0
+	for room := int64(1 << 20); windows < all && room < 1<<30; room += 2 << 20 {
+		d.Limit(before + room)
+		costs, err := flora.Calibrate(m, d, encode, func(p flora.Probe, f func()) float64 {
+			if f(); p.Phase == flora.Encode {
+				windows = p.Load.Adapters
+			}
+			return 1e-3
+		})
+		switch {
+		case errors.Is(err, tensor.ErrMemory):
+			refused++
+		case err != nil:
+			t.Fatal(err)
+		case costs.Encode.Linear[len(costs.Encode.Linear)-1].Rows != windows*m.Dims.NAudioCtx:
+			t.Errorf("of %d windows there are the costs %v", windows, costs.Encode.Linear)
+		case windows < all:
+			fewer++
+		}
+		if used := d.Stats().Used; used > before {
+			t.Fatalf("with room for %d bytes, %d are in use after", room, used-before)
+		}
+	}
+	if refused == 0 || fewer == 0 || windows < all {
+		t.Errorf("there was no room %d times, and room for a part %d times, at last for %d windows", refused, fewer, windows)
 	}
 }
 
@@ -155,12 +259,42 @@ func TestChoiceFollowsCosts(t *testing.T) {
 	}
 }
 
+// TestChoiceOfPhaseFollowsItsCosts: where costs of encoding are apart, they choose there, and nowhere else.
+func TestChoiceOfPhaseFollowsItsCosts(t *testing.T) {
+	b := backend(t)
+	m := goldentest.Tiny(t, b, 1)
+	linear := []flora.RowCost{{Rows: 1, Seconds: 1e-10}, {Rows: 1024, Seconds: 64e-10}}
+	mix, rows := flora.Costs{Linear: linear, FactorRow: 1e-6}, flora.Costs{Linear: linear, Mix: 1e-6}
+	a := randomAdapter(t, m, "a", flora.LoRA, 4, flora.All, rand.New(rand.NewPCG(1, 1)))
+	for _, c := range []struct {
+		costs, apart   flora.Costs
+		encode, decode flora.Strategy
+	}{{mix, rows, flora.ShrinkExpand, flora.Mix}, {rows, mix, flora.Mix, flora.ShrinkExpand}} {
+		c.costs.Encode = &c.apart
+		policy := &flora.Policy{Deterministic: true, Encode: encodeLoad(m), Decode: flora.Load{Rows: 16, Adapters: 1}}
+		batch, err := flora.NewBatchWith(m, b, flora.Options{Costs: &c.costs, Policy: policy})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := batch.Prepare(a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for site := range a.Sites {
+			want := map[flora.Phase]flora.Strategy{flora.Encode: c.encode, flora.Decode: c.decode}[flora.PhaseOf(site)]
+			if got := r.Strategy(site); got != want {
+				t.Errorf("%s by %s, want %s", site, got, want)
+			}
+		}
+	}
+}
+
 // TestCachedCosts: costs are measured once for each machine and model, and again where their file is of no use.
 func TestCachedCosts(t *testing.T) {
 	b := backend(t)
 	m := goldentest.Tiny(t, b, 1)
 	dir := filepath.Join(t.TempDir(), "glossa")
-	key := flora.NewCostsKey(m, b, 2, "a processor")
+	key := flora.NewCostsKey(m, b, 2, "a processor", flora.DefaultPolicy(m).Encode)
 	measured := 0
 	get := func(dir string, k flora.CostsKey) *flora.Costs {
 		t.Helper()
@@ -185,8 +319,11 @@ func TestCachedCosts(t *testing.T) {
 	if c := get(dir, other); c.Mix != 2e-10 {
 		t.Errorf("another processor has the costs %v", c.Mix)
 	}
+	if c := get(dir, flora.NewCostsKey(m, b, 2, "a processor", encodeLoad(m))); c.Mix != 3e-10 {
+		t.Errorf("encoding of several adapters has the costs %v", c.Mix)
+	}
 	files, err := filepath.Glob(filepath.Join(dir, "*"))
-	if err != nil || len(files) != 2 {
+	if err != nil || len(files) != 3 {
 		t.Fatalf("files %v: %v", files, err)
 	}
 	for _, text := range []string{"", "{", `{"key": {"format": 0}}`, `null`} {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"glossa/whisper"
 	"glossa/whisper/tensor"
@@ -23,15 +24,20 @@ type CostsKey struct {
 	Processor string `json:"processor"`
 	Geometry  string `json:"geometry"` // all that a model's speed depends on
 	DType     string `json:"dtype"`
+	Encode    string `json:"encode,omitempty"` // the load of encoding, and what else its speed depends on, where that is measured apart
 }
 
-// NewCostsKey returns the key of a model on a backend that computes with so many threads of a processor.
-func NewCostsKey(m *whisper.Model, b tensor.Backend, threads int, processor string) CostsKey {
+// NewCostsKey returns the key of a model on a backend that computes with so many threads of a processor, and encodes with such a load: see [Calibrate].
+func NewCostsKey(m *whisper.Model, b tensor.Backend, threads int, processor string, encode Load) CostsKey {
 	d := m.Dims
-	return CostsKey{
+	k := CostsKey{
 		Format: costsFormat, Backend: b.Name(), Threads: threads, Processor: processor,
 		Geometry: fmt.Sprintf("%d/%d/%d", d.NTextState, d.TextFFN(), d.NTextLayer), DType: modelDType(m).String(),
 	}
+	if encode.Adapters > 1 {
+		k.Encode = fmt.Sprintf("%d/%d/%d", d.AudioFFN(), encode.Rows, encode.Adapters)
+	}
+	return k
 }
 
 // costsFile is what a file holds.
@@ -87,4 +93,26 @@ func replaceFile(path string, text []byte) error {
 		os.Remove(f.Name())
 	}
 	return err
+}
+
+// Check reports costs that cannot be those of a machine.
+func (c *Costs) Check() error {
+	for _, v := range []float64{c.Call, c.Scale, c.Copy, c.LowRank, c.Factor, c.FactorRow, c.Mix, c.MixRank} {
+		if !(v >= 0 && v < 1) {
+			return fmt.Errorf("%w: %v seconds", ErrCosts, v)
+		}
+	}
+	sorted := slices.IsSortedFunc(c.Linear, func(a, b RowCost) int { return a.Rows - b.Rows })
+	if len(c.Linear) == 0 || !sorted {
+		return fmt.Errorf("%w: linears of %v rows", ErrCosts, c.Linear)
+	}
+	for _, r := range c.Linear {
+		if !(r.Rows > 0 && r.Seconds > 0 && r.Seconds < 1) {
+			return fmt.Errorf("%w: %v seconds for %d rows", ErrCosts, r.Seconds, r.Rows)
+		}
+	}
+	if c.Encode != nil {
+		return c.Encode.Check()
+	}
+	return nil
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 
+	"glossa/flora"
+	"glossa/whisper/goldentest"
 	"glossa/whisper/tensor"
 	"glossa/whisper/tensor/cuda/cudatest"
 )
@@ -43,6 +45,39 @@ func TestGPUGoldenAdapters(t *testing.T) {
 				r.check(t, clip, r.cross(t, r.states))
 			}
 		})
+	}
+}
+
+// TestGPUCalibration checks that all that costs are derived from is measured on the GPU backend, and what it took is given back.
+func TestGPUCalibration(t *testing.T) {
+	b := cudatest.Open(t)
+	m := goldentest.Tiny(t, b, 1)
+	if err := m.Pack(b, tensor.BF16); err != nil {
+		t.Fatal(err)
+	}
+	strategies := map[flora.Strategy]bool{}
+	calibrate := func() {
+		costs, err := flora.Calibrate(m, b, encodeLoad(m), func(p flora.Probe, f func()) float64 {
+			if f(); p.Phase == flora.Encode {
+				strategies[p.Strategy] = true
+			}
+			return 1e-3
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if costs.Encode == nil {
+			t.Error("encoding was not measured")
+		}
+	}
+	calibrate() // until there is the memory that the backend keeps
+	before, _ := b.MemoryInfo()
+	calibrate()
+	if after, _ := b.MemoryInfo(); after < before {
+		t.Errorf("%d bytes less are free than before", before-after)
+	}
+	if len(strategies) != 1+len(flora.Strategies()) {
+		t.Errorf("of all strategies, %v were measured in encoding", strategies)
 	}
 }
 

@@ -108,12 +108,13 @@ func (o *Options) choose(b tensor.Backend, l *whisper.Linear, f *Factors) (s Str
 	j := newJob(l, f)
 	phase := PhaseOf(l.Site)
 	load := o.Policy.of(phase)
-	s = o.Costs.best(j, load, o.mergeable(phase))
+	costs := o.Costs.of(phase)
+	s = costs.best(j, load, o.mergeable(phase))
 	if !s.byWeight() {
 		fromRows = never
 	}
 	if !o.Policy.Deterministic && s != Merged {
-		s, fromRows = byRows, o.Costs.evenRows(j, load)
+		s, fromRows = byRows, costs.evenRows(j, load)
 	}
 	return s, fromRows
 }
@@ -149,13 +150,25 @@ type Costs struct {
 	// Linear is what a linear takes for each of its weights, by the number of its rows, in ascending order.
 	Linear []RowCost `json:"linear"`
 
-	Call      float64 `json:"call"`       // of one more pass over rows
-	Scale     float64 `json:"scale"`      // for each number of a row that is scaled, of the operand and of the product
-	Copy      float64 `json:"copy"`       // for each number of a copy of a row, likewise
-	Factor    float64 `json:"factor"`     // for each number of the factors U and V, of each adapter
-	FactorRow float64 `json:"factor_row"` // and of each row
-	Mix       float64 `json:"mix"`        // for each weight that is mixed
-	MixRank   float64 `json:"mix_rank"`   // and each row of the factors
+	Call      float64 `json:"call"`               // of one more pass over rows
+	Scale     float64 `json:"scale"`              // for each number of a row that is scaled, of the operand and of the product
+	Copy      float64 `json:"copy"`               // for each number of a copy of a row, likewise
+	LowRank   float64 `json:"low_rank,omitempty"` // for each number of a row that has U and V, likewise, whatever their rank
+	Factor    float64 `json:"factor"`             // for each number of the factors U and V, of each adapter
+	FactorRow float64 `json:"factor_row"`         // and of each row
+	Mix       float64 `json:"mix"`                // for each weight that is mixed
+	MixRank   float64 `json:"mix_rank"`           // and each row of the factors
+
+	// Encode is what holds for encoding where it was measured apart, at the load of that phase. Nil: the same.
+	Encode *Costs `json:"encode,omitempty"`
+}
+
+// of returns the costs of a phase.
+func (c *Costs) of(phase Phase) *Costs {
+	if phase == Encode && c.Encode != nil {
+		return c.Encode
+	}
+	return c
 }
 
 // RowCost is what a linear of so many rows takes for each of its weights.
@@ -201,7 +214,7 @@ func (c *Costs) over(s Strategy, j job, load Load) float64 {
 		t += 3*c.Call + weights*(c.linear(rows+copies)-c.linear(rows)) + copies*numbers*(c.Scale+c.Copy)
 	}
 	if j.rank > 0 {
-		t += c.Call + float64(j.rank)*numbers*(adapters*c.Factor+rows*c.FactorRow)
+		t += c.Call + rows*numbers*c.LowRank + float64(j.rank)*numbers*(adapters*c.Factor+rows*c.FactorRow)
 	}
 	return t
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/schollz/progressbar/v3"
 
@@ -155,7 +154,7 @@ func (f *benchCommand) newAdapterBench(on computer, geometry string, dtype tenso
 	if err != nil {
 		return nil, err
 	}
-	costs, err := flora.Calibrate(m.Model, on.backend, flora.Stopwatch(time.Now, flora.CalibrationBudget))
+	costs, err := calibrate(m.Model, on)
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", geometry, dtype, err)
 	}

@@ -5,11 +5,15 @@ import (
 	"encoding/json"
 	"io"
 	"math"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"glossa/flora"
+	"glossa/whisper"
+	"glossa/whisper/goldentest"
 	"glossa/whisper/tensor"
 )
 
@@ -51,6 +55,42 @@ func TestBenchAdapters(t *testing.T) {
 	}
 	if want := 2 * 2 * 3; cases != want || chosen != want || best != want { // phases, numbers of adapters, kinds
 		t.Errorf("%d cases, %d choices, %d best, want %d", cases, chosen, best, want)
+	}
+}
+
+// seenAdapters is an adapter that adapts nothing, and notes the adapters of the windows which are encoded together.
+type seenAdapters [][]int32
+
+func (a *seenAdapters) Linear(s *whisper.Step, l *whisper.Linear, _ tensor.Mat, _ bool) (y tensor.Mat, ok bool) {
+	if l.Site == (whisper.Site{Stack: whisper.EncoderStack, Role: whisper.Query}) {
+		*a = append(*a, slices.Clone(s.AdapterOf))
+	}
+	return tensor.Mat{}, false
+}
+
+func (*seenAdapters) LinearAdd(*whisper.Step, *whisper.Linear, tensor.Mat, tensor.Mat) bool {
+	return false
+}
+
+// TestBenchEncodesAsTheEngine checks which windows are encoded together on a GPU, and in which order.
+func TestBenchEncodesAsTheEngine(t *testing.T) {
+	host, err := computeFlags{}.openCPU()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := goldentest.Tiny(t, host.backend, 1)
+	c := adapterCase{batch: 12, adapters: 3}
+	var index []int32
+	for i := range c.batch {
+		index = append(index, c.adapterOf(i))
+	}
+	var seen seenAdapters
+	bench := &adapterBench{benchModel: &benchModel{Model: m, ops: tensor.NewOps(host.backend)}, on: computer{"cuda:0", host.backend}}
+	if _, err := bench.encodeAdapted(randomMels(m.Dims, c.batch), &seen, index); err != nil {
+		t.Fatal(err)
+	}
+	if want := (seenAdapters{{1, 1, 1, 2, 2, 2, 3, 3}, {1, 2, 3, 3}}); !reflect.DeepEqual(seen, want) {
+		t.Errorf("windows under adapters %v are encoded together, want %v", seen, want)
 	}
 }
 

@@ -65,7 +65,7 @@ func (f *benchCommand) measureCase(ctx context.Context, m *adapterBench, c adapt
 func (f *benchCommand) contenders(m *adapterBench, c adapterCase) ([]*contender, error) {
 	as := m.randomAdapters(c)
 	policy := flora.DefaultPolicy(m.Model)
-	policy.Encode = flora.Load{Rows: m.Dims.NAudioCtx, Adapters: 1}
+	policy.Encode = encodeLoad(m.Model, m.on)
 	policy.Decode = flora.Load{Rows: c.batch, Adapters: c.adapters}
 	policy.MergedBytes = f.Merged.on(m.Model, m.on, c.batch)
 	chosen, err := flora.NewBatchWith(m.Model, m.on.backend, flora.Options{Costs: m.costs, Policy: policy}, as...)
@@ -200,7 +200,7 @@ func (f *benchCommand) encodeByTurns(ctx context.Context, m *adapterBench, c ada
 	return nil
 }
 
-// encodeAdapted encodes windows under adapters, on a GPU as many together as the engine does.
+// encodeAdapted encodes windows under adapters, on a GPU as many together as the engine does, and those of an adapter side by side as it has them.
 func (m *adapterBench) encodeAdapted(mels []audio.Mel, a whisper.Adapter, adapterOf []int32) (time.Duration, error) {
 	together := len(mels)
 	if m.on.gpu() {
@@ -213,6 +213,7 @@ func (m *adapterBench) encodeAdapted(mels []audio.Mel, a whisper.Adapter, adapte
 		var of []int32
 		if a != nil {
 			of = adapterOf[from:to]
+			slices.Sort(of)
 		}
 		cross, err := m.EncodeInto(&m.pool, m.ops, a, mels[from:to], of)
 		if err != nil {

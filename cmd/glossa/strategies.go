@@ -18,6 +18,7 @@ import (
 // what they cost on others. Weights that are merged for adapters take so much memory at most.
 func strategyOptions(m *whisper.Model, b computer, batch int, merged mergedMemory) (flora.Options, error) {
 	policy := flora.DefaultPolicy(m)
+	policy.Encode = encodeLoad(m, b)
 	policy.Decode = flora.Load{Rows: batch, Adapters: batch}
 	policy.MergedBytes = merged.on(m, b, batch)
 	o := flora.Options{Policy: policy}
@@ -29,13 +30,27 @@ func strategyOptions(m *whisper.Model, b computer, batch int, merged mergedMemor
 	if err != nil {
 		return o, nil
 	}
-	o.Costs, err = flora.CachedCosts(filepath.Join(cache, "glossa"), flora.NewCostsKey(m, b.backend, threadsOf(b.backend), machine), func() (*flora.Costs, error) {
-		return flora.Calibrate(m, b.backend, flora.Stopwatch(time.Now, flora.CalibrationBudget))
-	})
+	key := flora.NewCostsKey(m, b.backend, threadsOf(b.backend), machine, policy.Encode)
+	o.Costs, err = flora.CachedCosts(filepath.Join(cache, "glossa"), key, func() (*flora.Costs, error) { return calibrate(m, b) })
 	if err != nil {
 		return o, fmt.Errorf("costs of adapters: %w", err)
 	}
 	return o, nil
+}
+
+// encodeLoad returns what the encoder's linears are called with: on a GPU rows of as many windows as are encoded together, each under an adapter of
+// its own, and on a processor those of one.
+func encodeLoad(m *whisper.Model, b computer) flora.Load {
+	windows := 1
+	if b.gpu() {
+		windows = gpuEncodes
+	}
+	return flora.Load{Rows: windows * m.Dims.NAudioCtx, Adapters: windows}
+}
+
+// calibrate measures what strategies cost for a model on a device.
+func calibrate(m *whisper.Model, b computer) (*flora.Costs, error) {
+	return flora.Calibrate(m, b.backend, encodeLoad(m, b), flora.Stopwatch(time.Now, flora.CalibrationBudget))
 }
 
 // mergedShare is the part of what is free on a GPU, beside the model and a full batch, that merged weights have.

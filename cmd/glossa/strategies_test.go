@@ -1,8 +1,11 @@
 package main
 
 import (
+	"path/filepath"
+	"reflect"
 	"testing"
 
+	"glossa/flora"
 	"glossa/whisper/goldentest"
 	"glossa/whisper/tensor"
 	"glossa/whisper/tensor/ref"
@@ -55,5 +58,39 @@ func TestMergedMemory(t *testing.T) {
 	}
 	if err := new(mergedMemory).UnmarshalText([]byte("some")); err == nil {
 		t.Error("some is a size")
+	}
+}
+
+// TestEncodeLoad checks what costs of encoding are measured and chosen for: a window on a processor, several of different adapters on a GPU, by
+// costs that were measured for as many.
+func TestEncodeLoad(t *testing.T) {
+	d := tensortest.SimulateFused(ref.New(), tensortest.DeviceOptions{})
+	m := goldentest.Tiny(t, d, 1)
+	host, err := computeFlags{}.openCPU()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := encodeLoad(m, host), flora.DefaultPolicy(m).Encode; got != want {
+		t.Errorf("on a processor %v, want %v", got, want)
+	}
+	gpu := computer{"cuda:0", roomyGPU{d}}
+	if got, want := encodeLoad(m, gpu), (flora.Load{Rows: 8 * m.Dims.NAudioCtx, Adapters: 8}); got != want {
+		t.Errorf("on a GPU %v, want %v", got, want)
+	}
+	dir := t.TempDir()
+	t.Setenv("XDG_CACHE_HOME", dir)
+	t.Setenv("HOME", dir)
+	kept := flora.DefaultCosts(tensor.F32)
+	kept.Encode = flora.DefaultCosts(tensor.BF16)
+	key := flora.NewCostsKey(m, gpu.backend, threadsOf(gpu.backend), "A100", encodeLoad(m, gpu))
+	if _, err := flora.CachedCosts(filepath.Join(dir, "glossa"), key, func() (*flora.Costs, error) { return kept, nil }); err != nil {
+		t.Fatal(err)
+	}
+	o, err := strategyOptions(m, gpu, 4, mergedMemory{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.Policy.Encode != encodeLoad(m, gpu) || !reflect.DeepEqual(o.Costs, kept) {
+		t.Errorf("on a GPU encoding of %v is chosen by %v", o.Policy.Encode, o.Costs.Encode)
 	}
 }

@@ -88,6 +88,31 @@ func TestOpsWithoutMemory(t *testing.T) {
 	}
 }
 
+// TestLinearsWithoutMemory checks that a linear whose result a device has no memory for is not computed, by the interfaces that a backend may have
+// beside either.
+func TestLinearsWithoutMemory(t *testing.T) {
+	d := tensortest.SimulateFused(ref.New(), tensortest.DeviceOptions{Memory: 6 << 20})
+	o := tensor.NewOps(d)
+	w := tensor.Weight{Mat: tensor.Zeros(2000, 3)}
+	var err error
+	if w.Packed, err = d.Pack(w.Mat, tensor.F32); err != nil {
+		t.Fatal(err)
+	}
+	for what, linear := range map[string]func(x tensor.Mat, s tensor.Scales){
+		"plain":             func(x tensor.Mat, _ tensor.Scales) { o.Linear(x, &w, tensor.Mat{}) },
+		"with GELU":         func(x tensor.Mat, _ tensor.Scales) { o.LinearGELU(x, &w, tensor.Mat{}) },
+		"scaled":            func(x tensor.Mat, s tensor.Scales) { o.ScaledLinear(x, &w, tensor.Mat{}, s) },
+		"scaled, with GELU": func(x tensor.Mat, s tensor.Scales) { o.ScaledLinearGELU(x, &w, tensor.Mat{}, s) },
+	} {
+		o.Reset()
+		x := o.Upload(1000, 3, make([]float32, 3000))
+		linear(x, tensor.Scales{In: o.New(1, 3), Out: o.New(1, 2000), Row: make([]int32, 1000)})
+		if err := o.Read(nil, tensor.Mat{}); !errors.Is(err, tensor.ErrMemory) {
+			t.Errorf("a linear %s: error %v, want ErrMemory", what, err)
+		}
+	}
+}
+
 // TestHostOperandPanics checks that a device refuses a matrix of the host.
 func TestHostOperandPanics(t *testing.T) {
 	o := tensor.NewOps(newDevice(0))

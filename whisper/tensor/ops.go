@@ -81,12 +81,11 @@ func (o *Ops) Linear(x Mat, w *Weight, bias Mat) Mat {
 
 // LinearGELU returns GELU(x wᵀ + bias), in one pass where the backend has it.
 func (o *Ops) LinearGELU(x Mat, w *Weight, bias Mat) Mat {
-	b, ok := o.backend.(GELULinear)
-	if !ok || w.Packed == nil || o.recording {
+	if _, ok := o.backend.(GELULinear); !ok || w.Packed == nil || o.recording {
 		return o.GELU(o.Linear(x, w, bias))
 	}
 	y := o.linearResult(x, w, bias)
-	b.LinearGELU(y, x, w.Packed, bias)
+	o.LinearTo(y, x, w, bias, Scales{}, nil, true)
 	return y
 }
 
@@ -102,13 +101,9 @@ func (o *Ops) ScaledLinearGELU(x Mat, w *Weight, bias Mat, s Scales) Mat {
 }
 
 func (o *Ops) scaledLinear(x Mat, w *Weight, bias Mat, s Scales, gelu bool) Mat {
-	b, ok := o.backend.(ScaledLinear)
-	if ok && w.Packed != nil && !o.recording {
-		checkShape("scales of a linear's operand", s.In, s.In.Rows, x.Cols)
-		checkShape("scales of a linear's product", s.Out, s.In.Rows, w.Rows)
-		checkIndex("scale", s.Row, x.Rows, s.In.Rows)
+	if _, ok := o.backend.(ScaledLinear); ok && w.Packed != nil && !o.recording {
 		y := o.linearResult(x, w, bias)
-		b.ScaledLinear(y, x, w.Packed, bias, s, gelu)
+		o.LinearTo(y, x, w, bias, s, nil, gelu)
 		return y
 	}
 	y := o.Scale(o.Linear(o.Scale(x, s.In, s.Row), w, Mat{}), s.Out, s.Row)
