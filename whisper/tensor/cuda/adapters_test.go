@@ -150,7 +150,7 @@ func TestCalibrationOnDevice(t *testing.T) {
 	b := openPlainly(t)
 	m := goldentest.Tiny(t, b, 1)
 	passes := 0
-	costs, err := flora.Calibrate(m, b, func(p flora.Probe, f func()) float64 {
+	costs, err := flora.Calibrate(m, b, flora.Load{Rows: 2 * m.Dims.NAudioCtx, Adapters: 2}, func(p flora.Probe, f func()) float64 {
 		passes++
 		if p.Load.Rows > 64 {
 			return 1e-6 * float64(p.Load.Rows) // as long as it is on a processor
@@ -165,7 +165,7 @@ func TestCalibrationOnDevice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if passes < 15 || costs.Check() != nil {
+	if passes < 30 || costs.Check() != nil || costs.Encode == nil {
 		t.Errorf("%d passes, costs %+v", passes, costs)
 	}
 }
