@@ -57,10 +57,18 @@ func TestLiveSession(t *testing.T) {
 	}
 }
 
+// seeds returns n, or a quarter where it would take minutes.
+func seeds(n uint64) uint64 {
+	if raceDetector {
+		return n / 4
+	}
+	return n
+}
+
 // TestLiveLawsAtRandom drives sessions at random: sound in any chunks, a device of any speed, a reader that sleeps, words without a pause
 // for longer than a buffer. What is heard is all that was said.
 func TestLiveLawsAtRandom(t *testing.T) {
-	for seed := range uint64(24) {
+	for seed := range seeds(24) {
 		synctest.Test(t, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 7))
 			f := newFakeSpeech(t)
@@ -239,7 +247,7 @@ func TestLiveFailedWindow(t *testing.T) {
 
 // TestLiveFaultsAtRandom: whatever windows fail, the laws hold, the session goes on, and each fault is told of.
 func TestLiveFaultsAtRandom(t *testing.T) {
-	for seed := range uint64(12) {
+	for seed := range seeds(12) {
 		synctest.Test(t, func(t *testing.T) {
 			rng, device := rand.New(rand.NewPCG(seed, 1)), rand.New(rand.NewPCG(seed, 2))
 			f := newFakeSpeech(t)

@@ -88,9 +88,9 @@ check('language, adapter, latency and time are shown', {}, async ({ page }) => {
   await segments(page, 2);
   await page.waitForFunction(() => document.getElementById('now-adapter').textContent === 'hi');
   assert.equal(await page.textContent('#now-language'), 'Hindi');
-  assert.match(await page.textContent('#now-commit'), /^\d\.\d s$/);
+  assert.match(await page.textContent('#now-commit'), /^\d+\.\d s$/);
   assert.equal(await page.textContent('#now-lag'), '1.7 s');
-  assert.match(await page.textContent('#clock'), /^0:0\d$/);
+  assert.match(await page.textContent('#clock'), /^\d+:\d\d$/); // on a slow machine it is a while until two segments are there
   const first = page.locator('#transcript .segment').first();
   assert.equal(await first.locator('time').textContent(), '0:00');
   assert.equal(await first.locator('.tags').textContent(), 'Englishbase model');
