@@ -167,9 +167,11 @@ func (b *Batch) compute(s *whisper.Step, l *whisper.Linear, at *site, y, x tenso
 	p := &b.pass
 	p.start(s, l, at, y, x, gelu)
 	defer p.end()
-	if byWeight, copies := b.passes(s, at); byWeight && !copies && b.groups(l) {
-		b.computeGrouped(false)
-		return
+	if b.groups(l) {
+		if byWeight, copies := b.passes(s, at); byWeight && !copies {
+			b.computeGrouped(false)
+			return
+		}
 	}
 	b.runs(p.byRows, func(k int32, first int) { b.weights.add(b, at.of[k].adapted, k, first) })
 	b.weights.compute(b)

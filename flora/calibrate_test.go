@@ -2,6 +2,7 @@ package flora_test
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -239,22 +240,25 @@ func TestChoiceFollowsCosts(t *testing.T) {
 		if policy.Decode.Rows == 0 {
 			policy.Decode = flora.Load{Rows: 16, Adapters: 16}
 		}
-		batch, err := flora.NewBatchWith(m, b, flora.Options{Costs: &c.costs, Policy: &policy})
-		if err != nil {
-			t.Fatal(err)
-		}
-		r, err := batch.Prepare(a)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for site := range a.Sites {
-			want := c.encode
-			if flora.PhaseOf(site) == flora.Decode {
-				want = c.decode
-			}
-			if got := r.Strategy(site); got != want {
-				t.Errorf("%s: %s by %s, want %s", c.what, site, got, want)
-			}
+		checkChoice(t, c.what, m, b, flora.Options{Costs: &c.costs, Policy: &policy}, a, c.encode, c.decode)
+	}
+}
+
+// checkChoice checks the strategies of all linears under an adapter.
+func checkChoice(t *testing.T, what string, m *whisper.Model, b tensor.Backend, o flora.Options, a *flora.Adapter, encode, decode flora.Strategy) {
+	t.Helper()
+	batch, err := flora.NewBatchWith(m, b, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := batch.Prepare(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for site := range a.Sites {
+		want := map[flora.Phase]flora.Strategy{flora.Encode: encode, flora.Decode: decode}[flora.PhaseOf(site)]
+		if got := r.Strategy(site); got != want {
+			t.Errorf("%s: %s by %s, want %s", what, site, got, want)
 		}
 	}
 }
@@ -272,20 +276,8 @@ func TestChoiceOfPhaseFollowsItsCosts(t *testing.T) {
 	}{{mix, rows, flora.ShrinkExpand, flora.Mix}, {rows, mix, flora.Mix, flora.ShrinkExpand}} {
 		c.costs.Encode = &c.apart
 		policy := &flora.Policy{Deterministic: true, Encode: encodeLoad(m), Decode: flora.Load{Rows: 16, Adapters: 1}}
-		batch, err := flora.NewBatchWith(m, b, flora.Options{Costs: &c.costs, Policy: policy})
-		if err != nil {
-			t.Fatal(err)
-		}
-		r, err := batch.Prepare(a)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for site := range a.Sites {
-			want := map[flora.Phase]flora.Strategy{flora.Encode: c.encode, flora.Decode: c.decode}[flora.PhaseOf(site)]
-			if got := r.Strategy(site); got != want {
-				t.Errorf("%s by %s, want %s", site, got, want)
-			}
-		}
+		what := fmt.Sprintf("encoding by %s, decoding by %s", c.encode, c.decode)
+		checkChoice(t, what, m, b, flora.Options{Costs: &c.costs, Policy: policy}, a, c.encode, c.decode)
 	}
 }
 

@@ -95,19 +95,7 @@ func linearsOf(t *testing.T, m *whisper.Model, b tensor.Backend, options flora.O
 	o := tensor.NewOps(b)
 	numbers := make(map[whisper.Site][]float32)
 	for _, l := range m.Linears() {
-		o.Reset()
-		s := &whisper.Step{Ops: o, Adapter: batch, AdapterOf: index, Seg: tensor.Segments{0}}
-		for i := range index {
-			s.Seg = append(s.Seg, s.Seg[i]+int32(1+i%3))
-		}
-		random := func(cols int) tensor.Mat {
-			x := make([]float32, s.Seg.Rows()*cols)
-			for i := range x {
-				x[i] = float32(rng.NormFloat64())
-			}
-			return o.Upload(s.Seg.Rows(), cols, x)
-		}
-		x, y := random(l.Weight.Cols), random(l.Weight.Rows)
+		s, x, y := randomStep(o, batch, index, l, rng)
 		z, ok := batch.Linear(s, l, x, l.Site.Role == whisper.FC1)
 		if !ok || !batch.LinearAdd(s, l, y, x) {
 			t.Fatalf("%v is not adapted", l.Site)

@@ -43,19 +43,7 @@ func testLinearAdd(t *testing.T, m *whisper.Model, b tensor.Backend, batch *flor
 	o := tensor.NewOps(b)
 	adapted := 0
 	for _, l := range m.Linears() {
-		o.Reset()
-		s := &whisper.Step{Ops: o, Adapter: batch, AdapterOf: index, Seg: tensor.Segments{0}}
-		for i := range index {
-			s.Seg = append(s.Seg, s.Seg[i]+int32(1+i%3))
-		}
-		upload := func(cols int) tensor.Mat {
-			x := make([]float32, s.Seg.Rows()*cols)
-			for i := range x {
-				x[i] = float32(rng.NormFloat64())
-			}
-			return o.Upload(s.Seg.Rows(), cols, x)
-		}
-		x, y := upload(l.Weight.Cols), upload(l.Weight.Rows)
+		s, x, y := randomStep(o, batch, index, l, rng)
 		before := numbersOf(t, o, y)
 		term, ok := batch.Linear(s, l, x, false)
 		added := batch.LinearAdd(s, l, y, x)
@@ -74,6 +62,23 @@ func testLinearAdd(t *testing.T, m *whisper.Model, b tensor.Backend, batch *flor
 	if any := slices.Max(index) > 0; any != (adapted > 0) {
 		t.Errorf("adapters %v: %d linears are adapted", index, adapted)
 	}
+}
+
+// randomStep returns a step over sequences under adapters, and rows that a linear takes and returns.
+func randomStep(o *tensor.Ops, batch *flora.Batch, index []int32, l *whisper.Linear, rng *rand.Rand) (s *whisper.Step, x, y tensor.Mat) {
+	o.Reset()
+	s = &whisper.Step{Ops: o, Adapter: batch, AdapterOf: index, Seg: tensor.Segments{0}}
+	for i := range index {
+		s.Seg = append(s.Seg, s.Seg[i]+int32(1+i%3))
+	}
+	random := func(cols int) tensor.Mat {
+		x := make([]float32, s.Seg.Rows()*cols)
+		for i := range x {
+			x[i] = float32(rng.NormFloat64())
+		}
+		return o.Upload(s.Seg.Rows(), cols, x)
+	}
+	return s, random(l.Weight.Cols), random(l.Weight.Rows)
 }
 
 // numbersOf returns a copy of the numbers of x.

@@ -235,10 +235,10 @@ func (f *benchCommand) measure(ctx context.Context, b computer, w *benchWatch, g
 // together returns the number of windows that are encoded at once: where the flags do not say, as many as the engine encodes
 // on such a device.
 func (f *benchCommand) together(b computer) int {
-	if f.Windows == 0 && b.gpu() {
-		return gpuEncodes
+	if f.Windows == 0 {
+		return encodesOn(b)
 	}
-	return max(f.Windows, 1)
+	return f.Windows
 }
 
 // errMemory is the error of a case, or of a model, that does not fit into memory.

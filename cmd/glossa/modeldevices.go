@@ -16,6 +16,14 @@ const (
 	gpuEncodes = 8 // whole windows
 )
 
+// encodesOn returns the number of windows encoded together on a device, whole ones on a GPU.
+func encodesOn(b computer) int {
+	if b.gpu() {
+		return gpuEncodes
+	}
+	return 1
+}
+
 // batchOn returns the greatest number of windows decoded together on a device.
 func (f *modelFlags) batchOn(on computer) int {
 	if on.gpu() && !f.given["batch"] {

@@ -41,10 +41,7 @@ func strategyOptions(m *whisper.Model, b computer, batch int, merged mergedMemor
 // encodeLoad returns what the encoder's linears are called with: on a GPU rows of as many windows as are encoded together, each under an adapter of
 // its own, and on a processor those of one.
 func encodeLoad(m *whisper.Model, b computer) flora.Load {
-	windows := 1
-	if b.gpu() {
-		windows = gpuEncodes
-	}
+	windows := encodesOn(b)
 	return flora.Load{Rows: windows * m.Dims.NAudioCtx, Adapters: windows}
 }
 

@@ -61,7 +61,7 @@ func readRanks(dir string) (all []Timing, err error) {
 		t.Kind = torchBMM
 		all = append(all, t)
 	}
-	return slices.DeleteFunc(all, func(t Timing) bool { return !t.adapted() || !(t.OverBase > 0) }), nil
+	return underAdapters(all), nil
 }
 
 // readMeasured reads a file of JSON, if it is there and not empty.

@@ -59,11 +59,16 @@ func ReadTimings(r io.Reader) ([]Timing, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBench, err)
 	}
-	all = slices.DeleteFunc(all, func(t Timing) bool { return !t.adapted() || !(t.OverBase > 0) })
+	all = underAdapters(all)
 	if len(all) == 0 {
 		return nil, fmt.Errorf("%w: no measurement under adapters; glossa bench --adapters --json writes them", ErrBench)
 	}
 	return all, nil
+}
+
+// underAdapters returns what was measured under adapters, beside the base model.
+func underAdapters(all []Timing) []Timing {
+	return slices.DeleteFunc(all, func(t Timing) bool { return !t.adapted() || !(t.OverBase > 0) })
 }
 
 // adapted reports whether the measurement is of an adapter of a rank.

@@ -43,8 +43,7 @@ type Backend struct {
 	shorts    buffer       // queries, keys and values in 16 bits, and what is to be widened
 	arrived   buffer       // counters of blocks
 	waiting   waitingProducts
-	mixing    []mixJob // of a GroupedLinear
-	entries   []mixEntry
+	mixing    []mixEntry   // of a GroupedLinear
 	args      []driver.Arg // of a launch
 	err       error        // the first failure since the last Read
 	index     index

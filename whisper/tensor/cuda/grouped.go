@@ -49,7 +49,7 @@ func (b *Backend) group(all linearCall, g *tensor.RowGroup, left bool) {
 
 // mixAhead appends the updates of w for the first n groups: up to one whose weight is made where one of theirs is.
 func (b *Backend) mixAhead(w *packed, groups []tensor.RowGroup) (n int) {
-	jobs := b.mixing[:0]
+	updates := b.mixing[:0]
 	for n = 0; n < len(groups); n++ {
 		g := &groups[n]
 		if g.Update == nil {
@@ -58,11 +58,11 @@ func (b *Backend) mixAhead(w *packed, groups []tensor.RowGroup) (n int) {
 		if slices.ContainsFunc(groups[:n], func(before tensor.RowGroup) bool { return before.Weight == g.Weight }) {
 			break
 		}
-		jobs = append(jobs, mixJob{g.Weight.(*packed).at, g.Update.(*update)})
+		updates = append(updates, g.Update.(*update).into(g.Weight.(*packed).at))
 	}
-	if b.mixing = jobs; len(jobs) > 0 {
+	if b.mixing = updates; len(updates) > 0 {
 		b.flush() // what waits may be for a weight that is made anew
-		b.mix(w, jobs)
+		b.mix(w, updates)
 	}
 	return n
 }

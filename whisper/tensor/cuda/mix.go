@@ -12,14 +12,30 @@ import (
 // update is an Update on the device, in float32.
 type update struct {
 	held
-	a, b, u, v  driver.Address // 0: absent
-	terms, rank int
-	base        bool
+	entry mixEntry // without to
+}
+
+// mixEntry is mix_update of mix.cu: an update of a weight, and where it is written.
+type mixEntry struct {
+	to, a, b, u, v    driver.Address // a, b, u and v are 0 where they are absent
+	terms, rank, base int32
+}
+
+// into returns the update that is written to an address.
+func (u *update) into(to driver.Address) mixEntry {
+	e := u.entry
+	e.to = to
+	return e
 }
 
 // PackUpdate copies an update in host memory to the device. The error wraps [tensor.ErrMemory].
 func (b *Backend) PackUpdate(u tensor.Update, nOut, nIn int) (tensor.PackedUpdate, error) {
-	p := &update{terms: max(u.A.Rows, u.B.Rows), rank: u.V.Rows, base: u.Base}
+	p := &update{}
+	e := &p.entry
+	e.terms, e.rank = int32(max(u.A.Rows, u.B.Rows)), int32(u.V.Rows)
+	if u.Base {
+		e.base = 1
+	}
 	var whole []byte
 	parts := []tensor.Mat{u.A, u.B, u.U, u.V}
 	at := make([]int, len(parts))
@@ -37,7 +53,7 @@ func (b *Backend) PackUpdate(u tensor.Update, nOut, nIn int) (tensor.PackedUpdat
 	if err := b.hold(&p.held, len(whole)); err != nil {
 		return nil, err
 	}
-	for i, to := range []*driver.Address{&p.a, &p.b, &p.u, &p.v} {
+	for i, to := range []*driver.Address{&e.a, &e.b, &e.u, &e.v} {
 		if at[i] >= 0 {
 			*to = p.at + driver.Address(at[i])
 		}
@@ -65,27 +81,15 @@ func (b *Backend) NewMixed(w tensor.Packed) (tensor.Packed, error) {
 func (b *Backend) Mix(dst, w tensor.Packed, u tensor.PackedUpdate) {
 	b.begin()
 	defer b.end()
-	b.mixing = append(b.mixing[:0], mixJob{dst.(*packed).at, u.(*update)})
+	b.mixing = append(b.mixing[:0], u.(*update).into(dst.(*packed).at))
 	b.mix(w.(*packed), b.mixing)
-}
-
-// mixJob is an update of a weight, and where it is written.
-type mixJob struct {
-	to     driver.Address
-	update *update
-}
-
-// mixEntry is mix_update of mix.cu.
-type mixEntry struct {
-	to, a, b, u, v    uint64
-	terms, rank, base int32
 }
 
 // mixRows are the rows that a thread of mix.cu has, mixThreads the threads of a block.
 const mixRows, mixThreads = 4, 128
 
 // mix appends updates of a weight, as one launch.
-func (b *Backend) mix(w *packed, jobs []mixJob) {
+func (b *Backend) mix(w *packed, updates []mixEntry) {
 	if w.nOut*w.nIn == 0 {
 		return
 	}
@@ -98,20 +102,14 @@ func (b *Backend) mix(w *packed, jobs []mixJob) {
 	}
 	width := 16 / typeOf(w.dtype).Bytes()
 	wide := w.nIn%width == 0 && aligned(uintptr(w.at))
-	b.entries = b.entries[:0]
-	for _, j := range jobs {
-		p := j.update
-		wide = wide && aligned(uintptr(j.to), uintptr(p.b), uintptr(p.v))
-		e := mixEntry{to: uint64(j.to), a: uint64(p.a), b: uint64(p.b), u: uint64(p.u), v: uint64(p.v), terms: int32(p.terms), rank: int32(p.rank)}
-		if p.base {
-			e.base = 1
-		}
-		b.entries = append(b.entries, e)
+	for i := range updates {
+		e := &updates[i]
+		wide = wide && aligned(uintptr(e.to), uintptr(e.b), uintptr(e.v))
 	}
 	if !wide {
 		width = 1
 	}
 	threads := blocks(w.nOut, mixRows) * (w.nIn / width)
-	b.list.Launch(k, driver.Dim3{X: blocks(threads, mixThreads), Y: 1, Z: len(jobs)}, driver.Dim3{X: mixThreads}, 0, driver.Pointer(w.at),
-		driver.Pointer(stage(b, b.entries)), driver.Int32(w.nOut), driver.Int32(w.nIn), truth(wide))
+	b.list.Launch(k, driver.Dim3{X: blocks(threads, mixThreads), Y: 1, Z: len(updates)}, driver.Dim3{X: mixThreads}, 0, driver.Pointer(w.at),
+		driver.Pointer(stage(b, updates)), driver.Int32(w.nOut), driver.Int32(w.nIn), truth(wide))
 }

@@ -50,14 +50,14 @@ func testMixesTogether(t *testing.T, dtype tensor.DType, nOut, nIn int) {
 				t.Fatal(err)
 			}
 			expected := slices.Clone(untouched)
-			var jobs []mixJob
+			var updates []mixEntry
 			for j, u := range changes[i : i+together] {
 				at := from + j*size
-				jobs = append(jobs, mixJob{rooms.at + driver.Address(at), u})
+				updates = append(updates, u.into(rooms.at+driver.Address(at)))
 				copy(expected[at:], want[i+j])
 			}
 			b.begin()
-			b.mix(w, jobs)
+			b.mix(w, updates)
 			if n := b.list.Len(); n != 1 {
 				t.Errorf("%d operations, want 1", n)
 			}
